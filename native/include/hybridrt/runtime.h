@@ -1,0 +1,301 @@
+/*
+ * hybridrt/runtime.h: the runtime half, used by the supervisor. It owns a log directory, the state
+ * that the log describes, and the lanes. Go and Rust programs never need this header.
+ *
+ * Threads. hrt_runtime_run is the dispatch loop: give it a thread of its own. Every other function
+ * takes the dispatch lock for a short time and may be called from any thread.
+ * Errors and out-parameters are as in hybridrt.h.
+ */
+#ifndef HYBRIDRT_RUNTIME_H
+#define HYBRIDRT_RUNTIME_H
+
+#include <hybridrt/hybridrt.h>
+
+#ifndef HRT_CDEF
+#ifdef __cplusplus
+extern "C" {
+#endif
+#endif
+
+typedef struct hrt_runtime hrt_runtime;
+typedef struct hrt_scan hrt_scan;
+typedef struct hrt_replay hrt_replay;
+
+/* ---- life ------------------------------------------------------------------------------------------ */
+
+typedef struct hrt_runtime_options {
+    uint32_t struct_size;
+    uint32_t abi_version;
+    const char *directory;     /* the log; made with mode 0700 if missing */
+    uint32_t segment_size;     /* bytes, power of two, 64 KiB to 1 GiB; only for a new log; 0: 16 MiB */
+    uint32_t segments_min;     /* kept ready; 0: 3 */
+    uint32_t segments_max;     /* the log's size limit; 0: 256 */
+    uint32_t segments_reserve; /* of these, only for settles and leases; 0: 2 */
+    uint64_t async_ns;         /* flush interval of `async`; 0: 10 ms */
+    uint64_t lease_ns;         /* a client silent for so long is hung; 0: 30 s */
+    uint64_t cancel_grace_ns;  /* from CANCEL to a KILL event; 0: 5 s */
+    uint32_t jobs_max;         /* living jobs; 0: 20 million */
+    uint32_t reserved;
+} hrt_runtime_options;
+
+typedef struct hrt_recovery {
+    uint64_t segments;
+    uint64_t bytes;   /* scanned */
+    uint64_t records;
+    uint64_t jobs;    /* living */
+    uint64_t lost_leases;
+    uint64_t duration_ns;
+    uint64_t tail_position; /* of a torn tail, 0: the log ended cleanly */
+    uint64_t tail_bytes;    /* torn off: never acknowledged as durable */
+    uint64_t epoch;         /* the new one */
+    uint8_t created;        /* 1: the directory held no log */
+    uint8_t reserved[7];
+} hrt_recovery;
+
+/*
+ * Locks the directory, recovers the log, starts a new epoch and the flusher. HRT_EBUSY: another
+ * supervisor holds it. HRT_ECORRUPT: committed data is damaged; the sentence names segment and
+ * position; nothing was changed. HRT_EVERSION, HRT_ENOSPC, HRT_EIO.
+ */
+HRT_API HRT_MUST_CHECK int hrt_runtime_open(const hrt_runtime_options *options,
+                                            hrt_runtime **runtime_out);
+HRT_API void hrt_runtime_recovery(const hrt_runtime *runtime, hrt_recovery *recovery_out);
+/*
+ * Dispatches until hrt_runtime_stop. Returns HRT_OK after a stop; HRT_EIO or HRT_ENOSPC when the
+ * log failed: nothing was acknowledged after the failure and the process has to exit.
+ */
+HRT_API HRT_MUST_CHECK int hrt_runtime_run(hrt_runtime *runtime);
+HRT_API void hrt_runtime_stop(hrt_runtime *runtime);
+/* Syncs, frees. Only after hrt_runtime_run has returned. */
+HRT_API void hrt_runtime_close(hrt_runtime *runtime);
+HRT_API const hrt_page *hrt_runtime_page(const hrt_runtime *runtime);
+
+/* ---- names and queues -------------------------------------------------------------------------------- */
+
+/* Declares a kind; known ones keep their number. */
+HRT_API HRT_MUST_CHECK int hrt_runtime_kind(hrt_runtime *runtime, const char *name,
+                                            uint16_t *kind_out);
+/* Declares a queue, or changes the settings of the one with this name. */
+HRT_API HRT_MUST_CHECK int hrt_runtime_queue(hrt_runtime *runtime,
+                                             const hrt_queue_settings *settings,
+                                             uint16_t *queue_out);
+HRT_API HRT_MUST_CHECK int hrt_runtime_pause(hrt_runtime *runtime, uint16_t queue, int paused);
+
+/* ---- clients ------------------------------------------------------------------------------------------ */
+
+/* The lane of this process itself: its enqueues are dispatched by the calling thread. */
+HRT_API HRT_MUST_CHECK int hrt_runtime_client(hrt_runtime *runtime, hrt_client **client_out);
+/*
+ * Makes a lane for a process to be spawned, or for an accepted peer. fds_out receives HRT_FD_COUNT
+ * descriptors (close-on-exec) that the caller owns and closes after passing them on. pid 0: not
+ * known yet, see hrt_runtime_lane_pid. pool may be "".
+ */
+HRT_API HRT_MUST_CHECK int hrt_runtime_lane(hrt_runtime *runtime, uint32_t submit_capacity,
+                                            uint32_t pid, const char *pool, const char *name,
+                                            int *fds_out, uint64_t *incarnation_out);
+HRT_API HRT_MUST_CHECK int hrt_runtime_lane_pid(hrt_runtime *runtime, uint64_t incarnation,
+                                                uint32_t pid);
+/*
+ * Judges an hrt_hello read from a peer of user `uid`: fills *welcome_out (also on error, to be sent
+ * back as it is) and, on HRT_OK, makes the lane as hrt_runtime_lane.
+ */
+HRT_API HRT_MUST_CHECK int hrt_runtime_admit(hrt_runtime *runtime, const void *hello,
+                                             size_t hello_length, uint32_t pid, uint32_t uid,
+                                             hrt_welcome *welcome_out, int *fds_out);
+/* Asks a client to drain: no new leases, unstarted jobs come back. 0: all clients. */
+HRT_API HRT_MUST_CHECK int hrt_runtime_drain(hrt_runtime *runtime, uint64_t incarnation);
+/*
+ * The process is certainly gone (reaped): fence its lane and take its jobs back. Safe to call
+ * after the runtime has noticed by itself. counted 0: its started jobs were interrupted on
+ * purpose and count no crash and no attempt.
+ */
+HRT_API HRT_MUST_CHECK int hrt_runtime_lane_gone(hrt_runtime *runtime, uint64_t incarnation,
+                                                 int counted);
+/* New enqueues from lanes are answered HRT_EPAUSED while 1 (shutting down); settles go on. */
+HRT_API void hrt_runtime_refuse(hrt_runtime *runtime, int refuse);
+
+typedef struct hrt_lane_info {
+    uint64_t incarnation;
+    uint32_t number;
+    uint32_t pid;
+    char name[64];
+    char pool[64];
+    char language[16];
+    char version[32];
+    uint32_t concurrency;
+    uint32_t credit;      /* as adapted just now */
+    uint32_t outstanding; /* jobs it holds */
+    uint32_t started;     /* of these, begun */
+    uint64_t settled;
+    uint64_t heartbeat_ns; /* CLOCK_BOOTTIME */
+    uint64_t attached_ns;  /* wall clock */
+    uint32_t kind_count;
+    uint16_t kinds[32]; /* the first ones */
+    uint8_t registered;
+    uint8_t draining;
+    uint8_t local; /* the supervisor's own */
+    uint8_t reserved[5];
+} hrt_lane_info;
+
+HRT_API HRT_MUST_CHECK int hrt_runtime_lanes(hrt_runtime *runtime, hrt_lane_info *lanes_out,
+                                             uint32_t max, uint32_t *count_out);
+
+/* ---- events for the supervisor -------------------------------------------------------------------------- */
+
+enum hrt_event_type {
+    HRT_EVENT_ATTACHED = 1, /* a lane's client came to life */
+    HRT_EVENT_REGISTERED = 2,
+    HRT_EVENT_DETACHED = 3, /* left on purpose */
+    HRT_EVENT_DIED = 4,     /* value: ns from death to its jobs being ready; count: jobs taken back */
+    HRT_EVENT_FAULT = 5,    /* broke the protocol, lane shut; kill it. text says how */
+    HRT_EVENT_HUNG = 6,     /* no heartbeat within the lease: its leases are lost. kill it */
+    HRT_EVENT_KILL = 7,     /* job is over its limit or cancelled and goes on: kill the process */
+    HRT_EVENT_DEAD = 8,     /* a job became a dead letter */
+    HRT_EVENT_FAILED = 9,   /* the log failed; code; the run function returns */
+};
+
+typedef struct hrt_event {
+    uint32_t type;
+    int32_t code;
+    uint64_t incarnation;
+    uint64_t job;
+    uint64_t value;
+    uint64_t time_ns; /* wall clock */
+    uint32_t pid;
+    uint32_t count;
+    char text[128];
+} hrt_event;
+
+/* An eventfd, readable when hrt_runtime_events has something. */
+HRT_API int hrt_runtime_event_fd(const hrt_runtime *runtime);
+/* Takes up to max events, never blocks; *count_out may be 0. Overflow drops the oldest DEAD events. */
+HRT_API HRT_MUST_CHECK int hrt_runtime_events(hrt_runtime *runtime, hrt_event *events_out,
+                                              uint32_t max, uint32_t *count_out);
+
+/* ---- jobs, for operators ----------------------------------------------------------------------------------- */
+
+typedef struct hrt_job_info {
+    uint64_t id;
+    uint64_t token;
+    uint64_t parent;
+    uint64_t client;      /* that runs it */
+    uint64_t enqueued_ns; /* wall clock, as all below */
+    uint64_t due_ns;
+    uint64_t expires_ns;
+    uint64_t settled_ns;
+    uint64_t key_hash;
+    uint32_t timeout_ms;
+    uint32_t result_ttl_ms;
+    uint32_t payload_length;
+    uint32_t result_length;
+    uint32_t progress; /* permille */
+    uint16_t kind;
+    uint16_t queue;
+    uint16_t attempt;
+    uint16_t max_attempts;
+    uint16_t meta_length;
+    uint16_t error_length;
+    uint8_t key_length;
+    uint8_t crashes;
+    uint8_t max_crashes;
+    uint8_t state;   /* enum hrt_job_state */
+    uint8_t outcome; /* of the last attempt, 0: none */
+    uint8_t cause;
+    uint8_t blocked; /* 1: ready, but waits behind its key */
+    uint8_t suspect; /* 1: will be run alone */
+    char note[256];  /* of the progress, zero-terminated */
+} hrt_job_info;
+
+/* One job; HRT_ENOTFOUND when it is not (any more) in the state. */
+HRT_API HRT_MUST_CHECK int hrt_runtime_job(hrt_runtime *runtime, uint64_t job,
+                                           hrt_job_info *info_out);
+enum hrt_job_part {
+    HRT_PART_PAYLOAD = 1,
+    HRT_PART_KEY = 2,
+    HRT_PART_META = 3,
+    HRT_PART_ERROR = 4,
+    HRT_PART_RESULT = 5,
+    HRT_PART_TRACE = 6,
+};
+/* Copies up to size bytes of a part; *length_out is its whole length. */
+HRT_API HRT_MUST_CHECK int hrt_runtime_job_part(hrt_runtime *runtime, uint64_t job, uint32_t part,
+                                                void *buffer, size_t size, size_t *length_out);
+
+typedef struct hrt_job_filter {
+    uint64_t after; /* only ids above */
+    uint32_t states; /* bit (1 << state), 0: all */
+    int32_t queue;   /* -1: all */
+    int32_t kind;    /* -1: all */
+    uint32_t reserved;
+    uint64_t key_hash; /* 0: all; see hrt_key_hash */
+} hrt_job_filter;
+
+/* Living jobs in the order of their ids. Looks at no more than 100,000 jobs a call: *next_out is the
+ * `after` of the following call, 0 when the end was reached. */
+HRT_API HRT_MUST_CHECK int hrt_runtime_jobs(hrt_runtime *runtime, const hrt_job_filter *filter,
+                                            hrt_job_info *infos_out, uint32_t max,
+                                            uint32_t *count_out, uint64_t *next_out);
+HRT_API uint64_t hrt_key_hash(const void *key, size_t length); /* never 0 for length > 0 */
+/* Cancels a waiting job at once; a running one is asked to stop, and killed after the grace. */
+HRT_API HRT_MUST_CHECK int hrt_runtime_cancel(hrt_runtime *runtime, uint64_t job);
+/* Sends a dead, retrying or scheduled job to ready now; a dead one starts its attempts anew. */
+HRT_API HRT_MUST_CHECK int hrt_runtime_retry(hrt_runtime *runtime, uint64_t job);
+/* Drops a terminal job (a dead letter, a kept result). */
+HRT_API HRT_MUST_CHECK int hrt_runtime_discard(hrt_runtime *runtime, uint64_t job);
+/* Hash over jobs, names and settings; equal for live, replayed and modelled state. */
+HRT_API uint64_t hrt_runtime_state_hash(hrt_runtime *runtime);
+/* Waits until everything acknowledged so far is synced. */
+HRT_API HRT_MUST_CHECK int hrt_runtime_sync(hrt_runtime *runtime, int64_t timeout_ns);
+
+/* ---- reading a log without running it ------------------------------------------------------------------------ */
+
+enum hrt_damage {
+    HRT_DAMAGE_NONE = 0,
+    HRT_DAMAGE_TORN = 1,      /* a torn tail: never acknowledged as durable, safe to begin after */
+    HRT_DAMAGE_COMMITTED = 2, /* a record that was synced, or has valid successors, is bad */
+    HRT_DAMAGE_MISSING = 3,   /* a segment file is missing */
+    HRT_DAMAGE_HEADER = 4,    /* a segment's first page is bad */
+    HRT_DAMAGE_FOREIGN = 5,   /* a segment of another log */
+    HRT_DAMAGE_VERSION = 6,   /* written by a newer format */
+};
+
+typedef struct hrt_damage_report {
+    uint32_t damage; /* enum hrt_damage */
+    uint32_t slot;   /* segment file */
+    uint64_t position;
+    uint64_t sequence; /* of the last good record */
+    uint64_t bytes;    /* of a torn tail */
+    char text[256];    /* what, where, what follows from it */
+} hrt_damage_report;
+
+/* Opens a directory read-only; works beside a running supervisor up to its tail of the moment. */
+HRT_API HRT_MUST_CHECK int hrt_scan_open(const char *directory, hrt_scan **scan_out);
+/* Next record of a complete group, valid until the next call; HRT_EEND at the end or at damage. */
+HRT_API HRT_MUST_CHECK int hrt_scan_next(hrt_scan *scan, const hrt_record **record_out);
+/* After HRT_EEND: how the log ended. */
+HRT_API void hrt_scan_report(const hrt_scan *scan, hrt_damage_report *report_out);
+HRT_API void hrt_scan_close(hrt_scan *scan);
+
+/* A state fed by records, for tests, verification and replay. */
+HRT_API HRT_MUST_CHECK int hrt_replay_new(hrt_replay **replay_out);
+/* `record` is the whole record, header first, of `length` bytes. */
+HRT_API HRT_MUST_CHECK int hrt_replay_apply(hrt_replay *replay, const void *record, size_t length);
+HRT_API uint64_t hrt_replay_hash(const hrt_replay *replay);
+HRT_API uint64_t hrt_replay_jobs(const hrt_replay *replay);
+HRT_API HRT_MUST_CHECK int hrt_replay_job(const hrt_replay *replay, uint64_t job,
+                                          hrt_job_info *info_out);
+HRT_API void hrt_replay_free(hrt_replay *replay);
+
+/* ---- failpoints, compiled in with -Dfailpoints=true only -------------------------------------------------------- */
+
+/* HRT_ENOTFOUND when there is no such name or the library has none. action: off, error, kill, pause. */
+HRT_API HRT_MUST_CHECK int hrt_failpoint(const char *name, const char *action, uint64_t after);
+/* Names, one a line, with the times each was passed; returns the length needed. */
+HRT_API size_t hrt_failpoints(char *buffer, size_t size);
+
+#ifndef HRT_CDEF
+#ifdef __cplusplus
+}
+#endif
+#endif
+#endif

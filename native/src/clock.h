@@ -1,0 +1,25 @@
+/* The clocks: wall time for records and due times, boot time for leases and deadlines. */
+#ifndef HRT_CLOCK_H
+#define HRT_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+static inline uint64_t hrt_clock_ns(clockid_t clock)
+{
+    struct timespec now;
+    (void)clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static inline uint64_t hrt_wall_ns(void)
+{
+    return hrt_clock_ns(CLOCK_REALTIME);
+}
+
+static inline uint64_t hrt_boot_ns(void)
+{
+    return hrt_clock_ns(CLOCK_BOOTTIME);
+}
+
+#endif
