@@ -31,14 +31,14 @@ fmt: $(STAMP)/lint ## format all four languages in place
 	$(IN) git ls-files -z 'native/*.[ch]' 'tests/*.c' 'bench/*.c' | xargs -0 clang-format -i
 	$(IN) ruff format . && ruff check --fix --quiet .
 	$(IN) "$$(go env GOROOT)/bin/gofmt" -w $$(git ls-files '*.go')
-	$(IN) git ls-files '*.rs' | xargs rustfmt --edition 2021
+	$(IN) cargo fmt --all --manifest-path ffi/rust/Cargo.toml
 
 layout: $(STAMP)/native ## rewrite tests/abi/layout.txt from the header
 	build/native/native/tests/layout > tests/abi/layout.txt
 	$(IN) python native/layout.py --versions tests/abi/layout.txt tests/abi/versions.txt
 
-bindings: ## rewrite the Rust bindings from the headers (needs bindgen)
-	$(IN) .ci/bindings write
+bindings: $(STAMP)/venv ## rewrite the Rust bindings from the headers (needs bindgen)
+	$(IN) ffi/rust/bindings.sh
 
 bench: $(STAMP)/programs $(STAMP)/bench ## measure, beside the peers; writes build/bench
 	$(IN) python -m pytest bench $(BENCH)
