@@ -53,7 +53,19 @@ static inline uint32_t hrt_exchange_u32(uint32_t *field, uint32_t value)
 /* Store then load of another line, in this order: both sides of the park handshake need it. */
 static inline void hrt_fence(void)
 {
+#ifdef __SANITIZE_THREAD__
+    /* ThreadSanitizer knows no fences; a read-modify-write is one to the processor as well. */
+    uint32_t barrier = 0;
+    (void)__atomic_fetch_add(&barrier, 1, __ATOMIC_SEQ_CST);
+#else
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
+}
+
+/* Keeps the order of stores as written, for memory that the kernel reads when this thread dies. */
+static inline void hrt_fence_compiler(void)
+{
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
 #endif

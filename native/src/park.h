@@ -16,7 +16,10 @@
 /* Says "asleep" and fences. The caller then looks for work once more. */
 void hrt_park_begin(uint32_t *word, uint32_t how);
 void hrt_park_cancel(uint32_t *word);
-/* Sleeps while *word is HRT_PARK_FUTEX. False: the time passed. Leaves the word awake. */
+/*
+ * Sleeps while *word is HRT_PARK_FUTEX, at most timeout_ns (negative: no limit). False: the time
+ * passed and nobody woke it. Leaves the word awake. A word has one sleeper at a time.
+ */
 bool hrt_park_wait(uint32_t *word, int64_t timeout_ns);
 /* Fences, and wakes the peer if it sleeps. True: it slept. event_fd may be -1. */
 bool hrt_park_wake(uint32_t *word, int event_fd);

@@ -23,12 +23,19 @@ typedef struct hrt_ring_writer {
     const uint64_t *shared_head;
 } hrt_ring_writer;
 
-/* Room for one entry of `length` (multiple of 8, at most capacity / 2), zeroed; NULL: full now.
- * Entries claimed since the last publish are invisible to the reader. */
+void hrt_ring_writer_init(hrt_ring_writer *writer, uint8_t *bytes, uint32_t capacity,
+                          uint64_t *shared_tail, const uint64_t *shared_head);
+/*
+ * Room for one entry of `length` (multiple of 8, at most capacity / 2); NULL: full now. Its last 8
+ * bytes are zeroed for the padding, the caller fills the rest. Entries claimed since the last
+ * publish are invisible to the reader.
+ */
 void *hrt_ring_claim(hrt_ring_writer *writer, uint32_t length);
 void hrt_ring_publish(hrt_ring_writer *writer);
 /* Forgets what was claimed and not published. */
 void hrt_ring_abandon(hrt_ring_writer *writer);
+/* Bytes free now, as far as the reader has released them. */
+uint32_t hrt_ring_free(hrt_ring_writer *writer);
 
 /* ---- submit ring, the runtime's side: every byte is untrusted ---- */
 
@@ -41,6 +48,8 @@ typedef struct hrt_ring_reader {
     const uint64_t *shared_tail;
 } hrt_ring_reader;
 
+void hrt_ring_reader_init(hrt_ring_reader *reader, const uint8_t *bytes, uint32_t capacity,
+                          uint64_t *shared_head, const uint64_t *shared_tail);
 /*
  * The next entry, with its header copied once into *head_out and checked: length within what is
  * published and within capacity / 2. HRT_EAGAIN: empty. HRT_EPEER: the peer broke the protocol.

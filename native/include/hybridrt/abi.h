@@ -339,7 +339,8 @@ typedef struct hrt_lane {
     uint32_t draining;     /* runtime: 1 = finish, hand back, detach */
     uint32_t closed;       /* runtime: a negative hrt_status once the lane is shut, else 0 */
     uint64_t names;        /* runtime: counts changes of the page's names */
-    uint8_t pad_4[96];
+    uint32_t runtime_alive; /* runtime: robust futex of its watcher thread, 0: not held */
+    uint8_t pad_4[92];
     uint64_t deliver_head; /* client */
     uint8_t pad_5[120];
     uint32_t deliver_park; /* client sleeps on it */
@@ -465,7 +466,8 @@ typedef struct hrt_delivery {
 } hrt_delivery;
 
 /*
- * Replies: one int64 for each ENQUEUE entry in submit order: the job id, or a negative status.
+ * Replies: one int64 for each ENQUEUE entry, follow-ups too, in submit order: the job id, or a
+ * negative status (of a follow-up: what its settle was refused with).
  * A reply is final once reply_tail has passed it.
  */
 
