@@ -1,6 +1,7 @@
 /*
  * The state: a pure function of the records. hrt_state_apply is the only way it changes; no clock,
  * no I/O, no randomness. Live run, recovery and replay use it alike, and their hashes agree.
+ * docs/states.md has the transitions and the recipe of the hash.
  *
  * Records come from a log that may begin in the middle of history: entries about jobs it does not
  * know are passed over, and KEEP records bring back the living ones.
@@ -13,62 +14,71 @@
 
 enum { HRT_NIL = 0xffffffff }; /* no job: end of an intrusive list */
 
+typedef struct hrt_links {
+    uint32_t next, prev;
+} hrt_links;
+
+typedef struct hrt_job_list {
+    uint32_t head, tail;
+    uint32_t count;
+} hrt_job_list;
+
 /* One living job. Read by scheduler and dispatch, written by hrt_state_apply only. */
 typedef struct hrt_state_job {
-    uint64_t id; /* 0: slot not in use */
-    uint64_t token;
-    uint64_t client;
-    uint64_t due_ns; /* SCHEDULED RETRYING: when it is ready; terminal: when it is forgotten, 0: on command */
-    uint64_t expires_ns;
-    uint64_t enqueued_ns;
-    uint64_t ready_ns;   /* wall clock of becoming ready */
-    uint64_t settled_ns;
-    uint64_t parent;
+    uint64_t id;          /* 0: slot not in use */
+    uint64_t token;       /* 0 unless running */
+    uint64_t client;      /* 0 unless running */
+    uint64_t ready_order; /* order within a queue: sequence that made it ready, or its id */
+    uint64_t position;    /* of the ENQUEUE or KEEP record: key, meta, payload */
     uint64_t key_hash;
-    uint64_t ready_order; /* order within a queue: sequence of the record that made it ready */
-    uint64_t position;    /* of the record that holds key, meta, payload (ENQUEUE or KEEP) or result */
-    char *error;          /* last error, malloc'd, or NULL */
-    uint32_t data_offset; /* from position: payload, or result once completed */
+    uint64_t due_ns; /* SCHEDULED RETRYING: when it is ready; terminal: when forgotten, or 0 */
+    uint64_t expires_ns;
+    uint64_t ready_ns;    /* wall clock of becoming ready */
+    hrt_links ready;      /* READY: in its (queue, kind) list; RUNNING: jobs of its client */
+    hrt_links segment;    /* jobs whose position lies in one segment */
+    uint32_t data_offset; /* of the payload, from position */
     uint32_t payload_length;
-    uint32_t result_length;
-    uint32_t timeout_ms;
-    uint32_t result_ttl_ms;
-    uint32_t ready_next, ready_prev;     /* in its (queue, kind) list */
-    uint32_t key_next, key_prev;         /* in its key's list, by id */
-    uint32_t segment_next, segment_prev; /* jobs whose position lies in one segment */
-    uint32_t retain_next, retain_prev;   /* terminal jobs of a queue, oldest first */
     uint16_t kind;
     uint16_t queue;
     uint16_t attempt; /* counted ones; while running: the number of this one */
     uint16_t max_attempts;
+    uint32_t timeout_ms;
+    uint8_t state;
+    uint8_t in_ready;   /* linked in a ready list: ready and the one of its key to go */
+    uint8_t suspect;    /* crashes > 0: run it alone */
+    uint8_t has_timers; /* enum hrt_state_timer, inside the state only */
+    uint32_t key;       /* slot of its key while it is in the key's list, else HRT_NIL */
+    hrt_links of_key;   /* in its key's list, by id */
+    hrt_links kept;     /* terminal jobs of a queue, oldest first */
+    uint64_t enqueued_ns;
+    uint64_t settled_ns; /* of the last settle entry */
+    uint64_t parent;
+    uint64_t result_position; /* of the result's first byte, in a SETTLE or KEEP record */
+    char *error;              /* last error, malloc'd, or NULL */
+    uint32_t result_length;
+    uint32_t result_ttl_ms;
     uint16_t meta_length;
     uint16_t error_length;
     uint8_t key_length;
-    uint8_t state;
     uint8_t crashes;
     uint8_t max_crashes;
     uint8_t outcome;
     uint8_t cause;
-    uint8_t in_ready; /* linked in a ready list: ready and the one of its key to go */
-    uint8_t suspect;  /* was running when a worker crashed: run it alone */
     uint8_t traced;
-    uint8_t has_timer;
     uint8_t reserved[2];
+    uint32_t index; /* of this slot */
 } hrt_state_job;
 
-typedef struct hrt_ready_list {
-    uint32_t head, tail;
-    uint32_t count;
-} hrt_ready_list;
-
 typedef struct hrt_state_queue {
-    hrt_ready_list ready[HRT_KINDS_MAX];
+    hrt_job_list ready[HRT_KINDS_MAX];        /* by ready_order, without suspects */
+    hrt_job_list suspects[HRT_KINDS_MAX];     /* ready suspects */
     uint64_t ready_kinds[HRT_KINDS_MAX / 64]; /* bit: the list of this kind is not empty */
-    uint32_t ready_count;                     /* in the lists above */
-    uint32_t waiting; /* scheduled + ready + retrying: what max_jobs limits */
+    uint64_t suspect_kinds[HRT_KINDS_MAX / 64];
+    uint32_t ready_count;   /* in all lists above */
+    uint32_t suspect_count; /* of these, suspects */
+    uint32_t waiting;       /* scheduled + ready + retrying: what max_jobs limits */
     uint32_t running;
-    uint32_t retained; /* terminal jobs but dead ones */
-    uint32_t retain_head, retain_tail;
+    hrt_job_list retained; /* terminal jobs but dead ones, oldest first */
     bool paused;
 } hrt_state_queue;
 
@@ -76,29 +86,42 @@ typedef struct hrt_state hrt_state;
 
 /*
  * page: where names, settings, queue and kind counters are kept up to date; NULL: a private one.
- * segment_size: for hrt_state_live and the lists of jobs by segment.
+ * segment_size: power of two, for hrt_state_live and the lists of jobs by segment.
  */
 hrt_state *hrt_state_new(hrt_page *page, uint32_t segment_size);
 void hrt_state_free(hrt_state *state);
 
-/* Changes the state by one well-formed record. HRT_ENOMEM is fatal to the caller. */
+/*
+ * Changes the state by one well-formed record. HRT_ECORRUPT: it names a kind or queue that is not
+ * declared, or brings a job that is there. HRT_ENOMEM. Both are fatal to the caller.
+ */
 int hrt_state_apply(hrt_state *state, const hrt_record *record);
 
 uint64_t hrt_state_hash(const hrt_state *state);
 const hrt_page *hrt_state_page(const hrt_state *state);
 uint64_t hrt_state_jobs(const hrt_state *state); /* living, with retained and dead */
+/* Brings the gauges up to date that would cost too much at each record: oldest_ready_ns. */
+void hrt_state_refresh(hrt_state *state);
 
 /* Lookup by id; NULL: not living. The pointer is good until the next apply. */
 const hrt_state_job *hrt_state_find(const hrt_state *state, uint64_t job);
 const hrt_state_job *hrt_state_at(const hrt_state *state, uint32_t index);
 uint32_t hrt_state_index(const hrt_state *state, const hrt_state_job *job);
-uint32_t hrt_state_capacity(const hrt_state *state); /* indices are below it; slots with id 0 are free */
+uint32_t
+hrt_state_capacity(const hrt_state *state); /* indices are below it; slots with id 0 are free */
 const hrt_state_queue *hrt_state_queue_at(const hrt_state *state, uint16_t queue);
 const hrt_queue_settings *hrt_state_settings(const hrt_state *state, uint16_t queue);
-uint64_t hrt_state_ready_queues(const hrt_state *state); /* bit: the queue has ready jobs, paused or not */
+uint64_t
+hrt_state_ready_queues(const hrt_state *state); /* bit: the queue has ready jobs, paused or not */
 
 /* Earliest due time among SCHEDULED, RETRYING, expiring and retained jobs; HRT_NIL index: none. */
 uint32_t hrt_state_next_timer(const hrt_state *state, uint64_t *time_ns_out);
+/* Up to max indices of jobs whose delay is over at wall_ns, in no order. */
+uint32_t hrt_state_due(const hrt_state *state, uint64_t wall_ns, uint32_t *indices_out,
+                       uint32_t max);
+/* Up to max indices of jobs that are to be expired or forgotten at wall_ns, in no order. */
+uint32_t hrt_state_over(const hrt_state *state, uint64_t wall_ns, uint32_t *indices_out,
+                        uint32_t max);
 
 /* Living jobs whose position lies in the segment of this number, and the first of them. */
 uint32_t hrt_state_live(const hrt_state *state, uint64_t segment);
@@ -110,8 +133,12 @@ uint32_t hrt_state_leased_to(const hrt_state *state, uint64_t client, uint64_t *
 
 void hrt_state_describe(const hrt_state *state, const hrt_state_job *job, hrt_job_info *info_out);
 
-/* Body bytes of the KEEP record of a job, and the filling of it. `bytes_of` gives the bytes at a position. */
+/*
+ * Body bytes of the KEEP record of a job, and the filling of it. `record` is the one at
+ * job->position; `result` the bytes at job->result_position, NULL when result_length is 0.
+ */
 size_t hrt_state_keep_length(const hrt_state_job *job);
-void hrt_state_keep(const hrt_state_job *job, const void *record_at_position, hrt_record *keep);
+void hrt_state_keep(const hrt_state_job *job, const hrt_record *record, const void *result,
+                    hrt_record *keep);
 
 #endif

@@ -1,4 +1,5 @@
-/* A 4-ary heap of (time, id) with handles, so that an entry can be moved or removed. Knows nothing. */
+/* A 4-ary heap of (time, item) with handles, so that an entry can be moved or removed. Knows
+ * nothing. */
 #ifndef HRT_TIMER_H
 #define HRT_TIMER_H
 
@@ -20,6 +21,9 @@ bool hrt_timer_set(hrt_timer *timer, uint32_t item, uint64_t time_ns);
 void hrt_timer_clear(hrt_timer *timer, uint32_t item);
 /* Earliest entry without removing it; false when empty. */
 bool hrt_timer_peek(const hrt_timer *timer, hrt_timer_entry *entry_out);
+/* Up to max entries at or before until_ns, in no order; removes nothing. Cost: what it returns. */
+uint32_t hrt_timer_collect(const hrt_timer *timer, uint64_t until_ns, uint32_t *items_out,
+                           uint32_t max);
 uint32_t hrt_timer_count(const hrt_timer *timer);
 
 #endif

@@ -1,0 +1,83 @@
+/* The living jobs: a slab addressed by u32 indices, found by id. */
+#include "jobs.h"
+
+#include <stdlib.h>
+
+static bool add_chunk(hrt_jobs *jobs)
+{
+    if (jobs->chunk_count == jobs->chunk_capacity) {
+        uint32_t capacity = jobs->chunk_capacity == 0 ? 16 : jobs->chunk_capacity * 2;
+        hrt_state_job **chunks = realloc(jobs->chunks, capacity * sizeof(*chunks));
+        if (chunks == NULL) {
+            return false;
+        }
+        jobs->chunks = chunks;
+        jobs->chunk_capacity = capacity;
+    }
+    hrt_state_job *chunk = calloc(HRT_JOBS_CHUNK, sizeof(*chunk));
+    if (chunk == NULL) {
+        return false;
+    }
+    jobs->chunks[jobs->chunk_count++] = chunk;
+    return true;
+}
+
+static uint32_t take_slot(hrt_jobs *jobs)
+{
+    if (jobs->free_count > 0) {
+        uint32_t index = jobs->free_head;
+        jobs->free_head = hrt_jobs_at(jobs, index)->ready.next;
+        jobs->free_count--;
+        return index;
+    }
+    if (jobs->used >> HRT_JOBS_CHUNK_BITS == jobs->chunk_count && !add_chunk(jobs)) {
+        return HRT_NIL;
+    }
+    return jobs->used++;
+}
+
+static void give_slot(hrt_jobs *jobs, uint32_t index)
+{
+    hrt_state_job *job = hrt_jobs_at(jobs, index);
+    job->id = 0;
+    job->ready.next = jobs->free_head;
+    jobs->free_head = index;
+    jobs->free_count++;
+}
+
+uint32_t hrt_jobs_add(hrt_jobs *jobs, uint64_t id)
+{
+    uint32_t index = take_slot(jobs);
+    if (index == HRT_NIL) {
+        return HRT_NIL;
+    }
+    if (!hrt_map_add(&jobs->by_id, id, index)) {
+        give_slot(jobs, index);
+        return HRT_NIL;
+    }
+    hrt_state_job *job = hrt_jobs_at(jobs, index);
+    *job = (hrt_state_job){.id = id, .key = HRT_NIL, .index = index};
+    return index;
+}
+
+void hrt_jobs_drop(hrt_jobs *jobs, uint32_t index)
+{
+    hrt_state_job *job = hrt_jobs_at(jobs, index);
+    hrt_map_remove(&jobs->by_id, job->id);
+    free(job->error);
+    job->error = NULL;
+    give_slot(jobs, index);
+}
+
+void hrt_jobs_free(hrt_jobs *jobs)
+{
+    for (uint32_t index = 0; index < jobs->used; index++) {
+        free(hrt_jobs_at(jobs, index)->error);
+    }
+    for (uint32_t chunk = 0; chunk < jobs->chunk_count; chunk++) {
+        free(jobs->chunks[chunk]);
+    }
+    free(jobs->chunks);
+    hrt_map_free(&jobs->by_id);
+    *jobs = (hrt_jobs){0};
+}

@@ -1,0 +1,188 @@
+/*
+ * A job's way through its states. Each state decides which lists, timers and gauges hold the job;
+ * a move takes it out of those of the old state and puts it into those of the new one.
+ */
+#include "atomic.h"
+#include "core.h"
+#include "list.h"
+
+static uint64_t *gauge_of(hrt_queue_counters *counters, uint8_t job_state)
+{
+    switch (job_state) {
+    case HRT_JOB_SCHEDULED:
+        return &counters->scheduled;
+    case HRT_JOB_READY:
+        return &counters->ready;
+    case HRT_JOB_RUNNING:
+        return &counters->running;
+    case HRT_JOB_RETRYING:
+        return &counters->retrying;
+    case HRT_JOB_DEAD:
+        return &counters->dead;
+    default:
+        return &counters->retained;
+    }
+}
+
+static bool waits(uint8_t job_state)
+{
+    return job_state == HRT_JOB_SCHEDULED || job_state == HRT_JOB_READY ||
+           job_state == HRT_JOB_RETRYING;
+}
+
+static bool retains(uint8_t job_state)
+{
+    return job_state >= HRT_JOB_COMPLETED && job_state != HRT_JOB_DEAD;
+}
+
+static void count_out(hrt_state *state, const hrt_state_job *job)
+{
+    hrt_state_queue *queue = &state->queues[job->queue];
+    hrt_add_relaxed(gauge_of(&state->page->queue_counters[job->queue], job->state), UINT64_MAX);
+    queue->waiting -= waits(job->state);
+    queue->running -= job->state == HRT_JOB_RUNNING;
+}
+
+static void count_in(hrt_state *state, const hrt_state_job *job)
+{
+    hrt_state_queue *queue = &state->queues[job->queue];
+    hrt_add_relaxed(gauge_of(&state->page->queue_counters[job->queue], job->state), 1);
+    queue->waiting += waits(job->state);
+    queue->running += job->state == HRT_JOB_RUNNING;
+}
+
+static int set_timers(hrt_state *state, uint32_t index)
+{
+    hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
+    bool waiting = waits(job->state);
+    uint64_t over_ns = waiting ? job->expires_ns : retains(job->state) ? job->due_ns : 0;
+    if (over_ns != 0) {
+        if (!hrt_timer_set(state->over, index, over_ns)) {
+            return HRT_ENOMEM;
+        }
+        job->has_timers |= HRT_TIMER_OVER;
+    }
+    if (waiting && job->state != HRT_JOB_READY) {
+        if (!hrt_timer_set(state->due, index, job->due_ns)) {
+            return HRT_ENOMEM;
+        }
+        job->has_timers |= HRT_TIMER_DUE;
+    }
+    return HRT_OK;
+}
+
+static void clear_timers(hrt_state *state, uint32_t index)
+{
+    hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
+    if (job->has_timers & HRT_TIMER_DUE) {
+        hrt_timer_clear(state->due, index);
+    }
+    if (job->has_timers & HRT_TIMER_OVER) {
+        hrt_timer_clear(state->over, index);
+    }
+    job->has_timers = 0;
+}
+
+/* Oldest is what settled first, the lower id among those of one group: a KEEP carries both. */
+static bool settled_in_order(const hrt_state_job *a, const hrt_state_job *b)
+{
+    return a->settled_ns != b->settled_ns ? a->settled_ns < b->settled_ns : a->id <= b->id;
+}
+
+static void retain(hrt_state *state, uint32_t index)
+{
+    const hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
+    hrt_job_list *list = &state->queues[job->queue].retained;
+    uint32_t hint = state->retained_hint;
+    bool hinted = hint != HRT_NIL && hrt_jobs_at(&state->jobs, hint)->id != 0 && hint != index &&
+                  hrt_jobs_at(&state->jobs, hint)->queue == job->queue &&
+                  retains(hrt_jobs_at(&state->jobs, hint)->state);
+    uint32_t after = hrt_list_place(&state->jobs, list, index, hinted ? hint : HRT_NIL,
+                                    offsetof(hrt_state_job, kept), settled_in_order);
+    state->retained_hint = index;
+    hrt_list_insert(&state->jobs, list, index, after, offsetof(hrt_state_job, kept));
+}
+
+static int link_state(hrt_state *state, uint32_t index)
+{
+    hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
+    count_in(state, job);
+    if (job->state == HRT_JOB_RUNNING) {
+        return hrt_holders_link(state, index);
+    }
+    if (job->state == HRT_JOB_READY && job->key_hash == 0) {
+        hrt_ready_link(state, index);
+    }
+    if (retains(job->state)) {
+        retain(state, index);
+    }
+    return set_timers(state, index);
+}
+
+static void unlink_state(hrt_state *state, uint32_t index)
+{
+    hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
+    count_out(state, job);
+    if (job->has_timers != 0) {
+        clear_timers(state, index);
+    }
+    if (job->in_ready) {
+        hrt_ready_unlink(state, index);
+    } else if (job->state == HRT_JOB_RUNNING) {
+        hrt_holders_unlink(state, index);
+        job->token = 0;
+        job->client = 0;
+    } else if (retains(job->state)) {
+        hrt_list_remove(&state->jobs, &state->queues[job->queue].retained, index,
+                        offsetof(hrt_state_job, kept));
+    }
+}
+
+static int enter(hrt_state *state, uint32_t index, uint8_t next, uint64_t due_ns, uint8_t was)
+{
+    hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
+    job->state = next;
+    job->due_ns = due_ns;
+    int status = link_state(state, index);
+    if (status == HRT_OK && job->key_hash != 0) {
+        status = hrt_keys_follow(state, index, was);
+    }
+    return status;
+}
+
+/* A job that has just come into the slab gets its first state. */
+int hrt_life_begin(hrt_state *state, uint32_t index, uint8_t next, uint64_t due_ns)
+{
+    int status = hrt_residents_link(state, index);
+    return status == HRT_OK ? enter(state, index, next, due_ns, 0) : status;
+}
+
+int hrt_life_move(hrt_state *state, uint32_t index, uint8_t next, uint64_t due_ns)
+{
+    uint8_t was = hrt_jobs_at(&state->jobs, index)->state;
+    unlink_state(state, index);
+    return enter(state, index, next, due_ns, was);
+}
+
+/* The job leaves the state. */
+void hrt_life_end(hrt_state *state, uint32_t index)
+{
+    hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
+    uint8_t was = job->state;
+    unlink_state(state, index);
+    job->state = 0;
+    if (job->key != HRT_NIL) {
+        (void)hrt_keys_follow(state, index, was); /* leaving takes no memory */
+    }
+    hrt_residents_unlink(state, index);
+    hrt_jobs_drop(&state->jobs, index);
+}
+
+/* Drops the oldest retained jobs beyond the queue's limit. */
+void hrt_life_trim(hrt_state *state, uint16_t queue)
+{
+    hrt_job_list *list = &state->queues[queue].retained;
+    while (list->count > state->page->queues[queue].retain_max) {
+        hrt_life_end(state, list->head);
+    }
+}

@@ -1,0 +1,101 @@
+/* A state fed by records from outside, for tests, verification and replay. */
+#include "error.h"
+#include "record.h"
+#include "state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { HRT_REPLAY_SEGMENT = 1 << 24 }; /* only orders jobs by place; any size would do */
+
+struct hrt_replay {
+    hrt_state *state;
+    void *record; /* aligned copy of the record at hand */
+    size_t capacity;
+};
+
+int hrt_replay_new(hrt_replay **replay_out)
+{
+    hrt_replay *replay = calloc(1, sizeof(*replay));
+    if (replay == NULL) {
+        return hrt_fail(HRT_ENOMEM, "no memory for a replay");
+    }
+    replay->state = hrt_state_new(NULL, HRT_REPLAY_SEGMENT);
+    if (replay->state == NULL) {
+        free(replay);
+        return hrt_fail(HRT_ENOMEM, "no memory for a replay");
+    }
+    *replay_out = replay;
+    return HRT_OK;
+}
+
+static int copy_record(hrt_replay *replay, const void *bytes, size_t length)
+{
+    if (length > replay->capacity) {
+        void *record = realloc(replay->record, length);
+        if (record == NULL) {
+            return hrt_fail(HRT_ENOMEM, "no memory for a record of %zu bytes", length);
+        }
+        replay->record = record;
+        replay->capacity = length;
+    }
+    memcpy(replay->record, bytes, length);
+    return HRT_OK;
+}
+
+int hrt_replay_apply(hrt_replay *replay, const void *record, size_t length)
+{
+    if (length < sizeof(hrt_record)) {
+        return hrt_fail(HRT_EINVAL, "a record has at least %zu bytes", sizeof(hrt_record));
+    }
+    int status = copy_record(replay, record, length);
+    if (status != HRT_OK) {
+        return status;
+    }
+    const hrt_record *copy = replay->record;
+    if (copy->length > length || !hrt_record_well_formed(copy)) {
+        return hrt_fail(HRT_EINVAL, "record %llu is not well-formed",
+                        (unsigned long long)copy->sequence);
+    }
+    status = hrt_state_apply(replay->state, copy);
+    if (status == HRT_ECORRUPT) {
+        return hrt_fail(status, "record %llu does not fit the records before it",
+                        (unsigned long long)copy->sequence);
+    }
+    return status;
+}
+
+uint64_t hrt_replay_hash(const hrt_replay *replay)
+{
+    return hrt_state_hash(replay->state);
+}
+
+uint64_t hrt_replay_jobs(const hrt_replay *replay)
+{
+    return hrt_state_jobs(replay->state);
+}
+
+int hrt_replay_job(const hrt_replay *replay, uint64_t job, hrt_job_info *info_out)
+{
+    const hrt_state_job *found = hrt_state_find(replay->state, job);
+    if (found == NULL) {
+        return hrt_fail(HRT_ENOTFOUND, "job %llu is not in the state", (unsigned long long)job);
+    }
+    hrt_state_describe(replay->state, found, info_out);
+    return HRT_OK;
+}
+
+void hrt_replay_free(hrt_replay *replay)
+{
+    if (replay == NULL) {
+        return;
+    }
+    hrt_state_free(replay->state);
+    free(replay->record);
+    free(replay);
+}
+
+uint64_t hrt_key_hash(const void *key, size_t length)
+{
+    return hrt_hash_key(key, length);
+}
