@@ -140,7 +140,8 @@ enum hrt_magic {
 
 /*
  * Start of a segment file; zeros up to HRT_SEGMENT_HEADER. A position is
- * number * segment_size + offset in the file, so it never repeats. Rewritten when recycled.
+ * number * segment_size + offset in the file, so it never repeats. Rewritten when recycled. Number
+ * UINT64_MAX: a spare file, not part of the log for now.
  */
 typedef struct hrt_segment {
     uint32_t magic;
@@ -151,7 +152,8 @@ typedef struct hrt_segment {
     uint64_t number;          /* place of this segment in the log */
     uint8_t uuid[16];         /* of the log */
     uint64_t created_ns;      /* wall clock */
-    uint64_t reserved[2];
+    uint64_t head;            /* lowest number in the log once this header is written */
+    uint64_t reserved;
 } hrt_segment;
 
 enum hrt_record_type {
@@ -161,7 +163,8 @@ enum hrt_record_type {
     HRT_RECORD_CONTROL = 4, /* one hrt_control_body with its data */
     HRT_RECORD_CHECKPOINT = 5,
     HRT_RECORD_EPOCH = 6, /* hrt_epoch_body: a writer took over */
-    HRT_RECORD_PAD = 7,   /* fills a segment; only its header is covered by the CRC */
+    HRT_RECORD_PAD = 7,   /* ends a segment; only its header is covered by the CRC. key_hash repeats
+                             length; count 1: the next segment's header is on the disk */
     HRT_RECORD_DUE = 8,   /* count job ids (u64): scheduled or retrying became ready */
     HRT_RECORD_KEEP = 9,  /* a living job copied forward: hrt_keep_body and its bytes */
 };

@@ -1,0 +1,357 @@
+/* The thread that syncs the log, publishes how far it is durable, and readies segments. */
+#include "flusher.h"
+
+#include "atomic.h"
+#include "check.h"
+#include "clock.h"
+#include "error.h"
+#include "failpoint.h"
+#include "log_state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#define READY_AHEAD 2u                /* numbered segments that wait behind the current one */
+#define NO_SPACE_PAUSE_NS 1000000000u /* until a full disk is asked again */
+
+void hrt_flusher_init(hrt_log *log)
+{
+    pthread_condattr_t attributes;
+    (void)pthread_condattr_init(&attributes);
+    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&log->flusher.wanted, &attributes);
+    (void)pthread_condattr_destroy(&attributes);
+    log->flusher.making.fd = -1;
+}
+
+static void give_up(hrt_log *log)
+{
+    (void)pthread_mutex_unlock(&log->mutex);
+}
+
+static void take_back(hrt_log *log)
+{
+    (void)pthread_mutex_lock(&log->mutex);
+}
+
+/* Mutex held. */
+static void fail(hrt_log *log, int status)
+{
+    give_up(log);
+    (void)hrt_log_poison(log, status);
+    take_back(log);
+}
+
+/* ---- syncing ---- */
+
+static void count_sync(hrt_log *log, uint64_t took_ns)
+{
+    hrt_runtime_counters *counters = log->flusher.counters;
+    if (counters == NULL) {
+        return;
+    }
+    hrt_add_relaxed(&counters->syncs, 1);
+    hrt_add_relaxed(&counters->sync_ns, took_ns);
+    hrt_add_relaxed(&counters->sync.count, 1);
+    hrt_add_relaxed(&counters->sync.sum_ns, took_ns);
+    hrt_add_relaxed(&counters->sync.buckets[hrt_histogram_bucket(took_ns)], 1);
+    if (took_ns > hrt_load_relaxed(&counters->sync_max_ns)) {
+        hrt_store_relaxed(&counters->sync_max_ns, took_ns);
+        hrt_store_relaxed(&counters->sync.max_ns, took_ns);
+    }
+}
+
+static int sync_file(hrt_log *log, int fd)
+{
+    uint64_t began = hrt_clock_ns(CLOCK_MONOTONIC);
+    int status = HRT_FAILPOINT("log.sync.before");
+    if (status == HRT_OK && fdatasync(fd) != 0) {
+        status = hrt_status_of(errno);
+    }
+    if (status == HRT_OK) {
+        status = HRT_FAILPOINT("log.sync.after");
+    }
+    if (status == HRT_OK) {
+        count_sync(log, hrt_clock_ns(CLOCK_MONOTONIC) - began);
+    }
+    return status;
+}
+
+/* Syncs the segment of `number`; a segment that is left behind is closed: all of it is synced. */
+static int sync_segment(hrt_log *log, uint64_t number, bool left)
+{
+    uint32_t index = hrt_log_slot_of(log, number);
+    hrt_log_slot *slot = &log->slots[index];
+    if (slot->fd < 0) {
+        slot->fd = hrt_segment_open(log->directory, index, O_RDWR);
+    }
+    int fd = slot->fd;
+    if (fd < 0) {
+        return hrt_status_of(errno);
+    }
+    give_up(log);
+    int status = sync_file(log, fd);
+    take_back(log);
+    if (status == HRT_OK) {
+        slot->head_synced = true;
+        if (left) {
+            slot->dirty = false;
+            slot->fd = -1;
+            (void)close(fd);
+        }
+    }
+    return status;
+}
+
+void hrt_flusher_sync(hrt_log *log)
+{
+    uint64_t target = hrt_load_acquire(&log->tail);
+    uint64_t number = hrt_load_relaxed(&log->durable) >> log->segment_shift;
+    uint64_t last = (target - 1) >> log->segment_shift;
+    number = number < log->worn ? log->worn : number;
+    for (; number <= last; number++) {
+        int status = sync_segment(log, number, number < last);
+        if (status != HRT_OK) {
+            fail(log, status);
+            return;
+        }
+    }
+    hrt_store_release(&log->durable, target);
+    if (log->flusher.async_to <= target) {
+        log->flusher.async_at = 0;
+    }
+    if (log->options.on_durable != NULL) {
+        give_up(log);
+        log->options.on_durable(log->options.context);
+        take_back(log);
+    }
+}
+
+/* ---- readying segments ---- */
+
+static uint32_t waiting(const hrt_log *log)
+{
+    return (uint32_t)(log->ready - log->current - 1);
+}
+
+/* Gives a file a new header. Where its old bytes were synced the header is synced too, else the
+ * first sync of the segment will take the header along. */
+static int renumber(hrt_log *log, uint32_t index, uint64_t number, uint64_t head)
+{
+    hrt_log_slot *slot = &log->slots[index];
+    if (slot->fd < 0) {
+        slot->fd = hrt_segment_open(log->directory, index, O_RDWR);
+    }
+    if (slot->fd < 0) {
+        return hrt_status_of(errno);
+    }
+    hrt_segment segment = hrt_log_head_for(log, number, head);
+    int fd = slot->fd;
+    bool sync = number != HRT_SEGMENT_SPARE && !slot->dirty;
+    give_up(log);
+    int status = HRT_FAILPOINT("log.recycle.before");
+    if (status == HRT_OK) {
+        status = hrt_segment_write_head(fd, &segment);
+    }
+    if (status == HRT_OK && sync) {
+        status = fdatasync(fd) == 0 ? HRT_FAILPOINT("log.recycle.after") : hrt_status_of(errno);
+    }
+    take_back(log);
+    slot->head_synced = sync;
+    return status;
+}
+
+static void number_file(hrt_log *log, uint32_t index, uint64_t head)
+{
+    uint64_t number = log->ready;
+    int status = renumber(log, index, number, head);
+    if (status != HRT_OK) {
+        fail(log, status);
+        return;
+    }
+    log->order[number & log->mask] = index;
+    log->slots[index].dirty = true;
+    log->ready = number + 1;
+    (void)pthread_cond_broadcast(&log->changed);
+}
+
+static bool may_recycle(const hrt_log *log)
+{
+    return log->worn < log->head &&
+           hrt_load_relaxed(&log->durable) >= log->retire_at[log->worn & log->mask];
+}
+
+/* The worn file becomes the next segment, or a spare, so that no restart reads it again. */
+static void recycle(hrt_log *log)
+{
+    uint64_t number = log->worn;
+    uint32_t index = hrt_log_slot_of(log, number);
+    uint64_t end = (number + 1) << log->segment_shift;
+    hrt_log_slot *slot = &log->slots[index];
+    slot->dirty = slot->dirty && hrt_load_relaxed(&log->durable) < end;
+    log->worn = number + 1;
+    if (waiting(log) < READY_AHEAD) {
+        number_file(log, index, number + 1);
+    } else {
+        int status = renumber(log, index, HRT_SEGMENT_SPARE, number + 1);
+        if (status != HRT_OK) {
+            fail(log, status);
+            return;
+        }
+        log->spares[log->spare_count++] = index;
+    }
+    if (log->flusher.counters != NULL) {
+        hrt_add_relaxed(&log->flusher.counters->recycled, 1);
+    }
+}
+
+bool hrt_flusher_may_grow(const hrt_log *log)
+{
+    return log->files < log->segments_max &&
+           (log->flusher.no_space_until == 0 ||
+            hrt_clock_ns(CLOCK_MONOTONIC) >= log->flusher.no_space_until);
+}
+
+/* The files that there should be: the next segment and the reserve beyond those in use. */
+static bool wants_file(const hrt_log *log)
+{
+    uint64_t used = log->current - log->head + 1;
+    uint64_t target = used + 1 + log->options.segments_reserve;
+    return log->files < target || log->files < log->options.segments_min;
+}
+
+static void no_space(hrt_log *log)
+{
+    log->flusher.no_space_until = hrt_clock_ns(CLOCK_MONOTONIC) + NO_SPACE_PAUSE_NS;
+    (void)pthread_cond_broadcast(&log->changed);
+}
+
+/* A full disk stops the growth, not the log. */
+static void grow(hrt_log *log)
+{
+    hrt_segment_making making = log->flusher.making;
+    hrt_segment head = hrt_log_head_for(log, HRT_SEGMENT_SPARE, log->worn);
+    uint32_t index = log->slots_used;
+    give_up(log);
+    int status = HRT_EAGAIN;
+    if (making.fd < 0) {
+        status = hrt_segment_begin(log->directory, index, log->segment_size, &making);
+        status = status == HRT_OK ? HRT_EAGAIN : status;
+    } else {
+        status = hrt_segment_step(log->directory, &making, &head);
+        if (status != HRT_EAGAIN && status != HRT_OK) {
+            hrt_segment_abandon(log->directory, &making);
+        }
+    }
+    take_back(log);
+    if (status == HRT_ENOSPC) {
+        no_space(log);
+    } else if (status == HRT_OK) {
+        log->slots[index] = (hrt_log_slot){.fd = making.fd, .head_synced = true};
+        making.fd = -1;
+        log->slots_used = index + 1;
+        log->files++;
+        log->spares[log->spare_count++] = index;
+        log->flusher.no_space_until = 0;
+    } else if (status != HRT_EAGAIN) {
+        fail(log, status);
+    }
+    log->flusher.making = making;
+}
+
+bool hrt_flusher_ready_step(hrt_log *log)
+{
+    if (may_recycle(log)) {
+        recycle(log);
+    } else if (waiting(log) < READY_AHEAD && log->spare_count > 0) {
+        number_file(log, log->spares[--log->spare_count], log->worn);
+    } else if (log->flusher.making.fd >= 0 || (wants_file(log) && hrt_flusher_may_grow(log))) {
+        grow(log);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* ---- the thread ---- */
+
+static bool sync_due(const hrt_log *log)
+{
+    const hrt_flusher *flusher = &log->flusher;
+    uint64_t durable = hrt_load_relaxed(&log->durable);
+    if (flusher->sync_to > durable || (flusher->stop && hrt_load_acquire(&log->tail) > durable)) {
+        return true;
+    }
+    bool blocked = flusher->demand && log->worn < log->head && !may_recycle(log);
+    return blocked ||
+           (flusher->async_at != 0 && hrt_clock_ns(CLOCK_MONOTONIC) >= flusher->async_at);
+}
+
+static void wait_for_work(hrt_log *log)
+{
+    uint64_t at = log->flusher.async_at;
+    if (at == 0) {
+        (void)pthread_cond_wait(&log->flusher.wanted, &log->mutex);
+        return;
+    }
+    struct timespec until = {.tv_sec = (time_t)(at / 1000000000u),
+                             .tv_nsec = (long)(at % 1000000000u)};
+    (void)pthread_cond_timedwait(&log->flusher.wanted, &log->mutex, &until);
+}
+
+static void tell_failure(hrt_log *log)
+{
+    (void)pthread_cond_broadcast(&log->changed);
+    if (log->options.on_failure != NULL) {
+        give_up(log);
+        log->options.on_failure(log->options.context, hrt_log_failed(log));
+        take_back(log);
+    }
+}
+
+static void *run(void *context)
+{
+    hrt_log *log = context;
+    take_back(log);
+    while (log->failed == 0) {
+        if (sync_due(log)) {
+            hrt_flusher_sync(log);
+        } else if (log->flusher.stop) {
+            break;
+        } else if (!hrt_flusher_ready_step(log)) {
+            wait_for_work(log);
+        }
+    }
+    if (log->failed != 0) {
+        tell_failure(log);
+    }
+    give_up(log);
+    return NULL;
+}
+
+int hrt_flusher_start(hrt_log *log)
+{
+    HRT_ASSERT(!log->flusher.running);
+    log->flusher.running = true; /* before the thread, which reads it without asking */
+    int error = pthread_create(&log->flusher.thread, NULL, run, log);
+    if (error != 0) {
+        log->flusher.running = false;
+        return hrt_fail(HRT_ESYSTEM, "cannot start the flusher thread: %s", strerror(error));
+    }
+    (void)pthread_setname_np(log->flusher.thread, "hrt-flusher");
+    return HRT_OK;
+}
+
+void hrt_flusher_stop(hrt_log *log)
+{
+    take_back(log);
+    log->flusher.stop = true;
+    (void)pthread_cond_signal(&log->flusher.wanted);
+    give_up(log);
+    if (log->flusher.running) {
+        (void)pthread_join(log->flusher.thread, NULL);
+        log->flusher.running = false;
+    }
+}

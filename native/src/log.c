@@ -1,0 +1,430 @@
+/* Appending: groups are built in private memory and written with one pwrite. */
+#include "log.h"
+
+#include "atomic.h"
+#include "check.h"
+#include "clock.h"
+#include "error.h"
+#include "failpoint.h"
+#include "log_state.h"
+#include "record.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static uint64_t segment_end(const hrt_log *log)
+{
+    return (log->current + 1) << log->segment_shift;
+}
+
+static uint64_t offset_of(const hrt_log *log, uint64_t position)
+{
+    return position & (log->segment_size - 1);
+}
+
+int hrt_log_poison(hrt_log *log, int status)
+{
+    (void)pthread_mutex_lock(&log->mutex);
+    if (log->failed == 0) {
+        hrt_store_release_u32(&log->failed, (uint32_t)-status);
+    }
+    (void)pthread_cond_signal(&log->flusher.wanted);
+    (void)pthread_cond_broadcast(&log->changed);
+    (void)pthread_mutex_unlock(&log->mutex);
+    return status;
+}
+
+hrt_segment hrt_log_head_for(const hrt_log *log, uint64_t number, uint64_t head)
+{
+    hrt_segment segment = {.magic = HRT_MAGIC_SEGMENT,
+                           .format_version = HRT_FORMAT_VERSION,
+                           .segment_size = log->segment_size,
+                           .number = number,
+                           .created_ns = hrt_wall_ns(),
+                           .head = head};
+    memcpy(segment.uuid, log->uuid, sizeof(segment.uuid));
+    hrt_segment_seal(&segment);
+    return segment;
+}
+
+/* ---- room ---- */
+
+/* New work leaves the reserve alone: files that are not in use after `more` further segments. Mutex
+ * held. */
+static bool reserve_untouched(const hrt_log *log, uint64_t more)
+{
+    uint64_t used = log->current - log->head + 1 + more;
+    return log->files >= used + log->options.segments_reserve;
+}
+
+/* Whether waiting can bring what is missing. Mutex held. */
+static bool can_come(const hrt_log *log, enum hrt_log_class class)
+{
+    bool coming = log->flusher.making.fd >= 0 || hrt_flusher_may_grow(log);
+    if (class == HRT_LOG_NEW_WORK && !reserve_untouched(log, 1)) {
+        return coming;
+    }
+    return coming || log->spare_count > 0 || log->worn < log->head;
+}
+
+static bool has_next(const hrt_log *log, enum hrt_log_class class)
+{
+    return log->ready > log->current + 1 &&
+           (class == HRT_LOG_OLD_WORK || reserve_untouched(log, 1));
+}
+
+/* Without a flusher, before hrt_log_start, its work is done here. */
+static void wait_step(hrt_log *log)
+{
+    if (log->flusher.running) {
+        (void)pthread_cond_signal(&log->flusher.wanted);
+        (void)pthread_cond_wait(&log->changed, &log->mutex);
+    } else if (!hrt_flusher_ready_step(log)) {
+        hrt_flusher_sync(log);
+    }
+}
+
+/* Mutex held. */
+static int await_next(hrt_log *log, enum hrt_log_class class)
+{
+    int status = HRT_OK;
+    log->flusher.demand = true;
+    while (status == HRT_OK && !has_next(log, class)) {
+        if (log->failed != 0) {
+            status = hrt_log_failed(log);
+        } else if (!can_come(log, class)) {
+            status = HRT_ELOGFULL;
+        } else {
+            wait_step(log);
+        }
+    }
+    log->flusher.demand = false;
+    return status;
+}
+
+static int write_group(hrt_log *log, const void *bytes, size_t length)
+{
+    int status = HRT_FAILPOINT("log.append.before");
+    if (status == HRT_OK) {
+        status = hrt_write_at(log->fd, bytes, length, offset_of(log, log->tail));
+    }
+    if (status == HRT_OK) {
+        status = HRT_FAILPOINT("log.append.after");
+    }
+    return status == HRT_OK ? status : hrt_log_poison(log, status);
+}
+
+/* Every segment ends with a PAD, so a log that stops right after one has lost a file. */
+static int write_pad(hrt_log *log, bool next_synced)
+{
+    hrt_record pad = {.length = (uint32_t)(segment_end(log) - log->tail),
+                      .sequence = log->sequence,
+                      .position = log->tail,
+                      .durable = hrt_log_durable(log),
+                      .time_ns = log->time_ns,
+                      .epoch = log->epoch,
+                      .type = HRT_RECORD_PAD,
+                      .flags = HRT_RECORD_LAST,
+                      .count = next_synced};
+    hrt_record_seal(&pad, log->uuid);
+    int status = write_group(log, &pad, sizeof(pad));
+    log->sequence += status == HRT_OK;
+    return status;
+}
+
+/* Ends the current segment and goes on in the next. The group is empty. */
+static int advance(hrt_log *log, enum hrt_log_class class)
+{
+    (void)pthread_mutex_lock(&log->mutex);
+    int status = await_next(log, class);
+    const hrt_log_slot *next = &log->slots[hrt_log_slot_of(log, log->current + 1)];
+    int fd = next->fd;
+    bool synced = next->head_synced;
+    (void)pthread_mutex_unlock(&log->mutex);
+    if (status == HRT_OK) {
+        status = write_pad(log, synced);
+    }
+    if (status != HRT_OK) {
+        return status;
+    }
+    (void)pthread_mutex_lock(&log->mutex);
+    log->current++;
+    log->fd = fd;
+    log->reserve_only = !reserve_untouched(log, 0);
+    hrt_store_release(&log->tail, (log->current << log->segment_shift) + HRT_SEGMENT_HEADER);
+    (void)pthread_cond_signal(&log->flusher.wanted);
+    (void)pthread_mutex_unlock(&log->mutex);
+    return HRT_OK;
+}
+
+static int check_reserve(hrt_log *log)
+{
+    (void)pthread_mutex_lock(&log->mutex);
+    log->reserve_only = !reserve_untouched(log, 0);
+    (void)pthread_mutex_unlock(&log->mutex);
+    return log->reserve_only ? HRT_ELOGFULL : HRT_OK;
+}
+
+int hrt_log_reserve(hrt_log *log, size_t bytes, enum hrt_log_class class)
+{
+    if (HRT_UNLIKELY(bytes > log->group_max)) {
+        return HRT_ETOOLARGE;
+    }
+    if (HRT_UNLIKELY(log->reserve_only && class == HRT_LOG_NEW_WORK)) {
+        int status = check_reserve(log);
+        if (status != HRT_OK) {
+            return status;
+        }
+    }
+    size_t needed = log->pending + bytes;
+    /* Below the end, not up to it: a PAD has to fit behind. */
+    if (HRT_LIKELY(needed <= log->group_max && log->tail + needed < segment_end(log))) {
+        return HRT_OK;
+    }
+    return log->pending > 0 ? HRT_EAGAIN : advance(log, class);
+}
+
+/* ---- the open group ---- */
+
+hrt_record *hrt_log_add(hrt_log *log, uint8_t type, size_t body_length)
+{
+    size_t length = sizeof(hrt_record) + body_length;
+    size_t span = hrt_record_span((uint32_t)length);
+    HRT_ASSERT(log->pending + span <= log->group_max);
+    if (log->pending == 0) {
+        log->group_durable = hrt_log_durable(log);
+    }
+    hrt_record *record = (hrt_record *)(void *)(log->staging + log->pending);
+    memset(record, 0, span);
+    record->length = (uint32_t)length;
+    record->sequence = log->sequence++;
+    record->position = log->tail + log->pending;
+    record->durable = log->group_durable;
+    record->time_ns = log->time_ns;
+    record->epoch = log->epoch;
+    record->type = type;
+    log->last = record;
+    log->pending += span;
+    return record;
+}
+
+void *hrt_log_grow(hrt_log *log, hrt_record *record, size_t more)
+{
+    HRT_ASSERT(record == log->last);
+    uint32_t length = record->length;
+    size_t before = hrt_record_span(length);
+    size_t after = hrt_record_span(length + (uint32_t)more);
+    HRT_ASSERT(log->pending + (after - before) <= log->group_max);
+    memset((uint8_t *)record + before, 0, after - before);
+    record->length = length + (uint32_t)more;
+    log->pending += after - before;
+    return (uint8_t *)record + length;
+}
+
+void hrt_log_time(hrt_log *log, uint64_t wall_ns)
+{
+    log->time_ns = wall_ns;
+}
+
+size_t hrt_log_pending(const hrt_log *log)
+{
+    return log->pending;
+}
+
+int hrt_log_seal(hrt_log *log)
+{
+    int status = hrt_log_failed(log);
+    if (status != HRT_OK || log->pending == 0) {
+        return status;
+    }
+    HRT_ASSERT(log->tail + log->pending < segment_end(log));
+    log->last->flags |= HRT_RECORD_LAST;
+    for (size_t offset = 0; offset < log->pending;) {
+        hrt_record *record = (hrt_record *)(void *)(log->staging + offset);
+        hrt_record_seal(record, log->uuid);
+        offset += hrt_record_span(record->length);
+    }
+    status = write_group(log, log->staging, log->pending);
+    if (status == HRT_OK) {
+        hrt_store_release(&log->tail, log->tail + log->pending);
+        log->pending = 0;
+    }
+    return status;
+}
+
+/* ---- what there is ---- */
+
+uint64_t hrt_log_next_sequence(const hrt_log *log)
+{
+    return log->sequence;
+}
+
+uint64_t hrt_log_tail(const hrt_log *log)
+{
+    return hrt_load_acquire(&log->tail);
+}
+
+uint64_t hrt_log_head(const hrt_log *log)
+{
+    return (log->head << log->segment_shift) + HRT_SEGMENT_HEADER;
+}
+
+uint32_t hrt_log_epoch(const hrt_log *log)
+{
+    return log->epoch;
+}
+
+void hrt_log_set_epoch(hrt_log *log, uint32_t epoch)
+{
+    HRT_ASSERT(log->pending == 0);
+    log->epoch = epoch;
+}
+
+size_t hrt_log_group_max(const hrt_log *log)
+{
+    return log->group_max;
+}
+
+uint32_t hrt_log_segment_size(const hrt_log *log)
+{
+    return log->segment_size;
+}
+
+const uint8_t *hrt_log_uuid(const hrt_log *log)
+{
+    return log->uuid;
+}
+
+int hrt_log_directory(const hrt_log *log)
+{
+    return log->directory;
+}
+
+uint32_t hrt_log_segments(const hrt_log *log)
+{
+    hrt_log *shared = (hrt_log *)(uintptr_t)log; /* only its mutex changes */
+    (void)pthread_mutex_lock(&shared->mutex);
+    uint32_t files = log->files;
+    (void)pthread_mutex_unlock(&shared->mutex);
+    return files;
+}
+
+/* ---- durability ---- */
+
+uint64_t hrt_log_durable(const hrt_log *log)
+{
+    return hrt_load_acquire(&log->durable);
+}
+
+void hrt_log_want_sync(hrt_log *log, uint64_t position)
+{
+    if (hrt_log_durable(log) >= position) {
+        return;
+    }
+    (void)pthread_mutex_lock(&log->mutex);
+    if (position > log->flusher.sync_to) {
+        log->flusher.sync_to = position;
+        (void)pthread_cond_signal(&log->flusher.wanted);
+    }
+    (void)pthread_mutex_unlock(&log->mutex);
+}
+
+void hrt_log_want_async(hrt_log *log, uint64_t position)
+{
+    if (hrt_log_durable(log) >= position) {
+        return;
+    }
+    (void)pthread_mutex_lock(&log->mutex);
+    hrt_flusher *flusher = &log->flusher;
+    flusher->async_to = position > flusher->async_to ? position : flusher->async_to;
+    if (flusher->async_at == 0) {
+        flusher->async_at = hrt_clock_ns(CLOCK_MONOTONIC) + log->options.async_ns;
+        (void)pthread_cond_signal(&flusher->wanted);
+    }
+    (void)pthread_mutex_unlock(&log->mutex);
+}
+
+int hrt_log_failed(const hrt_log *log)
+{
+    return -(int)hrt_load_acquire_u32(&log->failed);
+}
+
+void hrt_log_counters(hrt_log *log, hrt_runtime_counters *counters)
+{
+    (void)pthread_mutex_lock(&log->mutex);
+    log->flusher.counters = counters;
+    (void)pthread_mutex_unlock(&log->mutex);
+}
+
+/* ---- reading ---- */
+
+static const uint8_t *map_slot(const hrt_log *log, uint32_t index)
+{
+    int fd = hrt_segment_open(log->directory, index, O_RDONLY);
+    if (fd < 0) {
+        return NULL;
+    }
+    void *map = mmap(NULL, log->segment_size, PROT_READ, MAP_SHARED, fd, 0);
+    (void)close(fd);
+    log->slots[index].map = map == MAP_FAILED ? NULL : map;
+    return log->slots[index].map;
+}
+
+const void *hrt_log_at(const hrt_log *log, uint64_t position)
+{
+    if (position >= log->tail) {
+        HRT_ASSERT(position - log->tail < log->pending);
+        return log->staging + (position - log->tail);
+    }
+    HRT_ASSERT(position >> log->segment_shift >= log->head);
+    uint32_t index = hrt_log_slot_of(log, position >> log->segment_shift);
+    const uint8_t *map = log->slots[index].map;
+    if (HRT_UNLIKELY(map == NULL)) {
+        map = map_slot(log, index);
+    }
+    return map == NULL ? NULL : map + offset_of(log, position);
+}
+
+void hrt_log_place(const hrt_log *log, uint64_t position, uint32_t *slot_out, uint32_t *offset_out)
+{
+    *slot_out = hrt_log_slot_of(log, position >> log->segment_shift);
+    *offset_out = (uint32_t)offset_of(log, position);
+}
+
+/* ---- retirement ---- */
+
+uint64_t hrt_log_oldest(const hrt_log *log)
+{
+    return log->head;
+}
+
+uint64_t hrt_log_current(const hrt_log *log)
+{
+    return log->current;
+}
+
+bool hrt_log_tight(const hrt_log *log)
+{
+    hrt_log *shared = (hrt_log *)(uintptr_t)log; /* only its mutex changes */
+    (void)pthread_mutex_lock(&shared->mutex);
+    uint64_t used = log->current - log->head + 1;
+    bool tight = used + 2 + log->options.segments_reserve > log->files;
+    (void)pthread_mutex_unlock(&shared->mutex);
+    return tight;
+}
+
+int hrt_log_retire(hrt_log *log, uint64_t position, bool must_sync)
+{
+    HRT_ASSERT(position <= log->tail + log->pending);
+    if (log->head == log->current) {
+        return HRT_ESTATE;
+    }
+    (void)pthread_mutex_lock(&log->mutex);
+    log->retire_at[log->head & log->mask] = must_sync ? position : 0;
+    log->head++;
+    (void)pthread_cond_signal(&log->flusher.wanted);
+    (void)pthread_mutex_unlock(&log->mutex);
+    return HRT_OK;
+}

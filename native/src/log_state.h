@@ -1,0 +1,81 @@
+/*
+ * What the parts of the log share: the writer (log.c), the flusher (flusher.c), opening
+ * (recover.c).
+ *
+ * Numbers of segments form one unbroken run:
+ *   worn <= head <= current < ready
+ * worn..head: retired, not yet recycled. head..current: in use. current+1..ready: waiting.
+ * Every other file is a spare. Files are never deleted while the log is open, only renumbered.
+ */
+#ifndef HRT_LOG_STATE_H
+#define HRT_LOG_STATE_H
+
+#include "flusher.h"
+#include "log.h"
+#include "segment.h"
+
+#include <pthread.h>
+
+typedef struct hrt_log_slot {
+    const uint8_t *map; /* writer's; NULL until somebody reads */
+    int fd;             /* flusher's, but for recover.c; -1: closed, all of it is synced */
+    bool dirty;         /* holds bytes that were never synced */
+    bool head_synced;   /* its header, as it is, is on the disk */
+} hrt_log_slot;
+
+struct hrt_log {
+    /* fixed after opening */
+    int directory;
+    int lock;
+    uint8_t uuid[16];
+    uint32_t segment_size;
+    uint32_t segment_shift;
+    uint32_t segments_max;
+    uint32_t group_max;
+    uint32_t mask; /* of order and retire_at: numbers that live at a time never collide */
+    hrt_log_options options;
+    hrt_log_slot *slots;
+    uint32_t *order;     /* slot of a number */
+    uint64_t *retire_at; /* a retired number may be recycled once durable has reached this */
+
+    /* the writer's alone */
+    uint8_t *staging;
+    hrt_record *last; /* of the open group */
+    size_t pending;
+    uint64_t sequence; /* of the next record */
+    uint64_t time_ns;
+    uint64_t group_durable; /* durable, as the records of the open group will say */
+    uint32_t epoch;
+    int fd; /* of the current segment; the flusher closes none that is current */
+    bool reserve_only;
+
+    /* one writes, any thread reads, through atomic.h */
+    uint64_t tail;    /* writer */
+    uint64_t durable; /* flusher */
+    uint32_t failed;  /* 0, or minus the status; under mutex */
+
+    /* under mutex */
+    pthread_mutex_t mutex;
+    pthread_cond_t changed; /* for the writer: a segment is ready, or none will be */
+    uint64_t worn;
+    uint64_t head;
+    uint64_t current;
+    uint64_t ready; /* the next number to be made ready */
+    uint32_t files;
+    uint32_t slots_used; /* the slot of the next new file */
+    uint32_t *spares;
+    uint32_t spare_count;
+    hrt_flusher flusher;
+};
+
+static inline uint32_t hrt_log_slot_of(const hrt_log *log, uint64_t number)
+{
+    return log->order[number & log->mask];
+}
+
+/* Poisons the log for ever; the first status stays. Takes the mutex. Returns `status`. */
+int hrt_log_poison(hrt_log *log, int status);
+/* The header that `number` gets now. */
+hrt_segment hrt_log_head_for(const hrt_log *log, uint64_t number, uint64_t head);
+
+#endif

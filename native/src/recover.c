@@ -1,0 +1,407 @@
+/* Opening a log: lock it, read all of it, decide how it ended, and get ready to append there. */
+#include "atomic.h"
+#include "check.h"
+#include "clock.h"
+#include "error.h"
+#include "failpoint.h"
+#include "log_state.h"
+#include "scan.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum default_option {
+    SEGMENT_SIZE = 16777216,
+    SEGMENTS_MIN = 3,
+    SEGMENTS_MAX = 256,
+    SEGMENTS_RESERVE = 2,
+    ASYNC_NS = 10000000,
+};
+
+static int check_options(hrt_log_options *options)
+{
+    options->segment_size = options->segment_size == 0 ? SEGMENT_SIZE : options->segment_size;
+    options->segments_min = options->segments_min == 0 ? SEGMENTS_MIN : options->segments_min;
+    options->segments_max = options->segments_max == 0 ? SEGMENTS_MAX : options->segments_max;
+    options->segments_reserve =
+        options->segments_reserve == 0 ? SEGMENTS_RESERVE : options->segments_reserve;
+    options->async_ns = options->async_ns == 0 ? ASYNC_NS : options->async_ns;
+    if (!hrt_segment_size_valid(options->segment_size)) {
+        return hrt_fail(HRT_EINVAL, "segment_size is %u; it has to be a power of two from %d to %d",
+                        options->segment_size, HRT_SEGMENT_SIZE_MIN, HRT_SEGMENT_SIZE_MAX);
+    }
+    if (options->segments_max < options->segments_reserve + 2 ||
+        options->segments_max < options->segments_min) {
+        return hrt_fail(HRT_EINVAL,
+                        "segments_max is %u; it has to be at least segments_min (%u) and "
+                        "segments_reserve + 2 (%u)",
+                        options->segments_max, options->segments_min,
+                        options->segments_reserve + 2);
+    }
+    return HRT_OK;
+}
+
+static int open_directory(hrt_log *log)
+{
+    const char *path = log->options.directory;
+    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
+        return hrt_fail(hrt_status_of(errno), "cannot make the log directory %s: %s", path,
+                        strerror(errno));
+    }
+    log->directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (log->directory < 0) {
+        return hrt_fail(hrt_status_of(errno), "cannot open the log directory %s: %s", path,
+                        strerror(errno));
+    }
+    log->lock = openat(log->directory, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (log->lock < 0) {
+        return hrt_fail(hrt_status_of(errno), "cannot open the lock in %s: %s", path,
+                        strerror(errno));
+    }
+    if (flock(log->lock, LOCK_EX | LOCK_NB) != 0) {
+        return hrt_fail(errno == EWOULDBLOCK ? HRT_EBUSY : hrt_status_of(errno),
+                        "another process holds the log in %s; stop it or choose another directory",
+                        path);
+    }
+    return HRT_OK;
+}
+
+/* ---- tables ---- */
+
+static int make_tables(hrt_log *log, const hrt_catalog *catalog)
+{
+    uint32_t files = log->options.segments_max + catalog->count;
+    uint32_t slots = files + catalog->slots + 1;
+    uint32_t places = 1;
+    while (places < files + 1) {
+        places *= 2;
+    }
+    log->segments_max = log->options.segments_max;
+    log->mask = places - 1;
+    log->segment_shift = (uint32_t)__builtin_ctz(log->segment_size);
+    uint32_t half = (log->segment_size - HRT_SEGMENT_HEADER) / 2;
+    half &= ~(uint32_t)(HRT_RECORD_ALIGN - 1);
+    log->group_max = half < HRT_GROUP_MAX ? half : HRT_GROUP_MAX;
+    log->slots = calloc(slots, sizeof(*log->slots));
+    log->spares = calloc(slots, sizeof(*log->spares));
+    log->order = calloc(places, sizeof(*log->order));
+    log->retire_at = calloc(places, sizeof(*log->retire_at));
+    log->staging = aligned_alloc(4096, hrt_align_up(log->group_max, 4096));
+    bool made = log->slots != NULL && log->spares != NULL && log->order != NULL &&
+                log->retire_at != NULL && log->staging != NULL;
+    if (!made) {
+        return hrt_fail(HRT_ENOMEM, "out of memory for the log's tables");
+    }
+    for (uint32_t i = 0; i < slots; i++) {
+        log->slots[i] = (hrt_log_slot){.fd = -1, .dirty = true};
+    }
+    return HRT_OK;
+}
+
+/* A file whose making was cut short holds nothing. It is made anew when it is needed. */
+static void remove_blank(const hrt_log *log, uint32_t slot)
+{
+    char name[HRT_SEGMENT_NAME_SIZE];
+    hrt_segment_name(slot, name);
+    (void)unlinkat(log->directory, name, 0);
+}
+
+/* Sorts the files into the run of numbers around the tail, and the spares. */
+static void adopt_files(hrt_log *log, const hrt_catalog *catalog, uint64_t tail_number)
+{
+    log->ready = tail_number;
+    for (uint32_t i = 0; i < catalog->count; i++) {
+        const hrt_catalog_entry *entry = &catalog->entries[i];
+        if (entry->blank) {
+            remove_blank(log, entry->slot);
+            continue;
+        }
+        log->files++;
+        if (entry->number < tail_number || entry->number == log->ready) {
+            log->order[entry->number & log->mask] = entry->slot;
+            log->slots[entry->slot].head_synced = true;
+            log->ready += entry->number == log->ready;
+        } else {
+            log->spares[log->spare_count++] = entry->slot;
+        }
+    }
+    log->slots_used = catalog->slots;
+    log->worn = catalog->head;
+    log->head = catalog->head;
+    log->current = tail_number;
+}
+
+/* The first file of a log is made here and now; its header makes the directory a log. */
+static int make_first(hrt_log *log)
+{
+    hrt_segment_making making;
+    hrt_segment head = hrt_log_head_for(log, 1, 1);
+    int status = hrt_segment_begin(log->directory, 0, log->segment_size, &making);
+    if (status != HRT_OK) {
+        return hrt_fail(status, "cannot make the first segment in %s: %s", log->options.directory,
+                        hrt_strerror(status));
+    }
+    do {
+        status = hrt_segment_step(log->directory, &making, &head);
+    } while (status == HRT_EAGAIN);
+    if (status != HRT_OK) {
+        hrt_segment_abandon(log->directory, &making);
+        return hrt_fail(status, "cannot write the first segment in %s: %s", log->options.directory,
+                        hrt_strerror(status));
+    }
+    log->slots[0] = (hrt_log_slot){.fd = making.fd, .dirty = true, .head_synced = true};
+    log->files = 1;
+    log->slots_used = 1;
+    log->worn = 1;
+    log->head = 1;
+    log->current = 1;
+    log->ready = 2;
+    return HRT_OK;
+}
+
+/* A tail in a segment that has no file yet: it was lost with the power and is readied again. */
+static int ready_current(hrt_log *log)
+{
+    (void)pthread_mutex_lock(&log->mutex);
+    log->current = log->ready - 1;
+    bool going = true;
+    uint64_t wanted = log->ready;
+    while (going && log->failed == 0 && log->ready == wanted) {
+        going = hrt_flusher_ready_step(log);
+    }
+    bool made = log->ready > wanted;
+    log->current = wanted;
+    (void)pthread_mutex_unlock(&log->mutex);
+    int status = hrt_log_failed(log);
+    status = status == HRT_OK && !made ? HRT_ENOSPC : status;
+    return status == HRT_OK ? status
+                            : hrt_fail(status, "cannot make the segment that the log goes on in");
+}
+
+static int open_current(hrt_log *log)
+{
+    uint32_t index = hrt_log_slot_of(log, log->current);
+    hrt_log_slot *slot = &log->slots[index];
+    if (slot->fd < 0) {
+        slot->fd = hrt_segment_open(log->directory, index, O_RDWR);
+    }
+    if (slot->fd < 0) {
+        return hrt_fail(hrt_status_of(errno), "cannot open segment %08x.seg for writing: %s", index,
+                        strerror(errno));
+    }
+    log->fd = slot->fd;
+    /* What waits needs open files too: the writer takes them over as they are. */
+    for (uint64_t number = log->current + 1; number < log->ready; number++) {
+        uint32_t waiting = hrt_log_slot_of(log, number);
+        log->slots[waiting].fd = hrt_segment_open(log->directory, waiting, O_RDWR);
+        if (log->slots[waiting].fd < 0) {
+            return hrt_fail(hrt_status_of(errno), "cannot open segment %08x.seg for writing: %s",
+                            waiting, strerror(errno));
+        }
+    }
+    return HRT_OK;
+}
+
+static int take_over(hrt_log *log, const hrt_scan *scan)
+{
+    const hrt_catalog *catalog = hrt_scan_catalog(scan);
+    hrt_scan_end end = hrt_scan_ending(scan);
+    memcpy(log->uuid, catalog->uuid, sizeof(log->uuid));
+    log->segment_size = catalog->segment_size;
+    int status = make_tables(log, catalog);
+    if (status != HRT_OK) {
+        return status;
+    }
+    adopt_files(log, catalog, end.number);
+    if (log->ready == log->current) {
+        status = ready_current(log);
+    }
+    log->sequence = end.sequence + 1;
+    log->epoch = end.epoch_max;
+    log->tail = end.position;
+    log->durable = end.durable;
+    return status == HRT_OK ? open_current(log) : status;
+}
+
+static int create(hrt_log *log, const hrt_catalog *catalog)
+{
+    log->segment_size = log->options.segment_size;
+    if (getrandom(log->uuid, sizeof(log->uuid), 0) != sizeof(log->uuid)) {
+        return hrt_fail(HRT_ESYSTEM, "cannot get random bytes for the log's uuid");
+    }
+    for (uint32_t i = 0; i < catalog->count; i++) {
+        remove_blank(log, catalog->entries[i].slot);
+    }
+    hrt_catalog nothing = {0};
+    int status = make_tables(log, &nothing);
+    status = status == HRT_OK ? make_first(log) : status;
+    log->sequence = 1;
+    log->tail = (1ull << log->segment_shift) + HRT_SEGMENT_HEADER;
+    log->fd = log->slots == NULL ? -1 : log->slots[0].fd;
+    return status;
+}
+
+/* ---- opening ---- */
+
+static int visit_all(hrt_scan *scan, hrt_log_visit visit, void *context)
+{
+    const hrt_record *record = NULL;
+    int status = hrt_scan_next(scan, &record);
+    while (status == HRT_OK) {
+        status = visit == NULL ? HRT_OK : visit(context, record);
+        status = status == HRT_OK ? hrt_scan_next(scan, &record) : status;
+    }
+    return status == HRT_EEND ? HRT_OK : status;
+}
+
+static int status_of_damage(const hrt_damage_report *report)
+{
+    switch (report->damage) {
+    case HRT_DAMAGE_NONE:
+    case HRT_DAMAGE_TORN:
+        return HRT_OK;
+    case HRT_DAMAGE_VERSION:
+        return hrt_fail(HRT_EVERSION, "%s", report->text);
+    default:
+        return hrt_fail(HRT_ECORRUPT, "%s", report->text);
+    }
+}
+
+static void tell(hrt_recovery *recovery, const hrt_scan *scan, const hrt_damage_report *report)
+{
+    hrt_scan_end end = hrt_scan_ending(scan);
+    recovery->segments = hrt_scan_catalog(scan)->numbered;
+    recovery->bytes = end.bytes;
+    recovery->records = end.records;
+    if (report->damage == HRT_DAMAGE_TORN) {
+        recovery->tail_position = report->position;
+        recovery->tail_bytes = report->bytes;
+    }
+}
+
+static int recover(hrt_log *log, hrt_log_visit visit, void *context, hrt_recovery *recovery,
+                   hrt_damage_report *report)
+{
+    hrt_scan *scan = NULL;
+    int status = hrt_scan_begin(log->directory, false, &scan);
+    if (status != HRT_OK) {
+        return status;
+    }
+    const hrt_catalog *catalog = hrt_scan_catalog(scan);
+    status = visit_all(scan, visit, context);
+    hrt_scan_report(scan, report);
+    status = status == HRT_OK ? status_of_damage(report) : status;
+    if (status == HRT_OK) {
+        recovery->created = catalog->segment_size == 0;
+        tell(recovery, scan, report);
+        status = recovery->created ? create(log, catalog) : take_over(log, scan);
+    }
+    hrt_scan_close(scan);
+    return status;
+}
+
+static hrt_log *new_log(const hrt_log_options *options)
+{
+    hrt_log *log = calloc(1, sizeof(*log));
+    if (log == NULL) {
+        return NULL;
+    }
+    log->options = *options;
+    log->directory = -1;
+    log->lock = -1;
+    log->fd = -1;
+    (void)pthread_mutex_init(&log->mutex, NULL);
+    (void)pthread_cond_init(&log->changed, NULL);
+    hrt_flusher_init(log);
+    return log;
+}
+
+static void close_slots(hrt_log *log)
+{
+    for (uint32_t i = 0; log->slots != NULL && i < log->slots_used; i++) {
+        if (log->slots[i].fd >= 0) {
+            (void)close(log->slots[i].fd);
+        }
+        if (log->slots[i].map != NULL) {
+            (void)munmap((void *)(uintptr_t)log->slots[i].map, log->segment_size);
+        }
+    }
+}
+
+static void free_log(hrt_log *log)
+{
+    if (log->flusher.making.fd >= 0) {
+        hrt_segment_abandon(log->directory, &log->flusher.making);
+    }
+    close_slots(log);
+    if (log->directory >= 0) {
+        (void)close(log->directory);
+    }
+    if (log->lock >= 0) {
+        (void)close(log->lock);
+    }
+    (void)pthread_cond_destroy(&log->flusher.wanted);
+    (void)pthread_cond_destroy(&log->changed);
+    (void)pthread_mutex_destroy(&log->mutex);
+    free(log->staging);
+    free(log->retire_at);
+    free(log->order);
+    free(log->spares);
+    free(log->slots);
+    free(log);
+}
+
+int hrt_log_open(const hrt_log_options *options, hrt_log_visit visit, void *visit_context,
+                 hrt_log **log_out, hrt_recovery *recovery_out, hrt_damage_report *report_out)
+{
+    uint64_t began = hrt_clock_ns(CLOCK_MONOTONIC);
+    hrt_recovery recovery = {0};
+    hrt_damage_report report = {0};
+    hrt_log *log = new_log(options);
+    if (log == NULL) {
+        return hrt_fail(HRT_ENOMEM, "out of memory for the log");
+    }
+    int status = check_options(&log->options);
+    status = status == HRT_OK ? open_directory(log) : status;
+    status = status == HRT_OK ? recover(log, visit, visit_context, &recovery, &report) : status;
+    recovery.duration_ns = hrt_clock_ns(CLOCK_MONOTONIC) - began;
+    if (report_out != NULL) {
+        *report_out = report;
+    }
+    if (status != HRT_OK) {
+        free_log(log);
+        return status;
+    }
+    if (recovery_out != NULL) {
+        *recovery_out = recovery;
+    }
+    log->time_ns = hrt_wall_ns();
+    *log_out = log;
+    return HRT_OK;
+}
+
+int hrt_log_start(hrt_log *log)
+{
+    return hrt_flusher_start(log);
+}
+
+void hrt_log_close(hrt_log *log)
+{
+    if (log == NULL) {
+        return;
+    }
+    bool synced = log->flusher.running;
+    hrt_flusher_stop(log);
+    if (!synced && hrt_log_failed(log) == HRT_OK) {
+        (void)pthread_mutex_lock(&log->mutex);
+        hrt_flusher_sync(log);
+        (void)pthread_mutex_unlock(&log->mutex);
+    }
+    free_log(log);
+}

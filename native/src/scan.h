@@ -1,0 +1,28 @@
+/* Reads a log in order, group by group, through private memory; says how the log ends. */
+#ifndef HRT_SCAN_H
+#define HRT_SCAN_H
+
+#include "catalog.h"
+
+#include <stdbool.h>
+
+/* Where the log ends and what its last writer left, for the one who goes on writing. */
+typedef struct hrt_scan_end {
+    uint64_t number; /* segment of the tail */
+    uint64_t position;
+    uint64_t sequence;  /* of the last record, 0: none */
+    uint64_t durable;   /* everything below was synced */
+    uint32_t epoch_max; /* highest of all records found, also of those that do not count */
+    uint64_t records;
+    uint64_t bytes;
+} hrt_scan_end;
+
+/* Takes no ownership of `directory`. live: a writer may be at work, the tail is not judged. */
+int hrt_scan_begin(int directory, bool live, hrt_scan **scan_out);
+/* After HRT_EEND. */
+hrt_scan_end hrt_scan_ending(const hrt_scan *scan);
+const hrt_catalog *hrt_scan_catalog(const hrt_scan *scan);
+/* Of this boot of the machine: equal ids mean that no power was lost in between. */
+int hrt_boot_id(uint8_t boot_id_out[16]);
+
+#endif
