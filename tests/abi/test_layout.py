@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from hybridrt._native import ffi, lib
 
 HERE = Path(__file__).parent
