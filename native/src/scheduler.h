@@ -35,8 +35,8 @@ void hrt_scheduler_draining(hrt_scheduler *scheduler, uint32_t lane);
 const hrt_appetite *hrt_scheduler_appetite(const hrt_scheduler *scheduler, uint32_t lane);
 /* Bookkeeping of what a lane holds. boot_ns feeds the adapting of its credit. */
 void hrt_scheduler_leased(hrt_scheduler *scheduler, uint32_t lane, uint32_t count, bool suspect);
-void hrt_scheduler_released(hrt_scheduler *scheduler, uint32_t lane, uint32_t count,
-                            bool suspect, uint64_t boot_ns);
+void hrt_scheduler_released(hrt_scheduler *scheduler, uint32_t lane, uint32_t count, bool suspect,
+                            uint64_t boot_ns);
 
 /* ---- decisions ---- */
 
@@ -57,11 +57,13 @@ void hrt_scheduler_judge(hrt_scheduler *scheduler, const hrt_state_job *job, uin
 /* Timers on the wall clock, kept by the state. Each returns the count of jobs; call until 0. */
 uint32_t hrt_scheduler_due(hrt_scheduler *scheduler, uint64_t wall_ns, uint64_t *jobs_out,
                            uint32_t max); /* to become ready: a DUE record */
-uint32_t hrt_scheduler_over(hrt_scheduler *scheduler, uint64_t wall_ns, hrt_settle_entry *entries_out,
+uint32_t hrt_scheduler_over(hrt_scheduler *scheduler, uint64_t wall_ns,
+                            hrt_settle_entry *entries_out,
                             uint32_t max); /* EXPIRED or FORGOTTEN: a SETTLE record */
 
-/* Deadlines of running attempts on the boot clock. */
-void hrt_scheduler_deadline(hrt_scheduler *scheduler, uint64_t job, uint64_t boot_ns); /* 0: clear */
+/* Deadlines of running attempts on the boot clock; 0: clear. They go with the attempt that they
+ * were set for. False: out of memory. */
+bool hrt_scheduler_deadline(hrt_scheduler *scheduler, uint64_t job, uint64_t boot_ns);
 /* A job whose attempt is over its deadline; it is cleared. 0: none. */
 uint64_t hrt_scheduler_overdue(hrt_scheduler *scheduler, uint64_t boot_ns);
 
