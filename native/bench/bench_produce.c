@@ -66,7 +66,7 @@ static void sleep_until(uint64_t when_ns)
 
 static void stamp(producer *p, uint32_t count)
 {
-    const uint64_t now_ns = bench_now_ns();
+    const uint64_t now_ns = p->options->settled ? 0 : bench_now_ns();
     for (uint32_t i = 0; i < count; i++) {
         const uint64_t value = p->sent + i < p->options->warmup ? 0 : now_ns;
         memcpy(p->payloads + (size_t)i * p->options->size, &value, sizeof value);

@@ -1,0 +1,5 @@
+"""`python -m hybridrt.cli` is the same as `hybridrt`."""
+
+from hybridrt.cli import main
+
+main()

@@ -1,0 +1,147 @@
+"""`hybridrt log`: read the log itself, beside a running supervisor or without one."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hybridrt.cli.printing import Status, fields, note
+from hybridrt.cli.session import Session, session_options
+from hybridrt.units import format_size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hybridrt.native import Scan
+
+TYPES = ("enqueue", "lease", "settle", "control", "checkpoint", "epoch", "pad", "due", "keep")
+# enum hrt_damage; a torn tail was never acknowledged as durable, so nothing is lost by it.
+VERDICTS = ("clean", "torn", "committed", "missing", "header", "foreign", "version")
+SAFE = (0, 1)
+DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+@click.group()
+def log() -> None:
+    """Print, verify and sync the log."""
+
+
+@log.command("cat")
+@click.argument("directory", type=DIRECTORY)
+@click.option("--type", "types", type=click.Choice(TYPES), multiple=True, help="Only these types.")
+@click.option("--job", type=click.IntRange(min=1), help="Only records about this job.")
+@click.option("--after", type=click.IntRange(min=0), default=0, help="Only higher sequences.")
+@session_options
+def cat(
+    session: Session, directory: Path, types: tuple[str, ...], job: int | None, after: int
+) -> int:
+    """Print the records of a log in their order; with --json one object a line."""
+    from hybridrt.native import Scan
+
+    with Scan(str(directory)) as scan:
+        for record in _chosen(scan, types, job, after):
+            session.show(record, _line(record))
+        return _conclude(scan.report())
+
+
+def _chosen(
+    scan: Scan,
+    types: tuple[str, ...],
+    job: int | None,
+    after: int,
+) -> Iterator[dict[str, Any]]:
+    """Describe every record, so that names are known, and give those that were asked for."""
+    from hybridrt.records import Describer
+
+    describer = Describer()
+    for _, raw in scan:
+        record = describer.describe(raw)
+        if record["sequence"] <= after or (types and record["type"] not in types):
+            continue
+        if job is None or _concerns(record, job):
+            yield record
+
+
+def _concerns(record: dict[str, Any], job: int) -> bool:
+    if record.get("job") == job or record.get("parent") == job or job in record.get("jobs", ()):
+        return True
+    return any(entry["job"] == job for entry in record.get("settled", ()))
+
+
+def _line(record: dict[str, Any]) -> str:
+    head = f"{record['sequence']:>10}  {record['type']:<10}"
+    hidden = ("sequence", "type", "position", "time_ns", "epoch", "length")
+    parts = [
+        f"{name}={json.dumps(value) if isinstance(value, list | dict) else value}"
+        for name, value in record.items()
+        if name not in hidden
+    ]
+    return f"{head}  {' '.join(parts)}".rstrip()
+
+
+def _conclude(report: dict[str, Any]) -> Status:
+    """Say how the log ended; only damage to committed data is a failure."""
+    if report["damage"] == 0:
+        return Status.OK
+    note(f"hybridrt: {report['text']}")
+    return Status.OK if report["damage"] in SAFE else Status.FAILED
+
+
+@log.command("verify")
+@click.argument("directory", type=DIRECTORY)
+@session_options
+def verify(session: Session, directory: Path) -> int:
+    """Check every record of a log, apply it, and print what it comes to.
+
+    Exits 0 when every acknowledged job is intact, with a note when the tail is torn (what was never
+    synced ends in the middle of a group); 1 when committed data is damaged.
+    """
+    from hybridrt.native import Replay, Scan
+    from hybridrt.records import type_name
+
+    counts: Counter[str] = Counter()
+    total_bytes = 0
+    replay = Replay()
+    with Scan(str(directory)) as scan:
+        for header, record in scan:
+            replay.apply(record)
+            counts[type_name(header["type"])] += 1
+            total_bytes += header["length"]
+        report = scan.report()
+    body = {
+        "ok": report["damage"] in SAFE,
+        "verdict": VERDICTS[report["damage"]],
+        "records": sum(counts.values()),
+        "types": dict(counts),
+        "bytes": total_bytes,
+        "jobs": replay.jobs(),
+        "state_hash": f"{replay.state_hash():016x}",
+        "damage": report,
+    }
+    session.show(body, _verdict_text(body))
+    return _conclude(report)
+
+
+def _verdict_text(body: dict[str, Any]) -> str:
+    types = ", ".join(f"{name} {count}" for name, count in sorted(body["types"].items()))
+    return fields(
+        [
+            ("verdict", body["verdict"]),
+            ("records", f"{body['records']} ({types})"),
+            ("bytes", format_size(body["bytes"])),
+            ("last sequence", body["damage"]["sequence"]),
+            ("living jobs", body["jobs"]),
+            ("state hash", body["state_hash"]),
+        ]
+    )
+
+
+@log.command("sync")
+@session_options
+def sync(session: Session) -> None:
+    """Wait until everything acknowledged so far is on the disk."""
+    session.show(session.ask("log.sync"), "synced")

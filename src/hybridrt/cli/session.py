@@ -1,0 +1,95 @@
+"""The options that every command takes, and the link to the supervisor that they lead to."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+import click
+
+from hybridrt.cli.printing import emit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+REPLY_TIMEOUT_S = 10.0
+
+
+def runtime_directory(named: Path | None, config_path: Path | None) -> Path:
+    """Return the directory of the sockets: as named, else as configured, else the user's own."""
+    if named is not None:
+        return named
+    from hybridrt import configfile
+
+    place = configfile.find(config_path)
+    return configfile.runtime_directory(configfile.load(place) if place else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """How one invocation was called."""
+
+    as_json: bool
+    named_runtime_dir: Path | None
+    config_path: Path | None
+    timeout_s: float
+
+    def runtime_dir(self) -> Path:
+        """Return the directory of the sockets."""
+        return runtime_directory(self.named_runtime_dir, self.config_path)
+
+    def ask(self, verb: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Send one request to the supervisor and return its reply."""
+        from hybridrt.cli.link import ask
+
+        return ask(self.runtime_dir(), verb, dict(body or {}), self.timeout_s)
+
+    def show(self, body: Mapping[str, Any], text: str) -> None:
+        """Print the result of the command."""
+        emit(body, text, as_json=self.as_json)
+
+
+def session_options(
+    function: Callable[Concatenate[Session, P], R],
+) -> Callable[P, R]:
+    """Give a command --json, --runtime-dir, --config and --timeout, folded into its Session."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+    @click.option(
+        "--runtime-dir",
+        envvar="HYBRIDRT_RUNTIME_DIR",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Where the sockets of the supervisor are.  [env: HYBRIDRT_RUNTIME_DIR]",
+    )
+    @click.option(
+        "--config",
+        "config_path",
+        envvar="HYBRIDRT_CONFIG",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="The configuration file.  [env: HYBRIDRT_CONFIG]",
+    )
+    @click.option(
+        "--timeout",
+        "timeout_s",
+        type=click.FloatRange(min=0.1),
+        default=REPLY_TIMEOUT_S,
+        show_default=True,
+        help="Seconds to wait for the supervisor's reply.",
+    )
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        options: dict[str, Any] = dict(kwargs)
+        session = Session(
+            as_json=options.pop("as_json"),
+            config_path=options.pop("config_path"),
+            named_runtime_dir=options.pop("runtime_dir"),
+            timeout_s=options.pop("timeout_s"),
+        )
+        return function(session, *args, **options)
+
+    return call

@@ -1,0 +1,213 @@
+"""The records of a log as plain objects, for people and programs that read it. Pure: bytes in.
+
+The layouts are those of native/include/hybridrt/abi.h; tests/unit/test_records.py compares them
+with tests/abi/layout.txt. hybridrt.native.Scan gives the bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from struct import Struct
+from typing import TYPE_CHECKING, Any
+
+from hybridrt.names import JobState, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ENTRY_ALIGN = 8
+TRACE_SIZE = 32
+TRACE_FLAG = 1
+HEADER_NAMES = (
+    "length", "crc", "sequence", "position", "durable", "time_ns", "epoch", "type", "flags",
+    "kind", "queue", "count", "key_hash",
+)  # fmt: skip
+HEADER = Struct("<IIQQQQIBBHHxxIQ")
+# due_ns expires_ns parent timeout_ms result_ttl_ms payload meta attempts key crashes flags
+ENQUEUE = Struct("<QQQIIIHHBBB5x")
+LEASE = Struct("<Q")
+SETTLE = Struct("<QQQIBBxx")  # job token due_ns data_length outcome cause
+CONTROL = Struct("<III4x")  # verb id data_length
+CHECKPOINT = Struct("<QQ")  # state_hash jobs
+EPOCH = Struct("<16sQIIQ8x")  # boot_id instance format_version pid tail_lost
+# job token enqueued_ns settled_ns due_ns client error result attempt crashes state outcome cause
+KEEP = Struct("<QQQQQQIIHBBBB2x")
+QUEUE_NAME_BYTES = 64
+
+
+class RecordType(IntEnum):
+    """What a record says."""
+
+    ENQUEUE = 1
+    LEASE = 2
+    SETTLE = 3
+    CONTROL = 4
+    CHECKPOINT = 5
+    EPOCH = 6
+    PAD = 7
+    DUE = 8
+    KEEP = 9
+
+
+class ControlVerb(IntEnum):
+    """What a CONTROL record changes."""
+
+    KIND = 1
+    QUEUE = 2
+    PAUSE = 3
+    RESUME = 4
+    NOTE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """One entry of a SETTLE record."""
+
+    job: int
+    token: int
+    due_ns: int
+    outcome: Outcome
+    cause: int
+    data: bytes
+
+
+def read_header(record: memoryview) -> dict[str, int]:
+    """Return the fields of a record's header."""
+    return dict(zip(HEADER_NAMES, HEADER.unpack_from(record), strict=True))
+
+
+def settlements(record: memoryview, count: int) -> Iterator[Settled]:
+    """Give the `count` entries of a SETTLE record."""
+    place = HEADER.size
+    for _ in range(count):
+        job, token, due_ns, length, outcome, cause = SETTLE.unpack_from(record, place)
+        place += SETTLE.size
+        data = bytes(record[place : place + length])
+        yield Settled(job, token, due_ns, Outcome(outcome), cause, data)
+        place += -(-length // ENTRY_ALIGN) * ENTRY_ALIGN
+
+
+class Describer:
+    """Turns records into plain objects; remembers the names of kinds and queues on the way."""
+
+    def __init__(self) -> None:
+        """Know no names yet."""
+        self._kinds: dict[int, str] = {}
+        self._queues: dict[int, str] = {}
+        self._bodies: dict[int, Callable[[dict[str, int], memoryview], dict[str, Any]]] = {
+            RecordType.ENQUEUE: self._enqueue,
+            RecordType.LEASE: _lease,
+            RecordType.SETTLE: _settle,
+            RecordType.CONTROL: self._control,
+            RecordType.CHECKPOINT: _checkpoint,
+            RecordType.EPOCH: _epoch,
+            RecordType.DUE: _due,
+            RecordType.KEEP: self._keep,
+        }
+
+    def describe(self, record: memoryview) -> dict[str, Any]:
+        """Return what one record says."""
+        header = read_header(record)
+        body = self._bodies.get(header["type"])
+        return {
+            "sequence": header["sequence"],
+            "type": type_name(header["type"]),
+            "position": header["position"],
+            "length": header["length"],
+            "epoch": header["epoch"],
+            "time_ns": header["time_ns"],
+            **(body(header, record) if body else {}),
+        }
+
+    def _names(self, header: dict[str, int]) -> dict[str, Any]:
+        kind, queue = header["kind"], header["queue"]
+        return {"kind": self._kinds.get(kind, kind), "queue": self._queues.get(queue, queue)}
+
+    def _enqueue(self, header: dict[str, int], record: memoryview) -> dict[str, Any]:
+        names = self._names(header)
+        return {"job": header["sequence"], **names, **_enqueue_fields(record, ENQUEUE.size)}
+
+    def _keep(self, header: dict[str, int], record: memoryview) -> dict[str, Any]:
+        values = KEEP.unpack_from(record, HEADER.size + ENQUEUE.size)
+        return {
+            "job": values[0],
+            **self._names(header),
+            "state": JobState(values[10]).name.lower(),
+            "attempt": values[8],
+            "crashes": values[9],
+            **_enqueue_fields(record, ENQUEUE.size + KEEP.size),
+        }
+
+    def _control(self, _: dict[str, int], record: memoryview) -> dict[str, Any]:
+        verb, number, length = CONTROL.unpack_from(record, HEADER.size)
+        place = HEADER.size + CONTROL.size
+        data = bytes(record[place : place + length])
+        text = data[:QUEUE_NAME_BYTES] if verb == ControlVerb.QUEUE else data
+        name = text.partition(b"\0")[0].decode("utf-8", "replace")
+        if verb == ControlVerb.KIND:
+            self._kinds[number] = name
+        if verb == ControlVerb.QUEUE:
+            self._queues[number] = name
+        body = {"verb": ControlVerb(verb).name.lower(), "id": number}
+        return {**body, "text": name} if name else body
+
+
+def type_name(number: int) -> str:
+    """Return the name of a record type, or its number when it is not known."""
+    known = number in RecordType.__members__.values()
+    return RecordType(number).name.lower() if known else str(number)
+
+
+def _enqueue_fields(record: memoryview, before_key: int) -> dict[str, Any]:
+    """Read the description of a job, and its key, which lies `before_key` bytes into the body."""
+    values = ENQUEUE.unpack_from(record, HEADER.size)
+    due_ns, expires_ns, parent = values[:3]
+    key_length, flags = values[8], values[10]
+    place = HEADER.size + before_key + (TRACE_SIZE if flags & TRACE_FLAG else 0)
+    found: dict[str, Any] = {"payload_length": values[5]}
+    if key_length:
+        found["key"] = bytes(record[place : place + key_length]).decode("utf-8", "replace")
+    optional = {"due_ns": due_ns, "expires_ns": expires_ns, "parent": parent}
+    return found | {name: value for name, value in optional.items() if value}
+
+
+def _ids(record: memoryview, place: int, count: int) -> list[int]:
+    return list(Struct(f"<{count}Q").unpack_from(record, place))
+
+
+def _lease(header: dict[str, int], record: memoryview) -> dict[str, Any]:
+    (client,) = LEASE.unpack_from(record, HEADER.size)
+    return {"client": client, "jobs": _ids(record, HEADER.size + LEASE.size, header["count"])}
+
+
+def _due(header: dict[str, int], record: memoryview) -> dict[str, Any]:
+    return {"jobs": _ids(record, HEADER.size, header["count"])}
+
+
+def _settle(header: dict[str, int], record: memoryview) -> dict[str, Any]:
+    entries = settlements(record, header["count"])
+    return {"settled": [_settled_fields(entry) for entry in entries]}
+
+
+def _settled_fields(entry: Settled) -> dict[str, Any]:
+    found: dict[str, Any] = {"job": entry.job, "outcome": entry.outcome.name.lower()}
+    if entry.cause:
+        found["cause"] = Outcome(entry.cause).name.lower()
+    if entry.token:
+        found["token"] = entry.token
+    if entry.due_ns:
+        found["due_ns"] = entry.due_ns
+    if entry.data:
+        found["data"] = entry.data.decode("utf-8", "replace")
+    return found
+
+
+def _checkpoint(_: dict[str, int], record: memoryview) -> dict[str, Any]:
+    state_hash, jobs = CHECKPOINT.unpack_from(record, HEADER.size)
+    return {"state_hash": f"{state_hash:016x}", "jobs": jobs}
+
+
+def _epoch(_: dict[str, int], record: memoryview) -> dict[str, Any]:
+    _boot, instance, _format, pid, tail_lost = EPOCH.unpack_from(record, HEADER.size)
+    return {"pid": pid, "instance": f"{instance:016x}", "tail_lost": tail_lost}
