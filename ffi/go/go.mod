@@ -1,0 +1,3 @@
+module hybridrt.dev/go
+
+go 1.24

@@ -1,0 +1,213 @@
+// A runner runs handlers one at a time and gathers what becomes of their jobs.
+
+package hybridrt
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// holdLimit is how long the end of a job may wait for those behind it in its batch, so that
+	// a slow handler does not hold back what was done before it.
+	holdLimit = time.Millisecond
+	// slabSize is how many jobs are allocated at once. They are never used again, so a context
+	// that outlives its handler stays what it was.
+	slabSize = 32
+)
+
+type runner struct {
+	run     *run
+	current atomic.Pointer[Job] // what runs now; nil between jobs
+	slab    []Job
+
+	lock  sync.Mutex // guards the rest; the timer also flushes
+	held  *settleBuffer
+	timer *time.Timer
+	armed bool
+}
+
+func newRunner(of *run) *runner {
+	r := &runner{run: of, held: newSettleBuffer(batchSize)}
+	r.timer = time.AfterFunc(time.Hour, r.flushLate)
+	r.timer.Stop()
+	return r
+}
+
+func (r *runner) free() {
+	r.timer.Stop()
+	r.lock.Lock()
+	defer r.lock.Unlock()
+	r.held.free()
+}
+
+// work takes jobs from the batch until none is left, and then settles at once all that it ran.
+func (r *runner) work(jobs *batch) {
+	last := int64(jobs.count) - 1
+	for {
+		place := jobs.next.Add(1) - 1
+		if place > last {
+			break
+		}
+		raw := &jobs.jobs[place]
+		end := ending{outcome: outcomeReturned}
+		if !r.run.stopping.Load() {
+			end = r.attempt(raw)
+		}
+		r.hold(raw, &end, place == last)
+	}
+	r.flush()
+	if jobs.users.Add(-1) == 0 {
+		r.run.empty <- jobs
+	}
+}
+
+// attempt runs the handler of one job.
+func (r *runner) attempt(raw *rawJob) ending {
+	route := r.run.routeOf(uint16(raw.kind))
+	if route == nil {
+		return ending{outcome: outcomeRetry, delayNS: backOff,
+			data: []byte("this worker has no handler for the kind")}
+	}
+	job := r.newJob(raw, route)
+	r.current.Store(job)
+	if cause := r.run.early.take(job.Token()); cause != nil {
+		job.context.cancel(cause)
+	}
+	markStarted(raw)
+	err := invoke(job)
+	r.current.Store(nil)
+	cause := job.context.finish()
+	job.ended = true
+	if err == nil {
+		return ending{outcome: outcomeOK, data: job.result, follow: job.follow}
+	}
+	return r.failure(job, err, cause)
+}
+
+func (r *runner) newJob(raw *rawJob, route *route) *Job {
+	if len(r.slab) == 0 {
+		r.slab = make([]Job, slabSize)
+	}
+	job := &r.slab[0]
+	r.slab = r.slab[1:]
+	job.raw, job.run, job.route = *raw, r.run, route
+	job.context.base = r.run.base
+	if raw.deadline_ns != 0 {
+		job.context.deadlineNS.Store(uint64(raw.deadline_ns))
+	}
+	return job
+}
+
+// invoke calls the handler and turns a panic into an error.
+func invoke(job *Job) (err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			err = &panicError{value: value, stack: debug.Stack()}
+		}
+	}()
+	return job.route.handler(&job.context, job)
+}
+
+// failure decides what an error means. A handler that gave up because the worker is draining
+// hands its job back: that is nobody's failure.
+func (r *runner) failure(job *Job, err, cause error) ending {
+	end := endOf(err)
+	if end.outcome == outcomeRetry && cause == ErrDraining {
+		return ending{outcome: outcomeReturned}
+	}
+	if end.outcome == outcomeRetry || end.outcome == outcomeDead {
+		r.run.log.Warn("attempt failed", "job", job.ID(), "kind", job.Kind(),
+			"attempt", job.Attempt(), "error", string(end.data))
+	}
+	return end
+}
+
+// panicError is what a handler panicked with.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+// Error tells the value and where it happened, innermost first.
+func (e *panicError) Error() string {
+	stack := string(e.stack)
+	// What lies above the call of panic is this package's own recovery.
+	if _, below, found := strings.Cut(stack, "\npanic("); found {
+		_, stack, _ = strings.Cut(below, "\n")
+		_, stack, _ = strings.Cut(stack, "\n")
+	}
+	return fmt.Sprintf("panic: %v\n\n%s", e.value, stack)
+}
+
+// Unwrap gives the error that the handler panicked with, if it was one.
+func (e *panicError) Unwrap() error {
+	err, _ := e.value.(error)
+	return err
+}
+
+// hold keeps the end of a job for the next call into C.
+func (r *runner) hold(raw *rawJob, end *ending, isLast bool) {
+	size := laneBytes(end)
+	if size > r.run.unitMax {
+		*end = tooLarge(size, r.run.unitMax)
+		size = laneBytes(end)
+	}
+	r.lock.Lock()
+	defer r.lock.Unlock()
+	if r.held.isFull() || r.held.bytes+size > r.run.unitMax {
+		r.flushLocked()
+	}
+	r.held.add(raw, end, size)
+	if !isLast && !r.armed {
+		r.armed = true
+		r.timer.Reset(holdLimit)
+	}
+}
+
+// laneBytes is what the end of an attempt needs in the lane.
+func laneBytes(end *ending) int {
+	size := settleOverhead + len(end.data)
+	for i := range end.follow {
+		size += end.follow[i].laneBytes()
+	}
+	return size
+}
+
+// tooLarge replaces an end that cannot be committed in one step. Running the job again would come
+// to the same, so it is a dead letter.
+func tooLarge(size, limit int) ending {
+	return ending{outcome: outcomeDead, data: errorText(fmt.Sprintf(
+		"the result and the follow-up jobs need %d bytes; one settle holds %d", size, limit))}
+}
+
+func (r *runner) flush() {
+	r.lock.Lock()
+	defer r.lock.Unlock()
+	r.flushLocked()
+}
+
+// flushLate is the timer's: a handler has run for longer than holdLimit.
+func (r *runner) flushLate() {
+	r.lock.Lock()
+	defer r.lock.Unlock()
+	r.armed = false
+	r.flushLocked()
+}
+
+func (r *runner) flushLocked() {
+	if r.held.count == 0 {
+		return
+	}
+	err := r.run.client.native.settle(r.held)
+	if err != nil && !errors.Is(err, ErrClosed) {
+		// A runtime that is gone is reported by the pump.
+		r.run.log.Error("could not settle", "jobs", r.held.count, "error", err)
+	}
+	r.held.reset()
+}
