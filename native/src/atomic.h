@@ -2,6 +2,7 @@
 #ifndef HRT_ATOMIC_H
 #define HRT_ATOMIC_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 static inline uint64_t hrt_load_acquire(const uint64_t *field)
@@ -48,6 +49,19 @@ static inline void hrt_store_release_u32(uint32_t *field, uint32_t value)
 static inline uint32_t hrt_exchange_u32(uint32_t *field, uint32_t value)
 {
     return __atomic_exchange_n(field, value, __ATOMIC_ACQ_REL);
+}
+
+/* True: the field was `expected` and is `value` now. */
+static inline bool hrt_replace_u32(uint32_t *field, uint32_t expected, uint32_t value)
+{
+    return __atomic_compare_exchange_n(field, &expected, value, false, __ATOMIC_ACQ_REL,
+                                       __ATOMIC_ACQUIRE);
+}
+
+/* Returns the value before. */
+static inline uint32_t hrt_fetch_add_u32(uint32_t *field, uint32_t amount)
+{
+    return __atomic_fetch_add(field, amount, __ATOMIC_ACQ_REL);
 }
 
 /* Store then load of another line, in this order: both sides of the park handshake need it. */

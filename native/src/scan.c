@@ -31,9 +31,8 @@ struct hrt_scan {
     int fd;
     uint32_t slot;
     uint64_t number;
-    uint64_t offset;    /* in the segment: of the group, and once it is read, of the next one */
-    uint64_t cursor;    /* of the next record to hand out; equal to offset: none */
-    uint64_t claim_end; /* end of what a torn tail has left, as far as it can be told */
+    uint64_t offset; /* in the segment: of the group, and once it is read, of the next one */
+    uint64_t cursor; /* of the next record to hand out; equal to offset: none */
     uint8_t *window;
     uint64_t window_begin;
     uint64_t window_end;
@@ -173,11 +172,9 @@ static uint64_t span_of(const hrt_record *record)
 /* ---- groups ---- */
 
 /* Whether the record goes on where `sequence` and `epoch` were; else it is stale. */
-static bool follows(const hrt_scan *scan, const hrt_record *record, uint64_t sequence,
-                    uint32_t epoch)
+static bool follows(const hrt_record *record, uint64_t sequence, uint32_t epoch)
 {
     bool dense = sequence == 0 ? record->sequence > 0 : record->sequence == sequence + 1;
-    (void)scan;
     return dense && record->epoch >= epoch;
 }
 
@@ -201,7 +198,7 @@ static bool measure(const hrt_scan *scan, uint64_t *end_out)
         const hrt_record *record = record_at(scan, offset);
         bool first = offset == scan->offset;
         if (!valid_at(scan, offset) || !fits(scan, offset, record) ||
-            !follows(scan, record, sequence, epoch) || (!first && record->epoch != epoch)) {
+            !follows(record, sequence, epoch) || (!first && record->epoch != epoch)) {
             break;
         }
         complete = (record->flags & HRT_RECORD_LAST) != 0;
@@ -331,6 +328,15 @@ static void report_torn(hrt_scan *scan, uint32_t slot, uint64_t tail, uint64_t e
                (unsigned long long)(end - tail));
 }
 
+static void report_committed(hrt_scan *scan, uint32_t slot, uint64_t position)
+{
+    hrt_damage(&scan->report, HRT_DAMAGE_COMMITTED, slot, position,
+               "segment %08x.seg: record at position %llu, after sequence %llu, fails its "
+               "checksum although later records are valid; committed data is damaged; nothing "
+               "was changed; run 'hybridrt log verify'",
+               slot, (unsigned long long)position, (unsigned long long)scan->sequence);
+}
+
 /* Judges the bad record at offset `bad`, in the group at scan->offset. */
 static int judge_end(hrt_scan *scan, uint64_t bad)
 {
@@ -351,13 +357,35 @@ static int judge_end(hrt_scan *scan, uint64_t bad)
     }
     uint64_t end = after.end > position ? after.end : position;
     if (after.found > 0 && (after.durable > position || same_boot(scan))) {
-        hrt_damage(&scan->report, HRT_DAMAGE_COMMITTED, slot, position,
-                   "segment %08x.seg: record at position %llu, after sequence %llu, fails its "
-                   "checksum although later records are valid; committed data is damaged; nothing "
-                   "was changed; run 'hybridrt log verify'",
-                   slot, (unsigned long long)position, (unsigned long long)scan->sequence);
+        report_committed(scan, slot, position);
     } else if (after.found > 0 || bad > scan->offset || claimed) {
         report_torn(scan, slot, tail, claimed && end == position ? position + 64 : end);
+    }
+    return HRT_OK;
+}
+
+/*
+ * The same beside a running writer, which may have written the record since it was looked at. So
+ * it is read again after the search: a group is there before any later one.
+ */
+static int judge_live(hrt_scan *scan, uint64_t bad, bool *complete_out, uint64_t *end_out)
+{
+    evidence after = {0};
+    uint64_t number = scan->number;
+    uint32_t slot = scan->slot;
+    int status = search(scan, bad + HRT_RECORD_ALIGN, &after);
+    if (status == HRT_OK) {
+        status = enter(scan, hrt_catalog_find(&scan->catalog, number));
+    }
+    if (status == HRT_OK) {
+        status = read_window(scan, scan->offset);
+    }
+    if (status != HRT_OK) {
+        return status;
+    }
+    *complete_out = measure(scan, end_out);
+    if (!*complete_out && after.found > 0) {
+        report_committed(scan, slot, position_of(scan, *end_out));
     }
     return HRT_OK;
 }
@@ -452,14 +480,10 @@ static int next_group(hrt_scan *scan)
         return end_scan(scan, status);
     }
     bool complete = measure(scan, &end);
-    if (!complete && scan->live) {
-        status = read_window(scan, scan->offset);
-        complete = status == HRT_OK && measure(scan, &end);
+    if (!complete) {
+        status = scan->live ? judge_live(scan, end, &complete, &end) : judge_end(scan, end);
     }
-    if (complete) {
-        return accept_group(scan, end) ? HRT_OK : end_scan(scan, HRT_OK);
-    }
-    return end_scan(scan, status != HRT_OK || scan->live ? status : judge_end(scan, end));
+    return complete && accept_group(scan, end) ? HRT_OK : end_scan(scan, status);
 }
 
 int hrt_scan_next(hrt_scan *scan, const hrt_record **record_out)
@@ -484,8 +508,9 @@ int hrt_scan_next(hrt_scan *scan, const hrt_record **record_out)
 static int begin_reading(hrt_scan *scan)
 {
     int status = list(scan);
-    if (status != HRT_OK || scan->report.damage != HRT_DAMAGE_NONE) {
-        return status == HRT_OK ? (scan->ended = true, HRT_OK) : status;
+    scan->ended = scan->report.damage != HRT_DAMAGE_NONE;
+    if (status != HRT_OK || scan->ended) {
+        return status;
     }
     const hrt_catalog *catalog = &scan->catalog;
     if (catalog->numbered == 0 || catalog->entries[0].number != catalog->head) {

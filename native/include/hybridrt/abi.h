@@ -18,7 +18,7 @@
 #include <stdint.h>
 #endif
 
-/* ---- versions and limits ------------------------------------------------------------------ */
+/* ---- versions and limits ---- */
 
 enum hrt_version_number {
     HRT_ABI_VERSION = 1,    /* lanes, page, hello: checked at attach */
@@ -47,7 +47,7 @@ enum hrt_limit {
     HRT_HISTOGRAM_BUCKETS = 512,
 };
 
-/* ---- status codes: the one list ------------------------------------------------------------ */
+/* ---- status codes: the one list ---- */
 
 #define HRT_STATUS_MAP(X)                                                                          \
     X(HRT_OK, 0, "ok")                                                                             \
@@ -87,7 +87,7 @@ enum hrt_status {
 #undef HRT_STATUS_ENUM
 };
 
-/* ---- vocabulary ----------------------------------------------------------------------------- */
+/* ---- vocabulary ---- */
 
 enum hrt_durability {
     HRT_DURABILITY_SYNC = 0,   /* fdatasync returned before the acknowledgement */
@@ -129,7 +129,7 @@ enum hrt_outcome {
     HRT_OUTCOME_REVIVED = 13,   /* an operator sends a dead job back to ready, attempts reset */
 };
 
-/* ---- the log --------------------------------------------------------------------------------- */
+/* ---- the log ---- */
 
 enum hrt_magic {
     HRT_MAGIC_SEGMENT = 0x53545248, /* "HRTS" */
@@ -300,7 +300,7 @@ typedef struct hrt_keep_body {
     uint8_t reserved[2];
 } hrt_keep_body;
 
-/* ---- lanes ------------------------------------------------------------------------------------ */
+/* ---- lanes ---- */
 
 enum hrt_park {
     HRT_PARK_AWAKE = 0,
@@ -474,7 +474,7 @@ typedef struct hrt_delivery {
  * A reply is final once reply_tail has passed it.
  */
 
-/* ---- the page: counters and names, read-only for everybody but the dispatch thread ------------ */
+/* ---- the page: counters and names, read-only for everybody but the dispatch thread ---- */
 
 /* Log-linear: 16 buckets for each power of two from 2^8 ns up; docs/layout.md gives the formula. */
 typedef struct hrt_histogram {
@@ -581,7 +581,7 @@ typedef struct hrt_page {
     hrt_kind_counters kind_counters[HRT_KINDS_MAX];
 } hrt_page;
 
-/* ---- attach over AF_UNIX: the client sends a hello, the runtime answers once ------------------- */
+/* ---- attach over AF_UNIX: the client sends a hello, the runtime answers once ---- */
 
 typedef struct hrt_hello {
     uint32_t magic;

@@ -37,7 +37,7 @@ extern "C" {
 
 typedef struct hrt_client hrt_client;
 
-/* ---- about the library ------------------------------------------------------------------------ */
+/* ---- about the library ---- */
 
 HRT_API uint32_t hrt_abi_version(void);
 HRT_API const char *hrt_version(void);             /* "0.1.0" */
@@ -48,7 +48,7 @@ HRT_API size_t hrt_last_error(char *buffer, size_t size);
 /* CRC32C of data, continuing from seed. */
 HRT_API uint32_t hrt_crc32c(uint32_t seed, const void *data, size_t length);
 
-/* ---- attach and detach ------------------------------------------------------------------------- */
+/* ---- attach and detach ---- */
 
 typedef struct hrt_attach_options {
     uint32_t struct_size;     /* sizeof(hrt_attach_options) of the caller */
@@ -74,7 +74,7 @@ HRT_API void hrt_detach(hrt_client *client);
 /* The runtime's process-unique number of this client. */
 HRT_API uint64_t hrt_incarnation(const hrt_client *client);
 
-/* ---- names -------------------------------------------------------------------------------------- */
+/* ---- names ---- */
 
 /* Looks a name up; HRT_EKIND / HRT_EQUEUE when it is not known, HRT_ENAME when it cannot be one. */
 HRT_API HRT_MUST_CHECK int hrt_kind(hrt_client *client, const char *name, size_t length,
@@ -87,7 +87,7 @@ HRT_API const char *hrt_queue_name(hrt_client *client, uint16_t queue);
 /* The shared page of counters and names, read-only, valid until detach. */
 HRT_API const hrt_page *hrt_client_page(const hrt_client *client);
 
-/* ---- enqueue ------------------------------------------------------------------------------------- */
+/* ---- enqueue ---- */
 
 enum hrt_unset { HRT_NONE = 0xffffffff }; /* for timeout_ms and result_ttl_ms: none at all */
 
@@ -145,7 +145,7 @@ HRT_API HRT_MUST_CHECK int hrt_replies(hrt_client *client, uint64_t first, uint3
 HRT_API HRT_MUST_CHECK int hrt_enqueue_wait(hrt_client *client, const hrt_spec *specs,
                                             uint32_t count, int64_t timeout_ns, int64_t *ids_out);
 
-/* ---- work ----------------------------------------------------------------------------------------- */
+/* ---- work ---- */
 
 typedef struct hrt_register_options {
     const char *const *kinds; /* zero-terminated names */
@@ -220,7 +220,7 @@ HRT_API HRT_MUST_CHECK int hrt_extend(hrt_client *client, uint64_t job, uint64_t
 HRT_API HRT_MUST_CHECK int hrt_progress(hrt_client *client, uint64_t job, uint64_t token,
                                         uint32_t permille, const char *note, size_t note_length);
 
-/* ---- notices ---------------------------------------------------------------------------------------- */
+/* ---- notices ---- */
 
 /* Asks for a RESULT notice when the job ends; comes at once if it has ended and is still kept. */
 HRT_API HRT_MUST_CHECK int hrt_watch(hrt_client *client, uint64_t job);
@@ -254,11 +254,11 @@ HRT_API int hrt_draining(const hrt_client *client);
 HRT_API int hrt_event_fd(const hrt_client *client);
 HRT_API HRT_MUST_CHECK int hrt_arm(hrt_client *client);
 
-/* ---- time -------------------------------------------------------------------------------------------- */
+/* ---- time ---- */
 
 HRT_API uint64_t hrt_boottime_ns(void); /* CLOCK_BOOTTIME, as deadlines use it */
 
-/* ---- histograms --------------------------------------------------------------------------------------- */
+/* ---- histograms ---- */
 
 /* Place of a value in a hrt_histogram, and the lowest value that falls into a place. */
 HRT_API uint32_t hrt_histogram_bucket(uint64_t value_ns);

@@ -21,7 +21,7 @@ typedef struct hrt_runtime hrt_runtime;
 typedef struct hrt_scan hrt_scan;
 typedef struct hrt_replay hrt_replay;
 
-/* ---- life ------------------------------------------------------------------------------------------ */
+/* ---- life ---- */
 
 typedef struct hrt_runtime_options {
     uint32_t struct_size;
@@ -70,7 +70,7 @@ HRT_API void hrt_runtime_stop(hrt_runtime *runtime);
 HRT_API void hrt_runtime_close(hrt_runtime *runtime);
 HRT_API const hrt_page *hrt_runtime_page(const hrt_runtime *runtime);
 
-/* ---- names and queues -------------------------------------------------------------------------------- */
+/* ---- names and queues ---- */
 
 /* Declares a kind; known ones keep their number. */
 HRT_API HRT_MUST_CHECK int hrt_runtime_kind(hrt_runtime *runtime, const char *name,
@@ -81,7 +81,7 @@ HRT_API HRT_MUST_CHECK int hrt_runtime_queue(hrt_runtime *runtime,
                                              uint16_t *queue_out);
 HRT_API HRT_MUST_CHECK int hrt_runtime_pause(hrt_runtime *runtime, uint16_t queue, int paused);
 
-/* ---- clients ------------------------------------------------------------------------------------------ */
+/* ---- clients ---- */
 
 /* The lane of this process itself: its enqueues are dispatched by the calling thread. */
 HRT_API HRT_MUST_CHECK int hrt_runtime_client(hrt_runtime *runtime, hrt_client **client_out);
@@ -140,7 +140,7 @@ typedef struct hrt_lane_info {
 HRT_API HRT_MUST_CHECK int hrt_runtime_lanes(hrt_runtime *runtime, hrt_lane_info *lanes_out,
                                              uint32_t max, uint32_t *count_out);
 
-/* ---- events for the supervisor -------------------------------------------------------------------------- */
+/* ---- events for the supervisor ---- */
 
 enum hrt_event_type {
     HRT_EVENT_ATTACHED = 1, /* a lane's client came to life */
@@ -172,7 +172,7 @@ HRT_API int hrt_runtime_event_fd(const hrt_runtime *runtime);
 HRT_API HRT_MUST_CHECK int hrt_runtime_events(hrt_runtime *runtime, hrt_event *events_out,
                                               uint32_t max, uint32_t *count_out);
 
-/* ---- jobs, for operators ----------------------------------------------------------------------------------- */
+/* ---- jobs, for operators ---- */
 
 typedef struct hrt_job_info {
     uint64_t id;
@@ -230,8 +230,8 @@ typedef struct hrt_job_filter {
     uint64_t key_hash; /* 0: all; see hrt_key_hash */
 } hrt_job_filter;
 
-/* Living jobs in the order of their ids. Looks at no more than 100,000 jobs a call: *next_out is the
- * `after` of the following call, 0 when the end was reached. */
+/* Living jobs in the order of their ids, at most max (1 to 100,000) of them: *next_out is the `after`
+ * of the following call, 0 when the end was reached. */
 HRT_API HRT_MUST_CHECK int hrt_runtime_jobs(hrt_runtime *runtime, const hrt_job_filter *filter,
                                             hrt_job_info *infos_out, uint32_t max,
                                             uint32_t *count_out, uint64_t *next_out);
@@ -247,7 +247,7 @@ HRT_API uint64_t hrt_runtime_state_hash(hrt_runtime *runtime);
 /* Waits until everything acknowledged so far is synced. */
 HRT_API HRT_MUST_CHECK int hrt_runtime_sync(hrt_runtime *runtime, int64_t timeout_ns);
 
-/* ---- reading a log without running it ------------------------------------------------------------------------ */
+/* ---- reading a log without running it ---- */
 
 enum hrt_damage {
     HRT_DAMAGE_NONE = 0,
@@ -286,7 +286,7 @@ HRT_API HRT_MUST_CHECK int hrt_replay_job(const hrt_replay *replay, uint64_t job
                                           hrt_job_info *info_out);
 HRT_API void hrt_replay_free(hrt_replay *replay);
 
-/* ---- failpoints, compiled in with -Dfailpoints=true only -------------------------------------------------------- */
+/* ---- failpoints, compiled in with -Dfailpoints=true only ---- */
 
 /* HRT_ENOTFOUND when there is no such name or the library has none. action: off, error, kill, pause. */
 HRT_API HRT_MUST_CHECK int hrt_failpoint(const char *name, const char *action, uint64_t after);

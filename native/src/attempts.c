@@ -1,0 +1,376 @@
+/* Attempts: leases in the hands of lanes. Hand over, settle, stop, take back. */
+#include "dispatch.h"
+
+#include "atomic.h"
+#include "check.h"
+#include "record.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- places: started indices of a lane ---- */
+
+static uint16_t take_place(hrt_seat *seat, uint64_t job)
+{
+    HRT_ASSERT(seat->free_count > 0);
+    uint16_t place = seat->free_places[seat->free_head++ & (HRT_CREDIT_MAX - 1)];
+    if (HRT_UNLIKELY(hrt_lane_started(&seat->host, place) == job && seat->free_count > 1)) {
+        /* The mark of an earlier attempt of this job: it would look started before it is. */
+        uint16_t other = seat->free_places[seat->free_head++ & (HRT_CREDIT_MAX - 1)];
+        seat->free_places[(seat->free_head + seat->free_count - 2) & (HRT_CREDIT_MAX - 1)] = place;
+        place = other;
+    }
+    seat->free_count--;
+    return place;
+}
+
+static void give_place(hrt_seat *seat, uint16_t place)
+{
+    seat->free_places[(seat->free_head + seat->free_count++) & (HRT_CREDIT_MAX - 1)] = place;
+}
+
+/* Where the attempt of the job in this slot of the state is found. */
+static bool remember_place(hrt_runtime *runtime, uint32_t index, uint32_t lane, uint16_t place)
+{
+    if (index >= runtime->place_capacity) {
+        uint32_t capacity = runtime->place_capacity == 0 ? 65536 : runtime->place_capacity * 2;
+        while (capacity <= index) {
+            capacity *= 2;
+        }
+        uint16_t *places = realloc(runtime->places, capacity * sizeof(*places));
+        if (places != NULL) {
+            runtime->places = places;
+        }
+        uint8_t *holders = realloc(runtime->holders, capacity * sizeof(*holders));
+        if (holders != NULL) {
+            runtime->holders = holders;
+        }
+        if (places == NULL || holders == NULL) {
+            return false;
+        }
+        runtime->place_capacity = capacity;
+    }
+    runtime->places[index] = place;
+    runtime->holders[index] = (uint8_t)lane;
+    return true;
+}
+
+hrt_attempt *hrt_attempt_of(hrt_runtime *runtime, const hrt_state_job *job, uint32_t *lane_out)
+{
+    uint32_t index = hrt_state_index(runtime->state, job);
+    if (job->state != HRT_JOB_RUNNING || index >= runtime->place_capacity) {
+        return NULL;
+    }
+    uint32_t lane = runtime->holders[index];
+    hrt_seat *seat = &runtime->seats[lane];
+    if (seat->phase == HRT_LANE_FREE || seat->incarnation != job->client) {
+        return NULL;
+    }
+    hrt_attempt *attempt = &seat->attempts[runtime->places[index]];
+    if (attempt->job != job->id || attempt->token != job->token) {
+        return NULL;
+    }
+    *lane_out = lane;
+    return attempt;
+}
+
+hrt_attempt *hrt_attempt_find(hrt_runtime *runtime, uint32_t lane, uint64_t job, uint64_t token)
+{
+    const hrt_state_job *known = hrt_state_find(runtime->state, job);
+    uint32_t holder = 0;
+    hrt_attempt *attempt = known == NULL ? NULL : hrt_attempt_of(runtime, known, &holder);
+    return attempt != NULL && holder == lane && attempt->token == token ? attempt : NULL;
+}
+
+/* ---- handing over ---- */
+
+static void hand_over(hrt_runtime *runtime, uint32_t lane, const hrt_state_job *job, bool sync)
+{
+    hrt_seat *seat = &runtime->seats[lane];
+    uint16_t place = take_place(seat, job->id);
+    hrt_attempt *attempt = &seat->attempts[place];
+    *attempt = (hrt_attempt){
+        .job = job->id,
+        .token = job->token,
+        .segment = job->position / hrt_log_segment_size(runtime->log),
+        .leased_ns = runtime->boot_ns,
+        .kind = job->kind,
+        .queue = job->queue,
+        .flags = job->suspect ? HRT_ATTEMPT_SUSPECT : 0,
+    };
+    seat->held++;
+    if (!remember_place(runtime, hrt_state_index(runtime->state, job), lane, place)) {
+        hrt_runtime_fail(runtime, HRT_ENOMEM);
+        return;
+    }
+    hrt_delivery delivery = {
+        .type = HRT_DELIVERY_LEASE,
+        .job = job->id,
+        .token = job->token,
+        .data_length = job->payload_length,
+        .kind = job->kind,
+        .queue = job->queue,
+        .attempt = job->attempt,
+        .started_index = place,
+    };
+    hrt_log_place(runtime->log, job->position, &delivery.slot, &delivery.record_offset);
+    delivery.data_offset = delivery.record_offset + job->data_offset;
+    if (job->timeout_ms != 0) {
+        delivery.deadline_ns = runtime->boot_ns + (uint64_t)job->timeout_ms * 1000000u;
+        if (!hrt_scheduler_deadline(runtime->scheduler, job->id, delivery.deadline_ns)) {
+            hrt_runtime_fail(runtime, HRT_ENOMEM);
+        }
+    }
+    hrt_kind_counters *kind = &runtime->page->kind_counters[job->kind];
+    uint64_t waited = runtime->wall_ns > job->ready_ns ? runtime->wall_ns - job->ready_ns : 0;
+    hrt_counters_observe(&kind->wait, waited);
+    hrt_effect_deliver(runtime, lane, &delivery, sync);
+}
+
+int hrt_attempt_lease(hrt_runtime *runtime, uint32_t lane, const uint64_t *jobs, uint32_t count)
+{
+    size_t body = sizeof(hrt_lease_body) + count * sizeof(uint64_t);
+    int status = hrt_group_close(runtime);
+    if (status == HRT_OK) {
+        status = hrt_group_reserve(runtime, hrt_record_span((uint32_t)(sizeof(hrt_record) + body)),
+                                   HRT_LOG_OLD_WORK);
+    }
+    if (status != HRT_OK) {
+        return status;
+    }
+    hrt_record *record = hrt_log_add(runtime->log, HRT_RECORD_LEASE, body);
+    record->count = count;
+    hrt_lease_body *lease = hrt_record_body(record);
+    lease->client = runtime->seats[lane].incarnation;
+    memcpy(lease + 1, jobs, count * sizeof(uint64_t));
+    status = hrt_group_apply(runtime, record);
+    if (status != HRT_OK) {
+        return status;
+    }
+    bool suspect = false;
+    for (uint32_t i = 0; i < count; i++) {
+        const hrt_state_job *job = hrt_state_find(runtime->state, jobs[i]);
+        HRT_ASSERT(job != NULL && job->state == HRT_JOB_RUNNING);
+        bool sync = hrt_effect_is_sync(runtime, job->queue);
+        runtime->group_sync |= sync;
+        suspect |= job->suspect;
+        hand_over(runtime, lane, job, sync);
+    }
+    hrt_scheduler_leased(runtime->scheduler, lane, count, suspect);
+    hrt_add_relaxed(&runtime->page->runtime.leases, count);
+    return HRT_OK;
+}
+
+/* ---- letting go ---- */
+
+void hrt_attempt_release(hrt_runtime *runtime, uint32_t lane, hrt_attempt *attempt)
+{
+    hrt_seat *seat = &runtime->seats[lane];
+    uint16_t place = (uint16_t)(attempt - seat->attempts);
+    HRT_ASSERT(place < HRT_CREDIT_MAX && attempt->job != 0);
+    if (attempt->stop != 0) {
+        hrt_timer_clear(runtime->kills, lane * HRT_CREDIT_MAX + place);
+    }
+    if (seat->registered) {
+        hrt_scheduler_released(runtime->scheduler, lane, 1,
+                               (attempt->flags & HRT_ATTEMPT_SUSPECT) != 0, runtime->boot_ns);
+    }
+    free(attempt->note);
+    attempt->note = NULL;
+    attempt->job = 0;
+    seat->held--;
+    give_place(seat, place);
+}
+
+static bool is_end(uint8_t outcome)
+{
+    return outcome == HRT_OUTCOME_OK || outcome == HRT_OUTCOME_DISCARD ||
+           outcome == HRT_OUTCOME_DEAD || outcome == HRT_OUTCOME_CANCELLED ||
+           outcome == HRT_OUTCOME_EXPIRED;
+}
+
+static uint8_t end_state(uint8_t outcome)
+{
+    switch (outcome) {
+    case HRT_OUTCOME_OK:
+        return HRT_JOB_COMPLETED;
+    case HRT_OUTCOME_DEAD:
+        return HRT_JOB_DEAD;
+    case HRT_OUTCOME_CANCELLED:
+        return HRT_JOB_CANCELLED;
+    case HRT_OUTCOME_EXPIRED:
+        return HRT_JOB_EXPIRED;
+    default:
+        return HRT_JOB_DISCARDED;
+    }
+}
+
+/* A job that was asked to stop ends as that, whatever its handler called it; unless it had
+ * finished. */
+static uint8_t outcome_after_stop(const hrt_attempt *attempt, uint8_t outcome)
+{
+    if (attempt->stop == HRT_OUTCOME_CANCELLED && outcome != HRT_OUTCOME_OK &&
+        outcome != HRT_OUTCOME_DEAD && outcome != HRT_OUTCOME_DISCARD) {
+        return HRT_OUTCOME_CANCELLED;
+    }
+    if (attempt->stop == HRT_OUTCOME_TIMEOUT &&
+        (outcome == HRT_OUTCOME_RETRY || outcome == HRT_OUTCOME_CRASHED)) {
+        return HRT_OUTCOME_TIMEOUT;
+    }
+    return outcome;
+}
+
+static void announce(hrt_runtime *runtime, const hrt_state_job *job, const hrt_settle_entry *entry,
+                     uint64_t position)
+{
+    bool sync = hrt_effect_is_sync(runtime, job->queue);
+    runtime->group_sync |= sync;
+    runtime->group_async |=
+        hrt_state_settings(runtime->state, job->queue)->durability == HRT_DURABILITY_ASYNC;
+    if (!is_end(entry->outcome)) {
+        return;
+    }
+    hrt_audience_tell(runtime, entry->job, end_state(entry->outcome), position, entry->data_length,
+                      sync);
+    if (entry->outcome == HRT_OUTCOME_DEAD) {
+        hrt_event event = {.type = HRT_EVENT_DEAD,
+                           .job = entry->job,
+                           .code = entry->cause,
+                           .incarnation = job->client,
+                           .time_ns = runtime->wall_ns};
+        hrt_news_add(runtime->news, &event);
+    }
+}
+
+int hrt_attempt_settle(hrt_runtime *runtime, uint32_t lane, hrt_attempt *attempt, uint8_t outcome,
+                       uint64_t delay_ns, const void *data, uint32_t length)
+{
+    const hrt_state_job *job = hrt_state_find(runtime->state, attempt->job);
+    HRT_ASSERT(job != NULL && job->token == attempt->token);
+    hrt_settle_entry entry = {.job = attempt->job, .token = attempt->token, .data_length = length};
+    hrt_scheduler_judge(runtime->scheduler, job, outcome_after_stop(attempt, outcome), delay_ns,
+                        runtime->wall_ns, &entry);
+    uint64_t position = 0;
+    int status = hrt_group_settle(runtime, &entry, data, &position);
+    if (status != HRT_OK) {
+        return status;
+    }
+    announce(runtime, job, &entry, position);
+    hrt_kind_counters *kind = &runtime->page->kind_counters[attempt->kind];
+    hrt_counters_observe(&kind->run, runtime->boot_ns - attempt->leased_ns);
+    hrt_add_relaxed(&runtime->page->runtime.settles, 1);
+    if (job->timeout_ms != 0) {
+        (void)hrt_scheduler_deadline(runtime->scheduler, attempt->job, 0);
+    }
+    hrt_attempt_release(runtime, lane, attempt);
+    return HRT_OK;
+}
+
+/* ---- stopping ---- */
+
+void hrt_attempt_stop(hrt_runtime *runtime, uint32_t lane, hrt_attempt *attempt, uint8_t why)
+{
+    if (attempt->stop != 0) {
+        return;
+    }
+    attempt->stop = why;
+    hrt_delivery delivery = {.type = HRT_DELIVERY_CANCEL,
+                             .code = why,
+                             .job = attempt->job,
+                             .token = attempt->token,
+                             .slot = UINT32_MAX};
+    hrt_effect_deliver(runtime, lane, &delivery, false);
+    uint32_t item = lane * HRT_CREDIT_MAX + (uint32_t)(attempt - runtime->seats[lane].attempts);
+    if (!hrt_timer_set(runtime->kills, item, runtime->boot_ns + runtime->options.cancel_grace_ns)) {
+        hrt_runtime_fail(runtime, HRT_ENOMEM);
+    }
+}
+
+static bool stop_overdue(hrt_runtime *runtime)
+{
+    bool found = false;
+    uint64_t id;
+    while ((id = hrt_scheduler_overdue(runtime->scheduler, runtime->boot_ns)) != 0) {
+        uint32_t lane = 0;
+        const hrt_state_job *job = hrt_state_find(runtime->state, id);
+        hrt_attempt *attempt = job == NULL ? NULL : hrt_attempt_of(runtime, job, &lane);
+        if (attempt != NULL) {
+            hrt_attempt_stop(runtime, lane, attempt, HRT_OUTCOME_TIMEOUT);
+        }
+        found = true;
+    }
+    return found;
+}
+
+static bool kill_unstoppable(hrt_runtime *runtime)
+{
+    hrt_timer_entry entry;
+    bool found = false;
+    while (hrt_timer_peek(runtime->kills, &entry) && entry.time_ns <= runtime->boot_ns) {
+        hrt_timer_clear(runtime->kills, entry.item);
+        uint32_t lane = entry.item / HRT_CREDIT_MAX;
+        hrt_attempt *attempt = &runtime->seats[lane].attempts[entry.item % HRT_CREDIT_MAX];
+        attempt->flags |= HRT_ATTEMPT_KILLING;
+        hrt_news_lane(runtime, HRT_EVENT_KILL, lane, attempt->job, 1,
+                      attempt->stop == HRT_OUTCOME_TIMEOUT
+                          ? "a job went on past its time limit and did not stop when asked"
+                          : "a cancelled job did not stop when asked");
+        found = true;
+    }
+    return found;
+}
+
+bool hrt_attempt_overdue(hrt_runtime *runtime)
+{
+    bool stopped = stop_overdue(runtime);
+    return kill_unstoppable(runtime) || stopped;
+}
+
+/* ---- taking back ---- */
+
+static bool lane_is_being_killed(const hrt_seat *seat)
+{
+    for (uint32_t i = 0; i < HRT_CREDIT_MAX; i++) {
+        if (seat->attempts[i].job != 0 && (seat->attempts[i].flags & HRT_ATTEMPT_KILLING)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * How one attempt ends when its worker is gone. What had not begun goes back uncounted; what was
+ * killed on purpose ends as what it was stopped for, and takes no neighbour with it.
+ */
+static uint8_t reclaim_outcome(const hrt_seat *seat, uint32_t place, uint8_t why, bool killed)
+{
+    const hrt_attempt *attempt = &seat->attempts[place];
+    if (attempt->stop != 0) {
+        return attempt->stop;
+    }
+    if (killed || hrt_lane_started(&seat->host, place) != attempt->job) {
+        return HRT_OUTCOME_RETURNED;
+    }
+    return why;
+}
+
+uint32_t hrt_attempt_reclaim(hrt_runtime *runtime, uint32_t lane, uint8_t why, const char *cause)
+{
+    hrt_seat *seat = &runtime->seats[lane];
+    bool killed = lane_is_being_killed(seat);
+    uint32_t count = 0;
+    for (uint32_t place = 0; seat->held > 0 && place < HRT_CREDIT_MAX; place++) {
+        hrt_attempt *attempt = &seat->attempts[place];
+        if (attempt->job == 0) {
+            continue;
+        }
+        uint8_t outcome = reclaim_outcome(seat, place, why, killed);
+        uint32_t length = outcome == HRT_OUTCOME_RETURNED ? 0 : (uint32_t)strlen(cause);
+        if (hrt_attempt_settle(runtime, lane, attempt, outcome, UINT64_MAX, cause, length) !=
+            HRT_OK) {
+            break;
+        }
+        count++;
+    }
+    return count;
+}

@@ -1,0 +1,309 @@
+/*
+ * Inside the runtime: what its parts share. One lock guards all of it; the functions named here
+ * run under that lock unless they say otherwise.
+ *
+ * A pass takes submissions, turns them into records, lets the scheduler decide leases, appends the
+ * group, and releases what the durable position allows. The parts:
+ *   group      records of the open group: reserve, build, apply, seal
+ *   submission one entry of a lane, checked and turned into records
+ *   attempt    leases that lanes hold: hand over, settle, take back
+ *   effect     what lanes may be told, and when
+ *   audience   who waits for the end of which job
+ *   retire     old segments: copy the living forward, give up the rest
+ *   lanes      the table of lanes: made, died, hung, gone
+ *   sentinel   the thread that sleeps on the lanes' robust futexes
+ *   event      news for the supervisor
+ */
+#ifndef HRT_DISPATCH_H
+#define HRT_DISPATCH_H
+
+#include "lane.h"
+#include "log.h"
+#include "scheduler.h"
+#include "timer.h"
+#include <hybridrt/runtime.h>
+#include <pthread.h>
+#include <stdbool.h>
+
+/* ---- an attempt: one lease in the hands of a lane ---- */
+
+enum hrt_attempt_flag {
+    HRT_ATTEMPT_SUSPECT = 1,
+    HRT_ATTEMPT_KILLING = 2, /* a KILL event was sent for it */
+};
+
+typedef struct hrt_attempt {
+    uint64_t job; /* 0: free */
+    uint64_t token;
+    uint64_t segment;   /* its payload lies there */
+    uint64_t leased_ns; /* boot clock */
+    uint16_t kind;
+    uint16_t queue;
+    uint8_t flags;
+    uint8_t stop; /* enum hrt_outcome it was asked to stop for: CANCELLED or TIMEOUT, else 0 */
+    uint16_t permille;
+    char *note; /* of the last progress, malloc'd, or NULL */
+} hrt_attempt;
+
+/* ---- a lane, as the runtime sees it ---- */
+
+/* "Up to these indices, once the log is durable up to `need`." */
+typedef struct hrt_mark {
+    uint64_t need;
+    uint64_t deliver_end;
+    uint64_t reply_end;
+} hrt_mark;
+
+/* A result that lies in the log while the client has not yet taken the delivery. */
+typedef struct hrt_pin {
+    uint64_t deliver_index;
+    uint64_t segment;
+} hrt_pin;
+
+enum hrt_lane_phase {
+    HRT_LANE_FREE = 0,
+    HRT_LANE_LIVE = 1,
+    HRT_LANE_SHUT = 2, /* fenced; its memory is kept until the process is certainly gone */
+};
+
+typedef struct hrt_seat {
+    enum hrt_lane_phase phase;
+    bool local;
+    bool seen_alive;
+    bool registered;
+    bool draining;
+    bool gone; /* the supervisor said so, or the client detached: the memory may go */
+    uint64_t incarnation;
+    uint64_t death_seen_ns; /* boot clock, set by the sentinel, atomic */
+    hrt_lane_host host;
+    uint32_t submit_capacity;
+    int event_fd;
+    uint64_t pinned_from;  /* SHUT: its process may still read segments from this one on */
+    uint32_t held;         /* attempts below */
+    hrt_attempt *attempts; /* HRT_CREDIT_MAX, by started index */
+    uint16_t *free_places; /* FIFO of free started indices */
+    uint32_t free_head, free_count;
+    hrt_mark *marks; /* FIFO */
+    uint32_t mark_head, mark_count, mark_capacity;
+    hrt_delivery *overflow; /* deliveries that found the ring full, FIFO */
+    uint32_t overflow_count, overflow_capacity;
+    hrt_pin *pins;
+    uint32_t pin_count, pin_capacity;
+    uint64_t full_queues; /* bit: an enqueue that wants to wait found this queue full */
+    hrt_lane_info info;
+    uint64_t kinds[HRT_KINDS_MAX / 64];
+} hrt_seat;
+
+typedef struct hrt_audience hrt_audience;
+typedef struct hrt_sentinel hrt_sentinel;
+typedef struct hrt_news hrt_news;
+
+enum hrt_default {
+    HRT_PASS_BATCH = 256,        /* jobs of one LEASE record */
+    HRT_PASS_BYTES = 512 * 1024, /* submissions of one lane taken in one pass */
+    HRT_GROUP_SOFT = 256 * 1024, /* a group is sealed past this: keeps latency below two syncs */
+    HRT_MAX_ATTEMPTS = 10,
+    HRT_MAX_CRASHES = 3,
+};
+
+struct hrt_runtime {
+    pthread_mutex_t lock;
+    uint32_t wanting;  /* threads that wait for the lock, atomic */
+    uint32_t doorbell; /* the dispatch thread sleeps on it, atomic */
+    uint32_t parked;   /* the dispatch thread sleeps or is about to, atomic */
+    uint32_t stopping;
+    uint32_t durable_moved;       /* the flusher moved the position while somebody held the lock */
+    uint32_t failed;              /* a status once the log failed, atomic */
+    uint64_t parked_until_ns;     /* boot clock */
+    pthread_mutex_t durable_lock; /* for hrt_runtime_sync: threads that wait for the position */
+    pthread_cond_t durable_changed;
+
+    hrt_runtime_options options;
+    hrt_recovery recovery;
+    hrt_log *log;
+    hrt_state *state;
+    hrt_scheduler *scheduler;
+    hrt_page *page; /* written here, sealed against everybody else */
+    int page_fd;
+    uint64_t instance;
+    uint64_t next_incarnation;
+
+    uint64_t wall_ns; /* of this pass */
+    uint64_t boot_ns;
+
+    /* the open group */
+    hrt_record *settle; /* SETTLE record that can still grow, or NULL */
+    hrt_record *due;
+    uint64_t touched[2]; /* lanes that get a mark when the group is sealed */
+    uint64_t touched_sync[2];
+    bool group_sync, group_async;
+    bool unit_open;            /* a settle and its follow-ups: must not be parted */
+    uint64_t prologue_segment; /* this segment begins with the declarations */
+    bool prologue_open;        /* they are being written */
+
+    hrt_seat seats[HRT_LANES_MAX];
+    uint32_t seat_count;                      /* high-water mark */
+    uint32_t seat_turn;                       /* the lane to begin with */
+    uint64_t space_wanted[HRT_QUEUES_MAX][2]; /* lanes to tell when the queue has room */
+    uint64_t space_queues;
+    uint16_t *places; /* state index -> started index of its attempt */
+    uint8_t *holders; /* state index -> lane */
+    uint32_t place_capacity;
+    hrt_timer *kills; /* item: lane * HRT_CREDIT_MAX + place; boot clock */
+    hrt_audience *audience;
+    hrt_sentinel *sentinel;
+    hrt_news *news;
+    bool refusing;
+    hrt_client *client;
+};
+
+/* ---- lock ---- */
+
+void hrt_runtime_lock(hrt_runtime *runtime);
+/* Also releases what became durable meanwhile. */
+void hrt_runtime_unlock(hrt_runtime *runtime);
+/* Any thread: there is something for the dispatch thread. */
+void hrt_runtime_ring(hrt_runtime *runtime);
+/* The flusher's call-back; context is the runtime. */
+void hrt_runtime_durable(void *context);
+/* Looks at the clocks; before anything that writes records. */
+void hrt_runtime_tick(hrt_runtime *runtime);
+bool hrt_runtime_has_failed(const hrt_runtime *runtime);
+/* Fail-stop: nothing is acknowledged after this. Any thread. */
+void hrt_runtime_fail(hrt_runtime *runtime, int status);
+
+/* ---- dispatch ---- */
+
+/* One pass. True: it found work. */
+bool hrt_dispatch_pass(hrt_runtime *runtime);
+/* Seals and releases what a caller outside the dispatch thread has done, and rings for the rest. */
+int hrt_dispatch_finish(hrt_runtime *runtime);
+/* Ends a job that nobody holds. */
+int hrt_dispatch_end_job(hrt_runtime *runtime, const hrt_settle_entry *entry, const char *why);
+/* The local client's pump; takes the lock if it is free. */
+void hrt_dispatch_inline(void *runtime);
+
+/* ---- group ---- */
+
+/* Room for a record of so many bytes in the open group; seals and begins anew as needed. */
+int hrt_group_reserve(hrt_runtime *runtime, size_t bytes, enum hrt_log_class class);
+/* Adds one entry to the SETTLE record of the group. *position_out: of its data, for results. */
+int hrt_group_settle(hrt_runtime *runtime, const hrt_settle_entry *entry, const void *data,
+                     uint64_t *position_out);
+int hrt_group_due(hrt_runtime *runtime, uint64_t job);
+int hrt_group_control(hrt_runtime *runtime, uint32_t verb, uint32_t id, const void *data,
+                      uint32_t length);
+/* Applies records that were left open to grow. Before the state is read for a decision. */
+int hrt_group_close(hrt_runtime *runtime);
+int hrt_group_apply(hrt_runtime *runtime, const hrt_record *record);
+/* Writes the group and queues its effects. */
+int hrt_group_seal(hrt_runtime *runtime);
+/* Declarations at the start of a segment, so that older ones may go. */
+int hrt_group_prologue(hrt_runtime *runtime);
+int hrt_group_epoch(hrt_runtime *runtime);
+
+/* ---- submission ---- */
+
+/* Takes what a lane has submitted, up to its share of a pass. True: there was something. */
+bool hrt_submission_take(hrt_runtime *runtime, uint32_t lane);
+
+/* ---- attempt ---- */
+
+int hrt_attempt_lease(hrt_runtime *runtime, uint32_t lane, const uint64_t *jobs, uint32_t count);
+hrt_attempt *hrt_attempt_find(hrt_runtime *runtime, uint32_t lane, uint64_t job, uint64_t token);
+/* Ends an attempt as `outcome`, after the scheduler judged it, and lets go of it. */
+int hrt_attempt_settle(hrt_runtime *runtime, uint32_t lane, hrt_attempt *attempt, uint8_t outcome,
+                       uint64_t delay_ns, const void *data, uint32_t length);
+void hrt_attempt_release(hrt_runtime *runtime, uint32_t lane, hrt_attempt *attempt);
+/* Takes everything back from a lane. why: CRASHED, LOST or RETURNED for the started ones. */
+uint32_t hrt_attempt_reclaim(hrt_runtime *runtime, uint32_t lane, uint8_t why, const char *cause);
+/* Asks the worker to stop the job, and sets the time of the kill. */
+void hrt_attempt_stop(hrt_runtime *runtime, uint32_t lane, hrt_attempt *attempt, uint8_t why);
+/* Attempts over their limit, and those that did not stop in time. True: there was one. */
+bool hrt_attempt_overdue(hrt_runtime *runtime);
+/* Attempt of a running job, or NULL; *lane_out its lane. */
+hrt_attempt *hrt_attempt_of(hrt_runtime *runtime, const hrt_state_job *job, uint32_t *lane_out);
+
+/* ---- effect ---- */
+
+void hrt_effect_touch(hrt_runtime *runtime, uint32_t lane, bool sync);
+void hrt_effect_deliver(hrt_runtime *runtime, uint32_t lane, const hrt_delivery *delivery,
+                        bool sync);
+void hrt_effect_reply(hrt_runtime *runtime, uint32_t lane, int64_t value, bool sync);
+/* Turns the touched lanes into marks that wait for `need`. Called by seal. */
+void hrt_effect_mark(hrt_runtime *runtime, uint64_t end);
+/* Publishes every mark that the durable position allows, then wakes. */
+void hrt_effect_release(hrt_runtime *runtime);
+/* Whether lanes still point into a segment. */
+bool hrt_effect_pinned(hrt_runtime *runtime, uint64_t segment);
+bool hrt_effect_waiting(const hrt_runtime *runtime); /* marks wait for durability */
+bool hrt_effect_is_sync(const hrt_runtime *runtime, uint16_t queue);
+
+/* ---- audience ---- */
+
+hrt_audience *hrt_audience_new(void);
+void hrt_audience_free(hrt_audience *audience);
+bool hrt_audience_add(hrt_audience *audience, uint64_t job, uint32_t lane);
+/* Takes the lanes that wait for a job out; false: nobody. */
+bool hrt_audience_take(hrt_audience *audience, uint64_t job, uint64_t lanes_out[2]);
+void hrt_audience_leave(hrt_audience *audience, uint32_t lane);
+/* Tells everybody who waits that a job ended. position: of its data. */
+void hrt_audience_tell(hrt_runtime *runtime, uint64_t job, uint8_t state, uint64_t position,
+                       uint32_t length, bool sync);
+
+/* ---- retire ---- */
+
+/* Gives up old segments, copying a few living jobs forward at a time. True: did something. */
+bool hrt_retire_some(hrt_runtime *runtime);
+
+/* ---- lanes ---- */
+
+int hrt_lanes_make(hrt_runtime *runtime, uint32_t submit_capacity, bool local, uint32_t *lane_out,
+                   int *fd_out);
+hrt_seat *hrt_lanes_find(hrt_runtime *runtime, uint64_t incarnation, uint32_t *lane_out);
+/* Notices arrivals, deaths, departures and silence. True: something changed. */
+bool hrt_lanes_watch(hrt_runtime *runtime);
+/* Shuts a lane: takes its jobs back as `why`, tells the supervisor. */
+void hrt_lanes_shut(hrt_runtime *runtime, uint32_t lane, int status, uint8_t why, uint32_t event,
+                    const char *text);
+void hrt_lanes_fault(hrt_runtime *runtime, uint32_t lane, const char *text);
+/* Gives back what belongs to processes that are gone. Only the dispatch thread: it sleeps on lanes.
+ */
+void hrt_lanes_reap(hrt_runtime *runtime);
+/* At close: tells every client, and frees all. */
+void hrt_lanes_end(hrt_runtime *runtime);
+uint64_t hrt_lanes_wait(const hrt_runtime *runtime); /* ns until a heartbeat may be missed */
+
+/* ---- sentinel ---- */
+
+int hrt_sentinel_new(hrt_runtime *runtime, hrt_sentinel **sentinel_out);
+void hrt_sentinel_free(hrt_sentinel *sentinel);
+/* Watches a lane from now on, and holds its runtime_alive word. Waits until that is so. */
+int hrt_sentinel_add(hrt_sentinel *sentinel, uint32_t number, hrt_lane *lane);
+void hrt_sentinel_remove(hrt_sentinel *sentinel, uint32_t number);
+
+/* ---- event ---- */
+
+int hrt_news_new(hrt_news **news_out);
+void hrt_news_free(hrt_news *news);
+/* Any thread. */
+void hrt_news_add(hrt_news *news, const hrt_event *event);
+void hrt_news_lane(hrt_runtime *runtime, uint32_t type, uint32_t lane, uint64_t value,
+                   uint32_t count, const char *text);
+int hrt_news_fd(const hrt_news *news);
+uint32_t hrt_news_take(hrt_news *news, hrt_event *events_out, uint32_t max);
+
+/* ---- operators' actions, with the lock held ---- */
+
+int hrt_runtime_kind_locked(hrt_runtime *runtime, const char *name, uint16_t *kind_out);
+int hrt_runtime_cancel_locked(hrt_runtime *runtime, uint64_t job);
+
+/* ---- counters ---- */
+
+int hrt_counters_page(uint64_t instance, hrt_page **page_out, int *fd_out);
+void hrt_counters_release(hrt_page *page, int fd);
+void hrt_counters_observe(hrt_histogram *histogram, uint64_t value_ns);
+/* Gauges that are cheap to recompute, once a pass. */
+void hrt_counters_refresh(hrt_runtime *runtime);
+
+#endif

@@ -1,0 +1,242 @@
+/* What lanes may be told, and when: deliveries and replies wait in order for the durable position.
+ */
+#include "dispatch.h"
+
+#include "atomic.h"
+#include "check.h"
+#include "record.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+bool hrt_effect_is_sync(const hrt_runtime *runtime, uint16_t queue)
+{
+    return hrt_state_settings(runtime->state, queue)->durability == HRT_DURABILITY_SYNC;
+}
+
+void hrt_effect_touch(hrt_runtime *runtime, uint32_t lane, bool sync)
+{
+    uint64_t bit = (uint64_t)1 << (lane & 63);
+    runtime->touched[lane >> 6] |= bit;
+    if (sync) {
+        runtime->touched_sync[lane >> 6] |= bit;
+    }
+}
+
+static bool grow(void **items, uint32_t *capacity, size_t size)
+{
+    uint32_t wanted = *capacity == 0 ? 64 : *capacity * 2;
+    void *grown = realloc(*items, wanted * size);
+    if (grown == NULL) {
+        return false;
+    }
+    *items = grown;
+    *capacity = wanted;
+    return true;
+}
+
+static void add_pin(hrt_runtime *runtime, hrt_seat *seat, uint64_t position)
+{
+    if (seat->pin_count == seat->pin_capacity &&
+        !grow((void **)&seat->pins, &seat->pin_capacity, sizeof(*seat->pins))) {
+        hrt_runtime_fail(runtime, HRT_ENOMEM);
+        return;
+    }
+    uint64_t segment = position / hrt_log_segment_size(runtime->log);
+    seat->pins[seat->pin_count++] = (hrt_pin){seat->host.deliver_tail, segment};
+}
+
+/* A RESULT's token field carries the position of its data until it is written into the ring. */
+static void place_result(hrt_runtime *runtime, hrt_seat *seat, hrt_delivery *delivery)
+{
+    if (delivery->type != HRT_DELIVERY_RESULT || delivery->data_length == 0) {
+        return;
+    }
+    add_pin(runtime, seat, delivery->token);
+    hrt_log_place(runtime->log, delivery->token, &delivery->slot, &delivery->data_offset);
+    delivery->token = 0;
+}
+
+void hrt_effect_deliver(hrt_runtime *runtime, uint32_t lane, const hrt_delivery *delivery,
+                        bool sync)
+{
+    hrt_seat *seat = &runtime->seats[lane];
+    if (seat->overflow_count == 0 && hrt_lane_deliver_room(&seat->host) > 0) {
+        hrt_delivery placed = *delivery;
+        place_result(runtime, seat, &placed);
+        hrt_lane_deliver(&seat->host, &placed);
+    } else {
+        if (seat->overflow_count == seat->overflow_capacity &&
+            !grow((void **)&seat->overflow, &seat->overflow_capacity, sizeof(*seat->overflow))) {
+            hrt_runtime_fail(runtime, HRT_ENOMEM);
+            return;
+        }
+        seat->overflow[seat->overflow_count++] = *delivery;
+    }
+    hrt_effect_touch(runtime, lane, sync);
+}
+
+void hrt_effect_reply(hrt_runtime *runtime, uint32_t lane, int64_t value, bool sync)
+{
+    hrt_lane_reply(&runtime->seats[lane].host, value);
+    hrt_effect_touch(runtime, lane, sync);
+}
+
+static void push_mark(hrt_runtime *runtime, hrt_seat *seat, uint64_t need)
+{
+    hrt_mark mark = {need, seat->host.deliver_tail, seat->host.reply_next};
+    if (seat->mark_count > 0) {
+        /* In order: nothing overtakes what waits. Marks with the same need are one mark. */
+        hrt_mark *last =
+            &seat->marks[(seat->mark_head + seat->mark_count - 1) & (seat->mark_capacity - 1)];
+        if (last->need >= need) {
+            mark.need = last->need;
+            *last = mark;
+            return;
+        }
+    }
+    if (seat->mark_count == seat->mark_capacity) {
+        uint32_t capacity = seat->mark_capacity == 0 ? 64 : seat->mark_capacity * 2;
+        hrt_mark *marks = malloc(capacity * sizeof(*marks));
+        if (marks == NULL) {
+            hrt_runtime_fail(runtime, HRT_ENOMEM);
+            return;
+        }
+        for (uint32_t i = 0; i < seat->mark_count; i++) {
+            marks[i] = seat->marks[(seat->mark_head + i) & (seat->mark_capacity - 1)];
+        }
+        free(seat->marks);
+        seat->marks = marks;
+        seat->mark_head = 0;
+        seat->mark_capacity = capacity;
+    }
+    seat->marks[(seat->mark_head + seat->mark_count++) & (seat->mark_capacity - 1)] = mark;
+}
+
+void hrt_effect_mark(hrt_runtime *runtime, uint64_t end)
+{
+    for (uint32_t word = 0; word < 2; word++) {
+        uint64_t lanes = runtime->touched[word];
+        while (lanes != 0) {
+            uint32_t bit = (uint32_t)__builtin_ctzll(lanes);
+            lanes &= lanes - 1;
+            bool sync = (runtime->touched_sync[word] >> bit) & 1;
+            push_mark(runtime, &runtime->seats[word * 64 + bit], sync ? end : 0);
+        }
+        runtime->touched[word] = 0;
+        runtime->touched_sync[word] = 0;
+    }
+}
+
+static void refill_from_overflow(hrt_runtime *runtime, uint32_t lane)
+{
+    hrt_seat *seat = &runtime->seats[lane];
+    uint32_t room = hrt_lane_deliver_room(&seat->host);
+    uint32_t count = seat->overflow_count < room ? seat->overflow_count : room;
+    if (count == 0) {
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        place_result(runtime, seat, &seat->overflow[i]);
+        hrt_lane_deliver(&seat->host, &seat->overflow[i]);
+    }
+    seat->overflow_count -= count;
+    memmove(seat->overflow, seat->overflow + count, seat->overflow_count * sizeof(*seat->overflow));
+    /* What waited here is at least as old as the last sealed group. */
+    push_mark(runtime, seat, hrt_log_tail(runtime->log));
+    hrt_log_want_sync(runtime->log, hrt_log_tail(runtime->log));
+}
+
+static bool release_lane(hrt_runtime *runtime, uint32_t lane, uint64_t durable)
+{
+    hrt_seat *seat = &runtime->seats[lane];
+    hrt_mark ready = {0, 0, 0};
+    bool found = false;
+    if (HRT_UNLIKELY(seat->overflow_count > 0)) {
+        refill_from_overflow(runtime, lane);
+    }
+    while (seat->mark_count > 0) {
+        const hrt_mark *mark = &seat->marks[seat->mark_head & (seat->mark_capacity - 1)];
+        if (mark->need > durable) {
+            break;
+        }
+        ready = *mark;
+        found = true;
+        seat->mark_head++;
+        seat->mark_count--;
+    }
+    if (!found) {
+        return false;
+    }
+    if (hrt_lane_publish(&seat->host, ready.deliver_end, ready.reply_end, seat->event_fd)) {
+        hrt_add_relaxed(&runtime->page->runtime.wakes, 1);
+    }
+    return true;
+}
+
+void hrt_effect_release(hrt_runtime *runtime)
+{
+    if (HRT_UNLIKELY(hrt_runtime_has_failed(runtime))) {
+        return;
+    }
+    uint64_t durable = hrt_log_durable(runtime->log);
+    for (uint32_t lane = 0; lane < runtime->seat_count; lane++) {
+        hrt_seat *seat = &runtime->seats[lane];
+        if (seat->phase == HRT_LANE_LIVE && (seat->mark_count > 0 || seat->overflow_count > 0)) {
+            (void)release_lane(runtime, lane, durable);
+        }
+    }
+}
+
+bool hrt_effect_waiting(const hrt_runtime *runtime)
+{
+    for (uint32_t lane = 0; lane < runtime->seat_count; lane++) {
+        if (runtime->seats[lane].phase == HRT_LANE_LIVE && runtime->seats[lane].mark_count > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void drop_passed_pins(hrt_seat *seat)
+{
+    uint64_t head = hrt_load_acquire(&seat->host.lane->deliver_head);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < seat->pin_count; i++) {
+        if (seat->pins[i].deliver_index >= head) {
+            seat->pins[kept++] = seat->pins[i];
+        }
+    }
+    seat->pin_count = kept;
+}
+
+static bool lane_points_into(hrt_seat *seat, uint64_t segment)
+{
+    if (seat->pin_count > 0) {
+        drop_passed_pins(seat);
+        for (uint32_t i = 0; i < seat->pin_count; i++) {
+            if (seat->pins[i].segment == segment) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+bool hrt_effect_pinned(hrt_runtime *runtime, uint64_t segment)
+{
+    for (uint32_t lane = 0; lane < runtime->seat_count; lane++) {
+        hrt_seat *seat = &runtime->seats[lane];
+        if (seat->phase == HRT_LANE_SHUT && segment >= seat->pinned_from) {
+            return true; /* a zombie may still read there, until the supervisor saw it gone */
+        }
+        if (seat->phase != HRT_LANE_LIVE) {
+            continue;
+        }
+        /* A result that waits in the overflow may lie anywhere: hold everything for it. */
+        if (seat->overflow_count > 0 || lane_points_into(seat, segment)) {
+            return true;
+        }
+    }
+    return false;
+}

@@ -1,0 +1,214 @@
+/* The open group: every record of the runtime is built, applied and sealed here. */
+#include "dispatch.h"
+
+#include "atomic.h"
+#include "check.h"
+#include "record.h"
+#include "scan.h"
+
+#include <string.h>
+#include <unistd.h>
+
+int hrt_group_apply(hrt_runtime *runtime, const hrt_record *record)
+{
+    int status = hrt_state_apply(runtime->state, record);
+    if (HRT_UNLIKELY(status != HRT_OK)) {
+        /* Our own record did not apply: memory is out, or the code is wrong. Either way, stop. */
+        hrt_runtime_fail(runtime, status);
+    }
+    return status;
+}
+
+int hrt_group_close(hrt_runtime *runtime)
+{
+    int status = HRT_OK;
+    if (runtime->settle != NULL) {
+        status = hrt_group_apply(runtime, runtime->settle);
+        runtime->settle = NULL;
+    }
+    if (status == HRT_OK && runtime->due != NULL) {
+        status = hrt_group_apply(runtime, runtime->due);
+        runtime->due = NULL;
+    }
+    return status;
+}
+
+int hrt_group_seal(hrt_runtime *runtime)
+{
+    int status = hrt_group_close(runtime);
+    if (status != HRT_OK || hrt_log_pending(runtime->log) == 0) {
+        return status;
+    }
+    hrt_runtime_counters *counters = &runtime->page->runtime;
+    hrt_add_relaxed(&counters->groups, 1);
+    hrt_add_relaxed(&counters->bytes, hrt_log_pending(runtime->log));
+    status = hrt_log_seal(runtime->log);
+    if (HRT_UNLIKELY(status != HRT_OK)) {
+        hrt_runtime_fail(runtime, status);
+        return status;
+    }
+    uint64_t end = hrt_log_tail(runtime->log);
+    hrt_effect_mark(runtime, end);
+    if (runtime->group_sync) {
+        hrt_log_want_sync(runtime->log, end);
+    } else if (runtime->group_async) {
+        hrt_log_want_async(runtime->log, end);
+    }
+    runtime->group_sync = false;
+    runtime->group_async = false;
+    return HRT_OK;
+}
+
+int hrt_group_reserve(hrt_runtime *runtime, size_t bytes, enum hrt_log_class class)
+{
+    if (hrt_log_pending(runtime->log) > HRT_GROUP_SOFT && !runtime->unit_open) {
+        int sealed = hrt_group_seal(runtime);
+        if (sealed != HRT_OK) {
+            return sealed;
+        }
+    }
+    int status = hrt_log_reserve(runtime->log, bytes, class);
+    if (status == HRT_EAGAIN) {
+        status = hrt_group_seal(runtime);
+        if (status == HRT_OK) {
+            status = hrt_log_reserve(runtime->log, bytes, class);
+        }
+    }
+    HRT_ASSERT(status != HRT_EAGAIN);
+    if (status != HRT_OK || runtime->prologue_open ||
+        hrt_log_current(runtime->log) == runtime->prologue_segment) {
+        return status;
+    }
+    /* A new segment: it has to begin with the declarations before anything may refer to them. */
+    status = hrt_group_prologue(runtime);
+    return status != HRT_OK ? status : hrt_group_reserve(runtime, bytes, class);
+}
+
+int hrt_group_settle(hrt_runtime *runtime, const hrt_settle_entry *entry, const void *data,
+                     uint64_t *position_out)
+{
+    size_t data_span = hrt_align_up(entry->data_length, 8);
+    size_t body = sizeof(*entry) + data_span;
+    /* Alignment can add up to one more unit when a record grows. */
+    int status =
+        hrt_group_reserve(runtime, sizeof(hrt_record) + body + HRT_RECORD_ALIGN, HRT_LOG_OLD_WORK);
+    if (status != HRT_OK) {
+        return status;
+    }
+    uint8_t *place;
+    if (runtime->settle != NULL) {
+        place = hrt_log_grow(runtime->log, runtime->settle, body);
+    } else {
+        status = hrt_group_close(runtime);
+        if (status != HRT_OK) {
+            return status;
+        }
+        runtime->settle = hrt_log_add(runtime->log, HRT_RECORD_SETTLE, body);
+        place = hrt_record_body(runtime->settle);
+    }
+    runtime->settle->count++;
+    memcpy(place, entry, sizeof(*entry));
+    if (entry->data_length > 0) {
+        memcpy(place + sizeof(*entry), data, entry->data_length);
+    }
+    if (position_out != NULL) {
+        *position_out = runtime->settle->position +
+                        (uint64_t)(place + sizeof(*entry) - (uint8_t *)runtime->settle);
+    }
+    return HRT_OK;
+}
+
+int hrt_group_due(hrt_runtime *runtime, uint64_t job)
+{
+    int status = hrt_group_reserve(runtime, sizeof(hrt_record) + sizeof(job) + HRT_RECORD_ALIGN,
+                                   HRT_LOG_OLD_WORK);
+    if (status != HRT_OK) {
+        return status;
+    }
+    void *place;
+    if (runtime->due != NULL) {
+        place = hrt_log_grow(runtime->log, runtime->due, sizeof(job));
+    } else {
+        status = hrt_group_close(runtime);
+        if (status != HRT_OK) {
+            return status;
+        }
+        runtime->due = hrt_log_add(runtime->log, HRT_RECORD_DUE, sizeof(job));
+        place = hrt_record_body(runtime->due);
+    }
+    runtime->due->count++;
+    memcpy(place, &job, sizeof(job));
+    return HRT_OK;
+}
+
+int hrt_group_control(hrt_runtime *runtime, uint32_t verb, uint32_t id, const void *data,
+                      uint32_t length)
+{
+    size_t body = sizeof(hrt_control_body) + length;
+    int status = hrt_group_close(runtime);
+    if (status == HRT_OK) {
+        status = hrt_group_reserve(runtime, hrt_record_span((uint32_t)(sizeof(hrt_record) + body)),
+                                   HRT_LOG_OLD_WORK);
+    }
+    if (status != HRT_OK) {
+        return status;
+    }
+    hrt_record *record = hrt_log_add(runtime->log, HRT_RECORD_CONTROL, body);
+    hrt_control_body *control = hrt_record_body(record);
+    control->verb = verb;
+    control->id = id;
+    control->data_length = length;
+    if (length > 0) {
+        memcpy(control + 1, data, length);
+    }
+    if (!runtime->prologue_open) {
+        runtime->group_sync = true; /* declarations and operators' actions are always durable */
+    }
+    return hrt_group_apply(runtime, record);
+}
+
+int hrt_group_epoch(hrt_runtime *runtime)
+{
+    int status = hrt_group_reserve(
+        runtime, hrt_record_span(sizeof(hrt_record) + sizeof(hrt_epoch_body)), HRT_LOG_OLD_WORK);
+    if (status != HRT_OK) {
+        return status;
+    }
+    hrt_record *record = hrt_log_add(runtime->log, HRT_RECORD_EPOCH, sizeof(hrt_epoch_body));
+    record->flags |= HRT_RECORD_MUST_UNDERSTAND;
+    hrt_epoch_body *body = hrt_record_body(record);
+    (void)hrt_boot_id(body->boot_id);
+    body->instance = runtime->instance;
+    body->format_version = HRT_FORMAT_VERSION;
+    body->pid = (uint32_t)getpid();
+    body->tail_lost = runtime->recovery.tail_position;
+    return hrt_group_apply(runtime, record);
+}
+
+static int declare_all(hrt_runtime *runtime)
+{
+    const hrt_page *page = runtime->page;
+    int status = hrt_group_epoch(runtime);
+    for (uint32_t kind = 0; status == HRT_OK && kind < page->kind_count; kind++) {
+        const char *name = page->kinds[kind].text;
+        status = hrt_group_control(runtime, HRT_CONTROL_KIND, kind, name, (uint32_t)strlen(name));
+    }
+    for (uint32_t queue = 0; status == HRT_OK && queue < page->queue_count; queue++) {
+        status = hrt_group_control(runtime, HRT_CONTROL_QUEUE, queue, &page->queues[queue],
+                                   sizeof(page->queues[queue]));
+        if (status == HRT_OK && hrt_state_queue_at(runtime->state, (uint16_t)queue)->paused) {
+            status = hrt_group_control(runtime, HRT_CONTROL_PAUSE, queue, NULL, 0);
+        }
+    }
+    return status;
+}
+
+int hrt_group_prologue(hrt_runtime *runtime)
+{
+    HRT_ASSERT(hrt_log_pending(runtime->log) == 0 || runtime->settle == NULL);
+    runtime->prologue_open = true;
+    int status = declare_all(runtime);
+    runtime->prologue_segment = hrt_log_current(runtime->log);
+    runtime->prologue_open = false;
+    return status;
+}

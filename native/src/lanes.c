@@ -1,0 +1,291 @@
+/* The table of lanes: made, noticed, fenced when their process dies or hangs, given back when it is
+ * gone. */
+#include "dispatch.h"
+
+#include "atomic.h"
+#include "check.h"
+#include "clock.h"
+#include "error.h"
+#include "park.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* ---- making ---- */
+
+static int find_free_seat(const hrt_runtime *runtime, uint32_t *lane_out)
+{
+    for (uint32_t lane = 0; lane < HRT_LANES_MAX; lane++) {
+        if (runtime->seats[lane].phase == HRT_LANE_FREE) {
+            *lane_out = lane;
+            return HRT_OK;
+        }
+    }
+    return hrt_fail(HRT_ELIMIT, "all %d client places are taken; detach a client or close one",
+                    HRT_LANES_MAX);
+}
+
+static int furnish(hrt_seat *seat)
+{
+    seat->attempts = calloc(HRT_CREDIT_MAX, sizeof(*seat->attempts));
+    seat->free_places = calloc(HRT_CREDIT_MAX, sizeof(*seat->free_places));
+    seat->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (seat->attempts == NULL || seat->free_places == NULL) {
+        return HRT_ENOMEM;
+    }
+    if (seat->event_fd < 0) {
+        return hrt_fail(HRT_ESYSTEM, "cannot make an eventfd for a client: %m");
+    }
+    for (uint32_t place = 0; place < HRT_CREDIT_MAX; place++) {
+        seat->free_places[place] = (uint16_t)place;
+    }
+    seat->free_count = HRT_CREDIT_MAX;
+    return HRT_OK;
+}
+
+static void clear_seat(hrt_seat *seat)
+{
+    if (seat->host.lane != NULL) {
+        hrt_lane_unmap(seat->host.lane, hrt_lane_size(seat->submit_capacity));
+    }
+    if (seat->event_fd >= 0) {
+        (void)close(seat->event_fd);
+    }
+    free(seat->attempts);
+    free(seat->free_places);
+    free(seat->marks);
+    free(seat->overflow);
+    free(seat->pins);
+    memset(seat, 0, sizeof(*seat));
+}
+
+int hrt_lanes_make(hrt_runtime *runtime, uint32_t submit_capacity, bool local, uint32_t *lane_out,
+                   int *fd_out)
+{
+    uint32_t number = 0;
+    int status = find_free_seat(runtime, &number);
+    if (status != HRT_OK) {
+        return status;
+    }
+    hrt_seat *seat = &runtime->seats[number];
+    memset(seat, 0, sizeof(*seat));
+    seat->event_fd = -1;
+    seat->incarnation = ((uint64_t)hrt_log_epoch(runtime->log) << 32) | ++runtime->next_incarnation;
+    uint32_t capacity = submit_capacity != 0 ? submit_capacity : HRT_LANE_SUBMIT;
+    hrt_lane *lane = NULL;
+    int fd = -1;
+    seat->submit_capacity = capacity;
+    status =
+        hrt_lane_create(number, seat->incarnation, capacity, runtime->options.lease_ns, &lane, &fd);
+    if (status == HRT_OK) {
+        hrt_lane_host_init(&seat->host, lane, capacity);
+        status = furnish(seat);
+    }
+    if (status == HRT_OK && !local) {
+        status = hrt_sentinel_add(runtime->sentinel, number, lane);
+    }
+    if (status != HRT_OK) {
+        clear_seat(seat);
+        if (fd >= 0) {
+            (void)close(fd);
+        }
+        return status;
+    }
+    seat->local = local;
+    seat->info.incarnation = seat->incarnation;
+    seat->info.number = number;
+    seat->info.local = local;
+    seat->info.attached_ns = hrt_wall_ns();
+    seat->phase = HRT_LANE_LIVE;
+    runtime->seat_count = number >= runtime->seat_count ? number + 1 : runtime->seat_count;
+    hrt_add_relaxed(&runtime->page->runtime.lanes, 1);
+    *lane_out = number;
+    *fd_out = fd;
+    return HRT_OK;
+}
+
+hrt_seat *hrt_lanes_find(hrt_runtime *runtime, uint64_t incarnation, uint32_t *lane_out)
+{
+    for (uint32_t lane = 0; lane < runtime->seat_count; lane++) {
+        if (runtime->seats[lane].phase != HRT_LANE_FREE &&
+            runtime->seats[lane].incarnation == incarnation) {
+            *lane_out = lane;
+            return &runtime->seats[lane];
+        }
+    }
+    return NULL;
+}
+
+/* ---- shutting ---- */
+
+static uint64_t first_segment_in_use(const hrt_seat *seat)
+{
+    uint64_t first = UINT64_MAX;
+    for (uint32_t place = 0; seat->held > 0 && place < HRT_CREDIT_MAX; place++) {
+        if (seat->attempts[place].job != 0 && seat->attempts[place].segment < first) {
+            first = seat->attempts[place].segment;
+        }
+    }
+    return first;
+}
+
+static void leave_tables(hrt_runtime *runtime, uint32_t lane)
+{
+    hrt_seat *seat = &runtime->seats[lane];
+    if (seat->registered) {
+        hrt_scheduler_leave(runtime->scheduler, lane);
+        for (uint32_t kind = 0; kind < HRT_KINDS_MAX; kind++) {
+            if ((seat->kinds[kind >> 6] >> (kind & 63)) & 1) {
+                hrt_add_relaxed(&runtime->page->kind_counters[kind].workers, (uint64_t)-1);
+            }
+        }
+    }
+    hrt_audience_leave(runtime->audience, lane);
+    for (uint32_t queue = 0; queue < HRT_QUEUES_MAX; queue++) {
+        runtime->space_wanted[queue][lane >> 6] &= ~((uint64_t)1 << (lane & 63));
+    }
+    if (!seat->local) {
+        hrt_sentinel_remove(runtime->sentinel, lane);
+    }
+}
+
+void hrt_lanes_shut(hrt_runtime *runtime, uint32_t lane, int status, uint8_t why, uint32_t event,
+                    const char *text)
+{
+    hrt_seat *seat = &runtime->seats[lane];
+    if (seat->phase != HRT_LANE_LIVE) {
+        return;
+    }
+    seat->pinned_from = first_segment_in_use(seat);
+    seat->phase = HRT_LANE_SHUT;
+    uint32_t count = hrt_attempt_reclaim(runtime, lane, why, text);
+    leave_tables(runtime, lane);
+    hrt_store_release_u32(&seat->host.lane->closed, (uint32_t)status);
+    (void)hrt_park_wake(&seat->host.lane->deliver_park, seat->event_fd);
+    (void)hrt_group_seal(runtime);
+    hrt_add_relaxed(&runtime->page->runtime.lanes, (uint64_t)-1);
+    uint64_t took = 0;
+    uint64_t seen = hrt_load_acquire(&seat->death_seen_ns);
+    if (event == HRT_EVENT_DIED) {
+        took = seen != 0 ? hrt_boot_ns() - seen : 0;
+        hrt_counters_observe(&runtime->page->runtime.recovery, took);
+        hrt_add_relaxed(&runtime->page->runtime.lane_deaths, 1);
+    }
+    hrt_news_lane(runtime, event, lane, took, count, text);
+}
+
+void hrt_lanes_fault(hrt_runtime *runtime, uint32_t lane, const char *text)
+{
+    hrt_add_relaxed(&runtime->page->runtime.lane_faults, 1);
+    hrt_lanes_shut(runtime, lane, HRT_EPEER, HRT_OUTCOME_CRASHED, HRT_EVENT_FAULT, text);
+}
+
+/* What a process published before it died or left still counts. */
+static void take_the_rest(hrt_runtime *runtime, uint32_t lane)
+{
+    while (runtime->seats[lane].phase == HRT_LANE_LIVE && hrt_submission_take(runtime, lane)) {
+    }
+}
+
+/* ---- noticing ---- */
+
+static bool missed_its_heartbeat(const hrt_runtime *runtime, const hrt_seat *seat)
+{
+    uint64_t beat = hrt_load_relaxed(&seat->host.lane->heartbeat_ns);
+    return seat->seen_alive && runtime->boot_ns > beat &&
+           runtime->boot_ns - beat > runtime->options.lease_ns;
+}
+
+static bool watch_one(hrt_runtime *runtime, uint32_t lane)
+{
+    hrt_seat *seat = &runtime->seats[lane];
+    const hrt_lane *shared = seat->host.lane;
+    bool changed = false;
+    if (!seat->seen_alive && hrt_load_acquire_u32(&shared->alive) != 0) {
+        seat->seen_alive = true;
+        hrt_news_lane(runtime, HRT_EVENT_ATTACHED, lane, 0, 0, "");
+        changed = true;
+    }
+    if (hrt_load_acquire_u32(&shared->detached) != 0) {
+        take_the_rest(runtime, lane);
+        seat->gone = true;
+        hrt_lanes_shut(runtime, lane, HRT_ECLOSED, HRT_OUTCOME_RETURNED, HRT_EVENT_DETACHED,
+                       "detached");
+        return true;
+    }
+    if (hrt_lane_died(shared)) {
+        take_the_rest(runtime, lane);
+        hrt_lanes_shut(runtime, lane, HRT_ECLOSED, HRT_OUTCOME_CRASHED, HRT_EVENT_DIED,
+                       "its worker died");
+        return true;
+    }
+    if (missed_its_heartbeat(runtime, seat)) {
+        hrt_lanes_shut(runtime, lane, HRT_ECLOSED, HRT_OUTCOME_LOST, HRT_EVENT_HUNG,
+                       "its worker gave no sign of life within the lease");
+        return true;
+    }
+    return changed;
+}
+
+bool hrt_lanes_watch(hrt_runtime *runtime)
+{
+    bool changed = false;
+    for (uint32_t lane = 0; lane < runtime->seat_count; lane++) {
+        const hrt_seat *seat = &runtime->seats[lane];
+        if (seat->phase == HRT_LANE_LIVE && !seat->local) {
+            changed |= watch_one(runtime, lane);
+        }
+    }
+    return changed;
+}
+
+uint64_t hrt_lanes_wait(const hrt_runtime *runtime)
+{
+    uint64_t wait = UINT64_MAX;
+    for (uint32_t lane = 0; lane < runtime->seat_count; lane++) {
+        const hrt_seat *seat = &runtime->seats[lane];
+        if (seat->phase != HRT_LANE_LIVE || seat->local || !seat->seen_alive) {
+            continue;
+        }
+        uint64_t end = hrt_load_relaxed(&seat->host.lane->heartbeat_ns) + runtime->options.lease_ns;
+        uint64_t left = end > runtime->boot_ns ? end - runtime->boot_ns + 1000000 : 0;
+        wait = left < wait ? left : wait;
+    }
+    return wait;
+}
+
+/* ---- giving back ---- */
+
+void hrt_lanes_reap(hrt_runtime *runtime)
+{
+    for (uint32_t lane = 0; lane < runtime->seat_count; lane++) {
+        hrt_seat *seat = &runtime->seats[lane];
+        if (seat->phase == HRT_LANE_SHUT && seat->gone) {
+            clear_seat(seat);
+        }
+    }
+}
+
+void hrt_lanes_end(hrt_runtime *runtime)
+{
+    for (uint32_t lane = 0; lane < runtime->seat_count; lane++) {
+        hrt_seat *seat = &runtime->seats[lane];
+        if (seat->phase == HRT_LANE_FREE) {
+            continue;
+        }
+        if (seat->phase == HRT_LANE_LIVE) {
+            hrt_store_release_u32(&seat->host.lane->closed, (uint32_t)HRT_ECLOSED);
+            (void)hrt_park_wake(&seat->host.lane->deliver_park, seat->event_fd);
+            if (!seat->local) {
+                hrt_sentinel_remove(runtime->sentinel, lane);
+            }
+        }
+        for (uint32_t place = 0; place < HRT_CREDIT_MAX; place++) {
+            free(seat->attempts[place].note);
+        }
+        clear_seat(seat);
+    }
+}

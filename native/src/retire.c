@@ -1,0 +1,82 @@
+/* Old segments: the few jobs that still live there are copied forward, then the segment is given
+ * up. */
+#include "dispatch.h"
+
+#include "atomic.h"
+#include "check.h"
+#include "record.h"
+
+enum {
+    KEEP_PER_PASS = 64,
+    KEEP_SHARE = 1024, /* worth it while at most one job lives there for so many bytes */
+};
+
+static bool any_queue_needs_the_disk(const hrt_runtime *runtime)
+{
+    for (uint32_t queue = 0; queue < runtime->page->queue_count; queue++) {
+        if (runtime->page->queues[queue].durability != HRT_DURABILITY_MEMORY) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool copy_forward(hrt_runtime *runtime, uint32_t index)
+{
+    const hrt_state_job *job = hrt_state_at(runtime->state, index);
+    size_t body = hrt_state_keep_length(job);
+    if (hrt_group_reserve(runtime, hrt_record_span((uint32_t)(sizeof(hrt_record) + body)),
+                          HRT_LOG_OLD_WORK) != HRT_OK) {
+        return false;
+    }
+    hrt_record *keep = hrt_log_add(runtime->log, HRT_RECORD_KEEP, body);
+    const void *result =
+        job->result_length == 0 ? NULL : hrt_log_at(runtime->log, job->result_position);
+    hrt_state_keep(job, hrt_log_at(runtime->log, job->position), result, keep);
+    /* The job's only copy will be this one. */
+    runtime->group_sync |= any_queue_needs_the_disk(runtime);
+    hrt_add_relaxed(&runtime->page->runtime.kept, 1);
+    return hrt_group_apply(runtime, keep) == HRT_OK;
+}
+
+static bool copy_some_forward(hrt_runtime *runtime, uint64_t segment)
+{
+    for (uint32_t i = 0; i < KEEP_PER_PASS; i++) {
+        uint32_t index = hrt_state_first_in(runtime->state, segment);
+        if (index == HRT_NIL) {
+            break;
+        }
+        if (!copy_forward(runtime, index)) {
+            return false;
+        }
+    }
+    return hrt_group_seal(runtime) == HRT_OK;
+}
+
+static bool give_up_oldest(hrt_runtime *runtime)
+{
+    if (hrt_log_retire(runtime->log, hrt_log_tail(runtime->log),
+                       any_queue_needs_the_disk(runtime)) != HRT_OK) {
+        return false;
+    }
+    hrt_add_relaxed(&runtime->page->runtime.recycled, 1);
+    return true;
+}
+
+bool hrt_retire_some(hrt_runtime *runtime)
+{
+    HRT_ASSERT(hrt_log_pending(runtime->log) == 0);
+    uint64_t oldest = hrt_log_oldest(runtime->log);
+    if (HRT_LIKELY(!hrt_log_tight(runtime->log)) || oldest >= hrt_log_current(runtime->log) ||
+        oldest >= runtime->prologue_segment) {
+        return false;
+    }
+    uint32_t live = hrt_state_live(runtime->state, oldest);
+    if (live > 0) {
+        if (live > hrt_log_segment_size(runtime->log) / KEEP_SHARE) {
+            return false;
+        }
+        return copy_some_forward(runtime, oldest);
+    }
+    return !hrt_effect_pinned(runtime, oldest) && give_up_oldest(runtime);
+}

@@ -1,0 +1,561 @@
+/* The life of a runtime: opened on a log, recovered, run, closed. And its clients' admission. */
+#include "dispatch.h"
+
+#include "atomic.h"
+#include "check.h"
+#include "client.h"
+#include "clock.h"
+#include "error.h"
+#include "park.h"
+#include "record.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- options ---- */
+
+static int copy_options(const hrt_runtime_options *options, hrt_runtime_options *copy)
+{
+    if (options->abi_version != HRT_ABI_VERSION || options->struct_size != sizeof(*options)) {
+        return hrt_fail(
+            HRT_EVERSION,
+            "the caller was built for ABI %u, this library has ABI %u; rebuild the caller",
+            options->abi_version, HRT_ABI_VERSION);
+    }
+    *copy = *options;
+#define DEFAULT(field, value) copy->field = copy->field != 0 ? copy->field : (value)
+    DEFAULT(segment_size, 16u << 20);
+    DEFAULT(segments_min, 3);
+    DEFAULT(segments_max, 256);
+    DEFAULT(segments_reserve, 2);
+    DEFAULT(async_ns, (uint64_t)10 * 1000000);
+    DEFAULT(lease_ns, (uint64_t)30 * 1000000000);
+    DEFAULT(cancel_grace_ns, (uint64_t)5 * 1000000000);
+    DEFAULT(jobs_max, 20000000);
+#undef DEFAULT
+    if ((copy->segment_size & (copy->segment_size - 1)) != 0 || copy->segment_size < 65536 ||
+        copy->segment_size > (1u << 30)) {
+        return hrt_fail(HRT_EINVAL,
+                        "segment_size is %u; it has to be a power of two from 64 KiB to 1 GiB",
+                        copy->segment_size);
+    }
+    if (copy->segments_max < copy->segments_min + copy->segments_reserve) {
+        return hrt_fail(HRT_EINVAL, "segments_max is %u; it has to be at least %u",
+                        copy->segments_max, copy->segments_min + copy->segments_reserve);
+    }
+    return HRT_OK;
+}
+
+/* An existing log keeps its segment size, whatever the options say. 0: there is none yet. */
+static uint32_t segment_size_on_disk(const char *directory)
+{
+    DIR *entries = opendir(directory);
+    uint32_t size = 0;
+    const struct dirent *entry;
+    while (entries != NULL && size == 0 && (entry = readdir(entries)) != NULL) {
+        const char *dot = strrchr(entry->d_name, '.');
+        if (dot == NULL || strcmp(dot, ".seg") != 0) {
+            continue;
+        }
+        int fd = openat(dirfd(entries), entry->d_name, O_RDONLY | O_CLOEXEC);
+        hrt_segment header;
+        if (fd >= 0 && read(fd, &header, sizeof(header)) == (ssize_t)sizeof(header) &&
+            header.magic == HRT_MAGIC_SEGMENT) {
+            size = header.segment_size;
+        }
+        if (fd >= 0) {
+            (void)close(fd);
+        }
+    }
+    if (entries != NULL) {
+        (void)closedir(entries);
+    }
+    bool sensible = size >= 65536 && size <= (1u << 30) && (size & (size - 1)) == 0;
+    return sensible ? size : 0;
+}
+
+/* ---- opening ---- */
+
+static int apply_recovered(void *context, const hrt_record *record)
+{
+    hrt_runtime *runtime = context;
+    return hrt_state_apply(runtime->state, record);
+}
+
+static void flusher_failed(void *context, int status)
+{
+    hrt_runtime *runtime = context;
+    hrt_runtime_fail(runtime, status);
+    (void)pthread_mutex_lock(&runtime->durable_lock);
+    (void)pthread_cond_broadcast(&runtime->durable_changed);
+    (void)pthread_mutex_unlock(&runtime->durable_lock);
+}
+
+static int open_log(hrt_runtime *runtime)
+{
+    hrt_log_options options = {
+        .directory = runtime->options.directory,
+        .segment_size = runtime->options.segment_size,
+        .segments_min = runtime->options.segments_min,
+        .segments_max = runtime->options.segments_max,
+        .segments_reserve = runtime->options.segments_reserve,
+        .async_ns = runtime->options.async_ns,
+        .on_durable = hrt_runtime_durable,
+        .on_failure = flusher_failed,
+        .context = runtime,
+    };
+    hrt_damage_report report = {0};
+    uint64_t begin = hrt_boot_ns();
+    int status = hrt_log_open(&options, apply_recovered, runtime, &runtime->log, &runtime->recovery,
+                              &report);
+    if (status != HRT_OK) {
+        return status;
+    }
+    uint32_t epoch = hrt_log_epoch(runtime->log) + 1;
+    hrt_log_set_epoch(runtime->log, epoch);
+    hrt_log_counters(runtime->log, &runtime->page->runtime);
+    runtime->recovery.epoch = epoch;
+    runtime->recovery.jobs = hrt_state_jobs(runtime->state);
+    runtime->recovery.duration_ns = hrt_boot_ns() - begin;
+    memcpy(runtime->page->uuid, hrt_log_uuid(runtime->log), sizeof(runtime->page->uuid));
+    runtime->page->segment_size = hrt_log_segment_size(runtime->log);
+    hrt_store_relaxed(&runtime->page->runtime.epoch, epoch);
+    hrt_store_relaxed(&runtime->page->runtime.started_ns, hrt_wall_ns());
+    return hrt_log_start(runtime->log);
+}
+
+/* The supervisor died with these leases out: whether their jobs had begun is not known. */
+static int take_back_lost_leases(hrt_runtime *runtime)
+{
+    static const char why[] = "the supervisor ended while this attempt was out";
+    for (uint32_t index = 0; index < hrt_state_capacity(runtime->state); index++) {
+        const hrt_state_job *job = hrt_state_at(runtime->state, index);
+        if (job->id == 0 || job->state != HRT_JOB_RUNNING) {
+            continue;
+        }
+        hrt_settle_entry entry = {
+            .job = job->id, .token = job->token, .data_length = sizeof(why) - 1};
+        hrt_scheduler_judge(runtime->scheduler, job, HRT_OUTCOME_LOST, 0, runtime->wall_ns, &entry);
+        int status = hrt_group_settle(runtime, &entry, why, NULL);
+        if (status != HRT_OK) {
+            return status;
+        }
+        runtime->recovery.lost_leases++;
+    }
+    return HRT_OK;
+}
+
+static int begin_epoch(hrt_runtime *runtime)
+{
+    hrt_runtime_tick(runtime);
+    runtime->prologue_segment = UINT64_MAX; /* so that the first group declares everything */
+    int status = hrt_group_reserve(runtime, hrt_record_span(sizeof(hrt_record)), HRT_LOG_OLD_WORK);
+    if (status == HRT_OK) {
+        status = take_back_lost_leases(runtime);
+    }
+    if (status == HRT_OK) {
+        runtime->group_sync = true;
+        status = hrt_group_seal(runtime);
+    }
+    if (status == HRT_OK) {
+        hrt_counters_refresh(runtime);
+    }
+    return status;
+}
+
+static int make_parts(hrt_runtime *runtime)
+{
+    uint64_t seed = 0;
+    if (getrandom(&runtime->instance, sizeof(runtime->instance), 0) < 0 ||
+        getrandom(&seed, sizeof(seed), 0) < 0) {
+        return hrt_fail(HRT_ESYSTEM, "cannot get random bytes: %m");
+    }
+    int status = hrt_news_new(&runtime->news);
+    if (status == HRT_OK) {
+        status = hrt_counters_page(runtime->instance, &runtime->page, &runtime->page_fd);
+    }
+    if (status != HRT_OK) {
+        return status;
+    }
+    runtime->state = hrt_state_new(runtime->page, runtime->options.segment_size);
+    runtime->audience = hrt_audience_new();
+    runtime->kills = hrt_timer_new();
+    if (runtime->state == NULL || runtime->audience == NULL || runtime->kills == NULL) {
+        return HRT_ENOMEM;
+    }
+    runtime->scheduler = hrt_scheduler_new(runtime->state, seed);
+    if (runtime->scheduler == NULL) {
+        return HRT_ENOMEM;
+    }
+    return hrt_sentinel_new(runtime, &runtime->sentinel);
+}
+
+static void free_parts(hrt_runtime *runtime)
+{
+    hrt_lanes_end(runtime);
+    hrt_sentinel_free(runtime->sentinel);
+    if (runtime->log != NULL) {
+        hrt_log_close(runtime->log);
+    }
+    hrt_scheduler_free(runtime->scheduler);
+    hrt_state_free(runtime->state);
+    hrt_audience_free(runtime->audience);
+    hrt_timer_free(runtime->kills);
+    hrt_news_free(runtime->news);
+    hrt_counters_release(runtime->page, runtime->page_fd);
+    free(runtime->places);
+    free(runtime->holders);
+    (void)pthread_cond_destroy(&runtime->durable_changed);
+    (void)pthread_mutex_destroy(&runtime->durable_lock);
+    (void)pthread_mutex_destroy(&runtime->lock);
+    free(runtime);
+}
+
+static void make_locks(hrt_runtime *runtime)
+{
+    pthread_condattr_t monotonic;
+    (void)pthread_mutex_init(&runtime->lock, NULL);
+    (void)pthread_mutex_init(&runtime->durable_lock, NULL);
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&runtime->durable_changed, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
+}
+
+int hrt_runtime_open(const hrt_runtime_options *options, hrt_runtime **runtime_out)
+{
+    hrt_runtime *runtime = calloc(1, sizeof(*runtime));
+    if (runtime == NULL) {
+        return HRT_ENOMEM;
+    }
+    int status = copy_options(options, &runtime->options);
+    if (status != HRT_OK) {
+        free(runtime);
+        return status;
+    }
+    if (mkdir(options->directory, 0700) != 0 && errno != EEXIST) {
+        status = hrt_fail(errno == ENOSPC ? HRT_ENOSPC : HRT_ESYSTEM,
+                          "cannot make the log directory %s: %m", options->directory);
+        free(runtime);
+        return status;
+    }
+    uint32_t existing = segment_size_on_disk(options->directory);
+    runtime->options.segment_size = existing != 0 ? existing : runtime->options.segment_size;
+    make_locks(runtime);
+    status = make_parts(runtime);
+    if (status == HRT_OK) {
+        status = open_log(runtime);
+    }
+    if (status == HRT_OK) {
+        status = begin_epoch(runtime);
+    }
+    if (status != HRT_OK) {
+        free_parts(runtime);
+        return status;
+    }
+    *runtime_out = runtime;
+    return HRT_OK;
+}
+
+void hrt_runtime_recovery(const hrt_runtime *runtime, hrt_recovery *recovery_out)
+{
+    *recovery_out = runtime->recovery;
+}
+
+const hrt_page *hrt_runtime_page(const hrt_runtime *runtime)
+{
+    return runtime->page;
+}
+
+/* ---- closing ---- */
+
+static void write_checkpoint(hrt_runtime *runtime)
+{
+    size_t body = sizeof(hrt_checkpoint_body);
+    hrt_runtime_tick(runtime);
+    if (hrt_group_reserve(runtime, hrt_record_span((uint32_t)(sizeof(hrt_record) + body)),
+                          HRT_LOG_OLD_WORK) != HRT_OK) {
+        return;
+    }
+    hrt_record *record = hrt_log_add(runtime->log, HRT_RECORD_CHECKPOINT, body);
+    hrt_checkpoint_body *checkpoint = hrt_record_body(record);
+    checkpoint->state_hash = hrt_state_hash(runtime->state);
+    checkpoint->jobs = hrt_state_jobs(runtime->state);
+    (void)hrt_group_apply(runtime, record);
+    runtime->group_sync = true;
+    (void)hrt_group_seal(runtime);
+}
+
+void hrt_runtime_close(hrt_runtime *runtime)
+{
+    if (runtime == NULL) {
+        return;
+    }
+    if (!hrt_runtime_has_failed(runtime)) {
+        (void)hrt_group_close(runtime);
+        write_checkpoint(runtime);
+    }
+    free_parts(runtime);
+}
+
+/* ---- clients ---- */
+
+int hrt_runtime_client(hrt_runtime *runtime, hrt_client **client_out)
+{
+    uint32_t number = 0;
+    int fd = -1;
+    hrt_runtime_lock(runtime);
+    int status = hrt_lanes_make(runtime, 0, true, &number, &fd);
+    if (status == HRT_OK) {
+        hrt_seat *seat = &runtime->seats[number];
+        seat->info.pid = (uint32_t)getpid();
+        (void)snprintf(seat->info.name, sizeof(seat->info.name), "supervisor");
+        hrt_client_local local = {.lane = seat->host.lane,
+                                  .page = runtime->page,
+                                  .log_directory = hrt_log_directory(runtime->log),
+                                  .event_fd = seat->event_fd,
+                                  .pump = hrt_dispatch_inline,
+                                  .context = runtime};
+        status = hrt_client_local_new(&local, client_out);
+    }
+    hrt_runtime_unlock(runtime);
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return status;
+}
+
+static void close_all(int *fds)
+{
+    for (int i = 0; i < HRT_FD_COUNT; i++) {
+        if (fds[i] >= 0) {
+            (void)close(fds[i]);
+        }
+        fds[i] = -1;
+    }
+}
+
+/* What a client needs besides its lane. The page is opened anew, read-only. */
+static int gather_descriptors(const hrt_runtime *runtime, const hrt_seat *seat, int lane_fd,
+                              int *fds)
+{
+    char path[64];
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", runtime->page_fd);
+    fds[HRT_FD_LANE] = lane_fd;
+    fds[HRT_FD_PAGE] = open(path, O_RDONLY | O_CLOEXEC);
+    fds[HRT_FD_LOG] = fcntl(hrt_log_directory(runtime->log), F_DUPFD_CLOEXEC, 3);
+    fds[HRT_FD_EVENT] = fcntl(seat->event_fd, F_DUPFD_CLOEXEC, 3);
+    for (int i = 0; i < HRT_FD_COUNT; i++) {
+        if (fds[i] < 0) {
+            int status = hrt_fail(HRT_ESYSTEM, "cannot open descriptors for a client: %m");
+            close_all(fds);
+            return status;
+        }
+    }
+    return HRT_OK;
+}
+
+int hrt_runtime_lane(hrt_runtime *runtime, uint32_t submit_capacity, uint32_t pid, const char *pool,
+                     const char *name, int *fds_out, uint64_t *incarnation_out)
+{
+    uint32_t number = 0;
+    int lane_fd = -1;
+    int fds[HRT_FD_COUNT] = {-1, -1, -1, -1};
+    hrt_runtime_lock(runtime);
+    hrt_runtime_tick(runtime);
+    int status = hrt_lanes_make(runtime, submit_capacity, false, &number, &lane_fd);
+    if (status == HRT_OK) {
+        hrt_seat *seat = &runtime->seats[number];
+        status = gather_descriptors(runtime, seat, lane_fd, fds);
+        if (status != HRT_OK) {
+            seat->gone = true;
+            hrt_lanes_shut(runtime, number, HRT_ECLOSED, HRT_OUTCOME_RETURNED, HRT_EVENT_DETACHED,
+                           "no descriptors");
+        } else {
+            seat->info.pid = pid;
+            (void)snprintf(seat->info.pool, sizeof(seat->info.pool), "%s", pool);
+            (void)snprintf(seat->info.name, sizeof(seat->info.name), "%s", name);
+            memcpy(fds_out, fds, sizeof(fds));
+            *incarnation_out = seat->incarnation;
+        }
+    }
+    hrt_runtime_unlock(runtime);
+    hrt_runtime_ring(runtime);
+    return status;
+}
+
+int hrt_runtime_lane_pid(hrt_runtime *runtime, uint64_t incarnation, uint32_t pid)
+{
+    uint32_t number = 0;
+    hrt_runtime_lock(runtime);
+    hrt_seat *seat = hrt_lanes_find(runtime, incarnation, &number);
+    if (seat != NULL) {
+        seat->info.pid = pid;
+    }
+    hrt_runtime_unlock(runtime);
+    return seat != NULL ? HRT_OK : hrt_fail(HRT_ENOTFOUND, "no such client");
+}
+
+static int judge_hello(const void *bytes, size_t length, uint32_t uid, hrt_hello *hello)
+{
+    if (uid != geteuid() && uid != 0) {
+        return hrt_fail(HRT_EPERM, "this runtime belongs to user %u, you are user %u", geteuid(),
+                        uid);
+    }
+    if (length >= 8) {
+        memcpy(hello, bytes, length < sizeof(*hello) ? length : sizeof(*hello));
+    }
+    if (length < 8 || hello->magic != HRT_MAGIC_HELLO) {
+        return hrt_fail(HRT_EPEER,
+                        "this is not a hybridrt client: its hello of %zu bytes is foreign", length);
+    }
+    if (hello->abi_version != HRT_ABI_VERSION || length != sizeof(*hello)) {
+        return hrt_fail(HRT_EVERSION,
+                        "the client has ABI version %u, this supervisor has %u; rebuild the client "
+                        "against the installed hybridrt",
+                        hello->abi_version, HRT_ABI_VERSION);
+    }
+    uint32_t capacity = hello->submit_capacity;
+    if (capacity != 0 && (capacity < HRT_LANE_SUBMIT_MIN || capacity > HRT_LANE_SUBMIT_MAX ||
+                          (capacity & (capacity - 1)) != 0)) {
+        return hrt_fail(HRT_EINVAL,
+                        "submit_capacity is %u; it has to be a power of two from %d to %d",
+                        capacity, HRT_LANE_SUBMIT_MIN, HRT_LANE_SUBMIT_MAX);
+    }
+    hello->name[sizeof(hello->name) - 1] = '\0';
+    return HRT_OK;
+}
+
+int hrt_runtime_admit(hrt_runtime *runtime, const void *hello_bytes, size_t hello_length,
+                      uint32_t pid, uint32_t uid, hrt_welcome *welcome_out, int *fds_out)
+{
+    hrt_hello hello = {0};
+    uint64_t incarnation = 0;
+    int status = judge_hello(hello_bytes, hello_length, uid, &hello);
+    if (status == HRT_OK) {
+        status = hrt_runtime_lane(runtime, hello.submit_capacity, pid, "", hello.name, fds_out,
+                                  &incarnation);
+    }
+    *welcome_out = (hrt_welcome){.magic = HRT_MAGIC_HELLO,
+                                 .abi_version = HRT_ABI_VERSION,
+                                 .status = status,
+                                 .incarnation = incarnation};
+    if (status != HRT_OK) {
+        (void)hrt_last_error(welcome_out->text, sizeof(welcome_out->text));
+    }
+    return status;
+}
+
+static void drain_one(hrt_runtime *runtime, uint32_t lane)
+{
+    hrt_seat *seat = &runtime->seats[lane];
+    if (seat->phase != HRT_LANE_LIVE || seat->local || seat->draining) {
+        return;
+    }
+    seat->draining = true;
+    seat->info.draining = 1;
+    if (seat->registered) {
+        hrt_scheduler_draining(runtime->scheduler, lane);
+    }
+    hrt_store_release_u32(&seat->host.lane->draining, 1);
+    (void)hrt_park_wake(&seat->host.lane->deliver_park, seat->event_fd);
+}
+
+int hrt_runtime_drain(hrt_runtime *runtime, uint64_t incarnation)
+{
+    uint32_t number = 0;
+    int status = HRT_OK;
+    hrt_runtime_lock(runtime);
+    if (incarnation == 0) {
+        for (uint32_t lane = 0; lane < runtime->seat_count; lane++) {
+            drain_one(runtime, lane);
+        }
+    } else if (hrt_lanes_find(runtime, incarnation, &number) != NULL) {
+        drain_one(runtime, number);
+    } else {
+        status = hrt_fail(HRT_ENOTFOUND, "no such client");
+    }
+    hrt_runtime_unlock(runtime);
+    return status;
+}
+
+int hrt_runtime_lane_gone(hrt_runtime *runtime, uint64_t incarnation, int counted)
+{
+    uint32_t number = 0;
+    int status = HRT_OK;
+    hrt_runtime_lock(runtime);
+    hrt_runtime_tick(runtime);
+    hrt_seat *seat = hrt_lanes_find(runtime, incarnation, &number);
+    if (seat != NULL) {
+        while (seat->phase == HRT_LANE_LIVE && hrt_submission_take(runtime, number)) {
+        }
+        hrt_lanes_shut(runtime, number, HRT_ECLOSED,
+                       counted ? HRT_OUTCOME_CRASHED : HRT_OUTCOME_RETURNED,
+                       counted ? HRT_EVENT_DIED : HRT_EVENT_DETACHED, "its worker ended");
+        seat->gone = true;
+        status = hrt_dispatch_finish(runtime);
+    }
+    hrt_runtime_unlock(runtime);
+    return status;
+}
+
+void hrt_runtime_refuse(hrt_runtime *runtime, int refuse)
+{
+    hrt_runtime_lock(runtime);
+    runtime->refusing = refuse != 0;
+    hrt_store_relaxed(&runtime->page->runtime.draining, refuse != 0);
+    hrt_runtime_unlock(runtime);
+}
+
+/* ---- events ---- */
+
+int hrt_runtime_event_fd(const hrt_runtime *runtime)
+{
+    return hrt_news_fd(runtime->news);
+}
+
+int hrt_runtime_events(hrt_runtime *runtime, hrt_event *events_out, uint32_t max,
+                       uint32_t *count_out)
+{
+    *count_out = hrt_news_take(runtime->news, events_out, max);
+    return HRT_OK;
+}
+
+/* ---- durability ---- */
+
+static struct timespec deadline_after(int64_t timeout_ns)
+{
+    uint64_t end = hrt_clock_ns(CLOCK_MONOTONIC) + (uint64_t)timeout_ns;
+    return (struct timespec){.tv_sec = (time_t)(end / 1000000000u),
+                             .tv_nsec = (long)(end % 1000000000u)};
+}
+
+int hrt_runtime_sync(hrt_runtime *runtime, int64_t timeout_ns)
+{
+    hrt_runtime_lock(runtime);
+    uint64_t position = hrt_log_tail(runtime->log);
+    hrt_runtime_unlock(runtime);
+    int64_t longest = (int64_t)24 * 3600 * 1000000000;
+    struct timespec deadline =
+        deadline_after(timeout_ns < 0 || timeout_ns > longest ? longest : timeout_ns);
+    hrt_log_want_sync(runtime->log, position);
+    int waited = 0;
+    (void)pthread_mutex_lock(&runtime->durable_lock);
+    while (hrt_log_durable(runtime->log) < position && hrt_log_failed(runtime->log) == HRT_OK &&
+           waited == 0) {
+        waited =
+            pthread_cond_timedwait(&runtime->durable_changed, &runtime->durable_lock, &deadline);
+    }
+    (void)pthread_mutex_unlock(&runtime->durable_lock);
+    if (hrt_log_durable(runtime->log) >= position) {
+        return HRT_OK;
+    }
+    return waited != 0 ? hrt_fail(HRT_ETIMEOUT, "the disk did not sync in time") : HRT_EIO;
+}

@@ -1,0 +1,561 @@
+/*
+ * What lanes submit. Every byte comes from a process that is not trusted: a header is copied once,
+ * checked in private memory, and only then believed.
+ */
+#include "dispatch.h"
+
+#include "atomic.h"
+#include "check.h"
+#include "park.h"
+#include "record.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A settle and its follow-ups share one group; this is what is left of the room reserved for them.
+ */
+typedef struct hrt_unit {
+    uint64_t parent;
+    size_t room;
+    uint32_t left; /* follow-ups to come */
+    bool accepted;
+} hrt_unit;
+
+static const uint32_t none_at_all = HRT_NONE;
+
+static uint32_t or_default_ms(uint32_t value, uint32_t fallback)
+{
+    return value == 0 ? fallback : value == none_at_all ? 0 : value;
+}
+
+/* ---- enqueue ---- */
+
+static size_t variable_length(const hrt_submit_enqueue *submit)
+{
+    return ((submit->flags & HRT_ENQUEUE_TRACE) ? HRT_TRACE_SIZE : 0u) + submit->key_length +
+           submit->meta_length + submit->payload_length;
+}
+
+static size_t enqueue_span(const hrt_submit_enqueue *submit)
+{
+    size_t length = sizeof(hrt_record) + sizeof(hrt_enqueue_body) + variable_length(submit);
+    return hrt_record_span((uint32_t)length);
+}
+
+/* The client checks all this before it submits; a peer that did not is answered all the same. */
+static int check_enqueue(const hrt_runtime *runtime, const hrt_submit_enqueue *submit)
+{
+    if (submit->kind >= runtime->page->kind_count) {
+        return HRT_EKIND;
+    }
+    if (submit->queue >= runtime->page->queue_count) {
+        return HRT_EQUEUE;
+    }
+    if (submit->payload_length > HRT_PAYLOAD_MAX || submit->meta_length > HRT_META_MAX) {
+        return HRT_ETOOLARGE;
+    }
+    return HRT_OK;
+}
+
+static int admit(hrt_runtime *runtime, hrt_seat *seat, const hrt_submit_enqueue *submit)
+{
+    if (runtime->refusing) {
+        return HRT_EPAUSED;
+    }
+    if (hrt_state_jobs(runtime->state) >= runtime->options.jobs_max) {
+        return HRT_ELIMIT;
+    }
+    uint64_t bit = (uint64_t)1 << submit->queue;
+    if (submit->flags & HRT_ENQUEUE_AGAIN) {
+        seat->full_queues &= ~bit;
+    }
+    const hrt_queue_settings *settings = hrt_state_settings(runtime->state, submit->queue);
+    bool full = settings->max_jobs != 0 &&
+                hrt_state_queue_at(runtime->state, submit->queue)->waiting >= settings->max_jobs;
+    bool waits = (submit->flags & HRT_ENQUEUE_BLOCK) != 0;
+    /* Jobs behind one that waits for room must not overtake it. */
+    if (full || (waits && (seat->full_queues & bit))) {
+        if (waits) {
+            seat->full_queues |= bit;
+        }
+        return HRT_EFULL;
+    }
+    return HRT_OK;
+}
+
+static void fill_enqueue(hrt_runtime *runtime, const hrt_submit_enqueue *submit, uint64_t parent,
+                         hrt_record *record, const uint8_t *entry)
+{
+    const hrt_queue_settings *settings = hrt_state_settings(runtime->state, submit->queue);
+    hrt_enqueue_body *body = hrt_record_body(record);
+    record->kind = submit->kind;
+    record->queue = submit->queue;
+    uint64_t due = submit->due_ns != 0     ? submit->due_ns
+                   : submit->delay_ns != 0 ? runtime->wall_ns + submit->delay_ns
+                                           : 0;
+    body->due_ns = due > runtime->wall_ns ? due : 0;
+    body->expires_ns =
+        submit->expires_ms != 0 ? runtime->wall_ns + (uint64_t)submit->expires_ms * 1000000u : 0;
+    body->parent = parent;
+    body->timeout_ms = or_default_ms(submit->timeout_ms, settings->timeout_ms);
+    body->result_ttl_ms = or_default_ms(submit->result_ttl_ms, settings->result_ttl_ms);
+    body->payload_length = submit->payload_length;
+    body->meta_length = submit->meta_length;
+    body->max_attempts = submit->max_attempts != 0 ? submit->max_attempts : settings->max_attempts;
+    body->key_length = submit->key_length;
+    body->max_crashes = submit->max_crashes != 0 ? submit->max_crashes : settings->max_crashes;
+    body->flags = submit->flags & HRT_ENQUEUE_TRACE;
+    uint8_t *variable = (uint8_t *)(body + 1);
+    memcpy(variable, entry + sizeof(*submit), variable_length(submit));
+    if (submit->key_length > 0) {
+        size_t trace = (submit->flags & HRT_ENQUEUE_TRACE) ? HRT_TRACE_SIZE : 0;
+        record->key_hash = hrt_hash_key(variable + trace, submit->key_length);
+    }
+}
+
+static int build_enqueue(hrt_runtime *runtime, const hrt_submit_enqueue *submit, uint64_t parent,
+                         const uint8_t *entry, int64_t *job_out)
+{
+    int status = hrt_group_close(runtime);
+    if (status == HRT_OK) {
+        status = hrt_group_reserve(runtime, enqueue_span(submit),
+                                   parent != 0 ? HRT_LOG_OLD_WORK : HRT_LOG_NEW_WORK);
+    }
+    if (status != HRT_OK) {
+        return status;
+    }
+    hrt_record *record = hrt_log_add(runtime->log, HRT_RECORD_ENQUEUE,
+                                     sizeof(hrt_enqueue_body) + variable_length(submit));
+    fill_enqueue(runtime, submit, parent, record, entry);
+    *job_out = (int64_t)record->sequence;
+    return hrt_group_apply(runtime, record);
+}
+
+static void take_enqueue(hrt_runtime *runtime, uint32_t lane, const hrt_submit_enqueue *submit,
+                         const uint8_t *entry)
+{
+    hrt_seat *seat = &runtime->seats[lane];
+    int64_t answer = 0;
+    int status = check_enqueue(runtime, submit);
+    if (status == HRT_OK) {
+        /* Settles that are still open may have made room. */
+        status = hrt_group_close(runtime);
+    }
+    if (status == HRT_OK) {
+        status = admit(runtime, seat, submit);
+    }
+    if (status == HRT_OK) {
+        status = build_enqueue(runtime, submit, 0, entry, &answer);
+    }
+    if (status != HRT_OK) {
+        hrt_add_relaxed(&runtime->page->runtime.rejected, 1);
+        if (submit->queue < runtime->page->queue_count) {
+            hrt_add_relaxed(&runtime->page->queue_counters[submit->queue].rejected, 1);
+        }
+        hrt_effect_reply(runtime, lane, status, false);
+        return;
+    }
+    uint8_t durability = hrt_state_settings(runtime->state, submit->queue)->durability;
+    runtime->group_sync |= durability == HRT_DURABILITY_SYNC;
+    runtime->group_async |= durability == HRT_DURABILITY_ASYNC;
+    hrt_effect_reply(runtime, lane, answer, durability == HRT_DURABILITY_SYNC);
+}
+
+/* ---- settle ---- */
+
+/* Sums the room that a settle's follow-ups need, looking ahead without taking them. */
+static int measure_follow_ups(const hrt_runtime *runtime, const hrt_ring_reader *reader,
+                              uint32_t count, size_t *room_out)
+{
+    hrt_ring_reader ahead = *reader;
+    size_t room = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        hrt_submit head;
+        const uint8_t *entry = NULL;
+        hrt_submit_enqueue submit;
+        if (hrt_ring_peek(&ahead, &head, &entry) != HRT_OK || head.type != HRT_SUBMIT_ENQUEUE ||
+            head.length < sizeof(submit)) {
+            return HRT_EPEER;
+        }
+        memcpy(&submit, entry, sizeof(submit));
+        if (!(submit.flags & HRT_ENQUEUE_FOLLOW) ||
+            check_enqueue(runtime, &submit) == HRT_ETOOLARGE ||
+            sizeof(submit) + variable_length(&submit) > head.length) {
+            return HRT_EPEER;
+        }
+        room += enqueue_span(&submit);
+        hrt_ring_advance(&ahead, &head);
+    }
+    *room_out = room;
+    return HRT_OK;
+}
+
+static void refuse_settle(hrt_runtime *runtime, uint32_t lane, const hrt_submit_settle *submit,
+                          int status)
+{
+    hrt_delivery delivery = {.type = HRT_DELIVERY_REFUSED,
+                             .code = status,
+                             .job = submit->job,
+                             .token = submit->token,
+                             .slot = UINT32_MAX};
+    hrt_add_relaxed(&runtime->page->runtime.refused, 1);
+    hrt_effect_deliver(runtime, lane, &delivery, false);
+}
+
+static bool handler_may_say(uint8_t outcome)
+{
+    return outcome >= HRT_OUTCOME_OK && outcome <= HRT_OUTCOME_RETURNED;
+}
+
+/* False: the peer broke the protocol. */
+static bool take_settle(hrt_runtime *runtime, uint32_t lane, const hrt_submit_settle *submit,
+                        const uint8_t *entry, hrt_unit *unit)
+{
+    hrt_seat *seat = &runtime->seats[lane];
+    uint32_t limit = submit->outcome == HRT_OUTCOME_OK ? HRT_RESULT_MAX : HRT_ERROR_MAX;
+    if (!handler_may_say(submit->outcome) || submit->data_length > limit ||
+        sizeof(*submit) + submit->data_length > submit->head.length) {
+        return false;
+    }
+    hrt_ring_reader after = seat->host.submit;
+    hrt_ring_advance(&after, &submit->head);
+    size_t room = 0;
+    if (submit->follow_count > 0 &&
+        measure_follow_ups(runtime, &after, submit->follow_count, &room) != HRT_OK) {
+        return false;
+    }
+    *unit = (hrt_unit){.parent = submit->job, .room = room, .left = submit->follow_count};
+    hrt_attempt *attempt = hrt_attempt_find(runtime, lane, submit->job, submit->token);
+    if (attempt == NULL) {
+        refuse_settle(runtime, lane, submit, HRT_ESTALE);
+        return true;
+    }
+    size_t own = sizeof(hrt_record) + sizeof(hrt_settle_entry) + submit->data_length;
+    int status = hrt_group_reserve(
+        runtime, hrt_record_span((uint32_t)own) + HRT_RECORD_ALIGN + room, HRT_LOG_OLD_WORK);
+    if (status == HRT_ETOOLARGE) {
+        static const char text[] = "the follow-up jobs do not fit one group of this log";
+        status = hrt_attempt_settle(runtime, lane, attempt, HRT_OUTCOME_RETRY, UINT64_MAX, text,
+                                    sizeof(text) - 1);
+    } else if (status == HRT_OK) {
+        unit->accepted = true;
+        runtime->unit_open = submit->follow_count > 0;
+        status = hrt_attempt_settle(runtime, lane, attempt, submit->outcome, submit->delay_ns,
+                                    entry + sizeof(*submit), submit->data_length);
+    }
+    if (status != HRT_OK) {
+        unit->accepted = false;
+        refuse_settle(runtime, lane, submit, status);
+    }
+    return true;
+}
+
+/* False: the entry is not the one that was measured. */
+static bool take_follow_up(hrt_runtime *runtime, uint32_t lane, const hrt_submit_enqueue *submit,
+                           const uint8_t *entry, hrt_unit *unit)
+{
+    size_t span = enqueue_span(submit);
+    if (!(submit->flags & HRT_ENQUEUE_FOLLOW) || span > unit->room) {
+        return false;
+    }
+    unit->room -= span;
+    unit->left--;
+    runtime->unit_open = unit->left > 0;
+    int64_t answer = HRT_ESTALE;
+    bool sync = false;
+    if (unit->accepted) {
+        int status = check_enqueue(runtime, submit);
+        if (status == HRT_OK) {
+            status = build_enqueue(runtime, submit, unit->parent, entry, &answer);
+            sync = hrt_effect_is_sync(runtime, submit->queue);
+            runtime->group_sync |= sync;
+        }
+        if (status != HRT_OK) {
+            answer = status;
+        }
+    }
+    hrt_effect_reply(runtime, lane, answer, sync);
+    return true;
+}
+
+/* ---- register ---- */
+
+static bool name_is_valid(const uint8_t *name, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        if (name[i] < 0x20 || name[i] == 0x7f) {
+            return false;
+        }
+    }
+    return length > 0 && length <= HRT_KIND_NAME_MAX;
+}
+
+static bool serve_names(hrt_runtime *runtime, hrt_seat *seat, const uint8_t *names, size_t length,
+                        uint32_t count)
+{
+    size_t at = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (at >= length || at + 1 + names[at] > length ||
+            !name_is_valid(names + at + 1, names[at])) {
+            return false;
+        }
+        char name[HRT_KIND_NAME_MAX + 1] = {0};
+        memcpy(name, names + at + 1, names[at]);
+        at += 1u + names[at];
+        uint16_t kind;
+        if (hrt_runtime_kind_locked(runtime, name, &kind) != HRT_OK) {
+            return false;
+        }
+        uint64_t bit = (uint64_t)1 << (kind & 63);
+        if (!(seat->kinds[kind >> 6] & bit)) {
+            seat->kinds[kind >> 6] |= bit;
+            if (seat->info.kind_count < HRT_COUNT_OF(seat->info.kinds)) {
+                seat->info.kinds[seat->info.kind_count] = kind;
+            }
+            seat->info.kind_count++;
+            hrt_add_relaxed(&runtime->page->kind_counters[kind].workers, 1);
+        }
+    }
+    return true;
+}
+
+static void copy_text(char *to, const char *from, size_t size)
+{
+    memcpy(to, from, size - 1);
+    to[size - 1] = '\0';
+}
+
+static bool take_register(hrt_runtime *runtime, uint32_t lane, const uint8_t *entry,
+                          const hrt_submit *head)
+{
+    hrt_seat *seat = &runtime->seats[lane];
+    hrt_submit_register submit;
+    if (seat->registered || head->length < sizeof(submit)) {
+        return false;
+    }
+    memcpy(&submit, entry, sizeof(submit));
+    uint32_t length = submit.names_length;
+    if (length > head->length - sizeof(submit) || length > HRT_KINDS_MAX * 64 ||
+        submit.kind_count == 0 || submit.kind_count > HRT_KINDS_MAX || submit.concurrency == 0 ||
+        submit.concurrency > HRT_CREDIT_MAX || submit.credit > HRT_CREDIT_MAX) {
+        return false;
+    }
+    uint8_t names[HRT_KINDS_MAX * 64];
+    memcpy(names, entry + sizeof(submit), length);
+    if (!serve_names(runtime, seat, names, length, submit.kind_count)) {
+        return false;
+    }
+    if (submit.pool[0] != '\0') {
+        copy_text(seat->info.pool, submit.pool, sizeof(seat->info.pool));
+    }
+    copy_text(seat->info.language, submit.language, sizeof(seat->info.language));
+    copy_text(seat->info.version, submit.version, sizeof(seat->info.version));
+    seat->info.concurrency = submit.concurrency;
+    seat->info.registered = 1;
+    seat->registered = true;
+    hrt_appetite appetite = {.incarnation = seat->incarnation,
+                             .concurrency = submit.concurrency,
+                             .credit_fixed = submit.credit,
+                             .credit = submit.credit != 0 ? submit.credit : submit.concurrency,
+                             .draining = seat->draining,
+                             .window_ns = runtime->boot_ns};
+    memcpy(appetite.kinds, seat->kinds, sizeof(appetite.kinds));
+    hrt_scheduler_serve(runtime->scheduler, lane, &appetite);
+    hrt_news_lane(runtime, HRT_EVENT_REGISTERED, lane, 0, submit.kind_count, "");
+    return true;
+}
+
+/* ---- the small ones ---- */
+
+static void take_watch(hrt_runtime *runtime, uint32_t lane, uint64_t id)
+{
+    (void)hrt_group_close(runtime);
+    const hrt_state_job *job = hrt_state_find(runtime->state, id);
+    if (job != NULL && job->state < HRT_JOB_COMPLETED) {
+        if (!hrt_audience_add(runtime->audience, id, lane)) {
+            hrt_runtime_fail(runtime, HRT_ENOMEM);
+        }
+        return;
+    }
+    hrt_delivery delivery = {.type = HRT_DELIVERY_RESULT,
+                             .code = job != NULL ? job->state : HRT_ENOTFOUND,
+                             .job = id,
+                             .slot = UINT32_MAX};
+    if (job != NULL && job->state == HRT_JOB_COMPLETED && job->result_length > 0) {
+        delivery.token = job->result_position;
+        delivery.data_length = job->result_length;
+    }
+    hrt_effect_deliver(runtime, lane, &delivery,
+                       job != NULL && hrt_effect_is_sync(runtime, job->queue));
+}
+
+static bool take_progress(hrt_runtime *runtime, uint32_t lane, const uint8_t *entry,
+                          const hrt_submit *head)
+{
+    hrt_submit_progress submit;
+    if (head->length < sizeof(submit)) {
+        return false;
+    }
+    memcpy(&submit, entry, sizeof(submit));
+    if (submit.note_length > HRT_NOTE_MAX || submit.note_length > head->length - sizeof(submit)) {
+        return false;
+    }
+    hrt_attempt *attempt = hrt_attempt_find(runtime, lane, submit.job, submit.token);
+    if (attempt == NULL) {
+        return true;
+    }
+    attempt->permille = (uint16_t)(submit.permille > 1000 ? 1000 : submit.permille);
+    free(attempt->note);
+    attempt->note = calloc(1, submit.note_length + 1u);
+    if (attempt->note != NULL) {
+        memcpy(attempt->note, entry + sizeof(submit), submit.note_length);
+    }
+    return true;
+}
+
+static bool take_extend(hrt_runtime *runtime, uint32_t lane, const uint8_t *entry,
+                        const hrt_submit *head)
+{
+    hrt_submit_extend submit;
+    if (head->length < sizeof(submit)) {
+        return false;
+    }
+    memcpy(&submit, entry, sizeof(submit));
+    hrt_attempt *attempt = hrt_attempt_find(runtime, lane, submit.job, submit.token);
+    if (attempt != NULL && attempt->stop == 0) {
+        uint64_t limit = runtime->boot_ns + submit.more_ns;
+        limit = limit < runtime->boot_ns ? UINT64_MAX : limit;
+        if (!hrt_scheduler_deadline(runtime->scheduler, submit.job, limit)) {
+            hrt_runtime_fail(runtime, HRT_ENOMEM);
+        }
+    }
+    return true;
+}
+
+static bool take_space(hrt_runtime *runtime, uint32_t lane, uint64_t queue)
+{
+    if (queue >= runtime->page->queue_count) {
+        return false;
+    }
+    runtime->space_wanted[queue][lane >> 6] |= (uint64_t)1 << (lane & 63);
+    runtime->space_queues |= (uint64_t)1 << queue;
+    return true;
+}
+
+static bool take_job_request(hrt_runtime *runtime, uint32_t lane, const uint8_t *entry,
+                             const hrt_submit *head)
+{
+    hrt_submit_job submit;
+    if (head->length < sizeof(submit)) {
+        return false;
+    }
+    memcpy(&submit, entry, sizeof(submit));
+    switch (head->type) {
+    case HRT_SUBMIT_WATCH:
+        take_watch(runtime, lane, submit.job);
+        return true;
+    case HRT_SUBMIT_CANCEL:
+        (void)hrt_runtime_cancel_locked(runtime, submit.job);
+        return true;
+    case HRT_SUBMIT_SPACE:
+        return take_space(runtime, lane, submit.job);
+    default:
+        return false;
+    }
+}
+
+/* ---- one lane's turn ---- */
+
+static bool take_enqueue_entry(hrt_runtime *runtime, uint32_t lane, const uint8_t *entry,
+                               const hrt_submit *head, hrt_unit *unit)
+{
+    hrt_submit_enqueue submit;
+    if (head->length < sizeof(submit)) {
+        return false;
+    }
+    memcpy(&submit, entry, sizeof(submit));
+    if (sizeof(submit) + variable_length(&submit) > head->length) {
+        return false;
+    }
+    if (unit->left > 0) {
+        return take_follow_up(runtime, lane, &submit, entry, unit);
+    }
+    if (submit.flags & HRT_ENQUEUE_FOLLOW) {
+        return false;
+    }
+    take_enqueue(runtime, lane, &submit, entry);
+    return true;
+}
+
+static bool take_settle_entry(hrt_runtime *runtime, uint32_t lane, const uint8_t *entry,
+                              const hrt_submit *head, hrt_unit *unit)
+{
+    hrt_submit_settle submit;
+    if (head->length < sizeof(submit)) {
+        return false;
+    }
+    memcpy(&submit, entry, sizeof(submit));
+    submit.head = *head;
+    return take_settle(runtime, lane, &submit, entry, unit);
+}
+
+static bool take_entry(hrt_runtime *runtime, uint32_t lane, const uint8_t *entry,
+                       const hrt_submit *head, hrt_unit *unit)
+{
+    if (unit->left > 0 && head->type != HRT_SUBMIT_ENQUEUE) {
+        return false;
+    }
+    switch (head->type) {
+    case HRT_SUBMIT_ENQUEUE:
+        return take_enqueue_entry(runtime, lane, entry, head, unit);
+    case HRT_SUBMIT_SETTLE:
+        return take_settle_entry(runtime, lane, entry, head, unit);
+    case HRT_SUBMIT_REGISTER:
+        return take_register(runtime, lane, entry, head);
+    case HRT_SUBMIT_PROGRESS:
+        return take_progress(runtime, lane, entry, head);
+    case HRT_SUBMIT_EXTEND:
+        return take_extend(runtime, lane, entry, head);
+    default:
+        return take_job_request(runtime, lane, entry, head);
+    }
+}
+
+bool hrt_submission_take(hrt_runtime *runtime, uint32_t lane)
+{
+    hrt_seat *seat = &runtime->seats[lane];
+    hrt_ring_reader *reader = &seat->host.submit;
+    hrt_unit unit = {0};
+    uint64_t begin = reader->head;
+    uint64_t count = 0;
+    /* A settle's follow-ups are taken with it, even past the lane's share. */
+    while (reader->head - begin < HRT_PASS_BYTES || unit.left > 0) {
+        hrt_submit head;
+        const uint8_t *entry = NULL;
+        int status = hrt_ring_peek(reader, &head, &entry);
+        if (status == HRT_EAGAIN && unit.left == 0) {
+            break;
+        }
+        if (status != HRT_OK || !take_entry(runtime, lane, entry, &head, &unit)) {
+            runtime->unit_open = false;
+            hrt_lanes_fault(runtime, lane, "an entry in its submit ring is malformed");
+            return true;
+        }
+        if (hrt_runtime_has_failed(runtime)) {
+            return true;
+        }
+        hrt_ring_advance(reader, &head);
+        count++;
+    }
+    if (reader->head == begin) {
+        return false;
+    }
+    bool was_crowded = reader->tail_seen - begin > reader->capacity / 2;
+    hrt_ring_release(reader);
+    if (was_crowded) {
+        /* Only a client that found less than half of its ring free can be waiting for room. */
+        (void)hrt_park_wake(&seat->host.lane->deliver_park, seat->event_fd);
+    }
+    hrt_add_relaxed(&runtime->page->runtime.submissions, count);
+    return true;
+}

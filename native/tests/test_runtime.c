@@ -1,0 +1,404 @@
+/* The runtime as a whole: a real log, the dispatch thread, clients of this process and of children.
+ */
+#include "tap.h"
+
+#include <hybridrt/runtime.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define SECOND_NS ((int64_t)1000000000)
+
+typedef struct fixture {
+    char directory[64];
+    hrt_runtime *runtime;
+    hrt_client *local;
+    pthread_t thread;
+    bool running;
+    uint16_t kind;
+    uint16_t queue;
+} fixture;
+
+static void *run(void *runtime)
+{
+    return (void *)(intptr_t)hrt_runtime_run(runtime);
+}
+
+static hrt_queue_settings settings_of(const char *name, uint8_t durability)
+{
+    hrt_queue_settings settings = {.weight = 1,
+                                   .retain_max = 100,
+                                   .retry_base_ms = 1,
+                                   .retry_cap_ms = 5,
+                                   .durability = durability,
+                                   .max_attempts = 5,
+                                   .result_ttl_ms = 60000,
+                                   .max_crashes = 3};
+    (void)snprintf(settings.name, sizeof(settings.name), "%s", name);
+    return settings;
+}
+
+static void reopen(fixture *f, bool start)
+{
+    hrt_runtime_options options = {.struct_size = sizeof(options),
+                                   .abi_version = HRT_ABI_VERSION,
+                                   .directory = f->directory,
+                                   .segment_size = 1 << 20,
+                                   .segments_max = 16};
+    int status = hrt_runtime_open(&options, &f->runtime);
+    if (status != HRT_OK) {
+        char text[512];
+        (void)hrt_last_error(text, sizeof(text));
+        printf("# open: %s: %s\n", hrt_status_name(status), text);
+    }
+    REQUIRE(status == HRT_OK);
+    hrt_queue_settings settings = settings_of("default", HRT_DURABILITY_SYNC);
+    REQUIRE(hrt_runtime_queue(f->runtime, &settings, &f->queue) == HRT_OK);
+    REQUIRE(hrt_runtime_kind(f->runtime, "test.job", &f->kind) == HRT_OK);
+    REQUIRE(hrt_runtime_client(f->runtime, &f->local) == HRT_OK);
+    f->running = start;
+    if (start) {
+        REQUIRE(pthread_create(&f->thread, NULL, run, f->runtime) == 0);
+    }
+}
+
+static void begin(fixture *f, bool start)
+{
+    memset(f, 0, sizeof(*f));
+    (void)snprintf(f->directory, sizeof(f->directory), "/tmp/hrt-test-XXXXXX");
+    REQUIRE(mkdtemp(f->directory) != NULL);
+    reopen(f, start);
+}
+
+static void stop(fixture *f)
+{
+    if (f->running) {
+        void *status = NULL;
+        hrt_runtime_stop(f->runtime);
+        (void)pthread_join(f->thread, &status);
+        CHECK_EQ((intptr_t)status, HRT_OK);
+    }
+    hrt_detach(f->local);
+    hrt_runtime_close(f->runtime);
+}
+
+static void end(fixture *f)
+{
+    stop(f);
+    DIR *entries = opendir(f->directory);
+    struct dirent *entry;
+    while (entries != NULL && (entry = readdir(entries)) != NULL) {
+        (void)unlinkat(dirfd(entries), entry->d_name, 0);
+    }
+    (void)closedir(entries);
+    (void)rmdir(f->directory);
+}
+
+static int64_t enqueue(fixture *f, const char *payload, const char *key)
+{
+    hrt_spec spec = {.payload = payload,
+                     .payload_length = (uint32_t)strlen(payload),
+                     .key = key,
+                     .key_length = key == NULL ? 0 : (uint8_t)strlen(key),
+                     .kind = f->kind,
+                     .queue = f->queue};
+    int64_t id = 0;
+    CHECK_EQ(hrt_enqueue_wait(f->local, &spec, 1, 10 * SECOND_NS, &id), HRT_OK);
+    return id;
+}
+
+/* Makes a lane and leaves its descriptors where hrt_attach looks for them. */
+static uint64_t offer_lane(fixture *f)
+{
+    int fds[HRT_FD_COUNT];
+    uint64_t incarnation = 0;
+    char text[64];
+    REQUIRE(hrt_runtime_lane(f->runtime, 0, 0, "pool", "worker", fds, &incarnation) == HRT_OK);
+    (void)snprintf(text, sizeof(text), "fds:%d,%d,%d,%d", fds[0], fds[1], fds[2], fds[3]);
+    (void)setenv("HYBRIDRT_ATTACH", text, 1);
+    return incarnation;
+}
+
+static hrt_client *attach_worker(void)
+{
+    static const char *const kinds[] = {"test.job"};
+    hrt_attach_options options = {.struct_size = sizeof(options), .abi_version = HRT_ABI_VERSION};
+    hrt_register_options served = {
+        .kinds = kinds, .kind_count = 1, .concurrency = 4, .language = "c"};
+    hrt_client *client = NULL;
+    int status = hrt_attach(&options, &client);
+    if (status != HRT_OK) {
+        char text[512];
+        (void)hrt_last_error(text, sizeof(text));
+        printf("# attach: %s\n", text);
+    }
+    REQUIRE(status == HRT_OK);
+    REQUIRE(hrt_register(client, &served) == HRT_OK);
+    return client;
+}
+
+static hrt_job fetch_one(hrt_client *client)
+{
+    hrt_job job = {0};
+    uint32_t count = 0;
+    CHECK_EQ(hrt_fetch(client, &job, 1, 10 * SECOND_NS, &count), HRT_OK);
+    CHECK_EQ(count, 1);
+    return job;
+}
+
+static void settle(hrt_client *client, const hrt_job *job, uint8_t outcome, const char *data)
+{
+    hrt_settlement settlement = {.job = job->id,
+                                 .token = job->token,
+                                 .outcome = outcome,
+                                 .delay_ns = UINT64_MAX,
+                                 .data = data,
+                                 .data_length = (uint32_t)strlen(data)};
+    CHECK_EQ(hrt_settle(client, &settlement, 1), HRT_OK);
+}
+
+static hrt_notice await_result(fixture *f, uint64_t job)
+{
+    hrt_notice notice = {0};
+    uint32_t count = 0;
+    CHECK_EQ(hrt_watch(f->local, job), HRT_OK);
+    CHECK_EQ(hrt_poll(f->local, &notice, 1, 10 * SECOND_NS, &count), HRT_OK);
+    CHECK_EQ(notice.type, HRT_DELIVERY_RESULT);
+    CHECK_EQ(notice.job, job);
+    return notice;
+}
+
+/* ---- tests ---- */
+
+static void jobs_survive_a_restart(void)
+{
+    fixture f;
+    begin(&f, false);
+    int64_t first = enqueue(&f, "one", NULL);
+    int64_t second = enqueue(&f, "two", "key");
+    CHECK(first > 0 && second > first);
+    uint64_t hash = hrt_runtime_state_hash(f.runtime);
+    stop(&f);
+    reopen(&f, false);
+    CHECK(hrt_runtime_state_hash(f.runtime) == hash);
+    hrt_job_info info;
+    CHECK_EQ(hrt_runtime_job(f.runtime, (uint64_t)second, &info), HRT_OK);
+    CHECK_EQ(info.state, HRT_JOB_READY);
+    char payload[8] = {0};
+    size_t length = 0;
+    CHECK_EQ(hrt_runtime_job_part(f.runtime, (uint64_t)second, HRT_PART_PAYLOAD, payload,
+                                  sizeof(payload), &length),
+             HRT_OK);
+    CHECK(length == 3 && memcmp(payload, "two", 3) == 0);
+    end(&f);
+}
+
+static void a_second_supervisor_is_refused(void)
+{
+    fixture f;
+    begin(&f, false);
+    hrt_runtime_options options = {
+        .struct_size = sizeof(options), .abi_version = HRT_ABI_VERSION, .directory = f.directory};
+    hrt_runtime *other = NULL;
+    CHECK_EQ(hrt_runtime_open(&options, &other), HRT_EBUSY);
+    end(&f);
+}
+
+static void a_job_runs_and_its_result_comes_back(void)
+{
+    fixture f;
+    begin(&f, true);
+    (void)offer_lane(&f);
+    hrt_client *worker = attach_worker();
+    int64_t id = enqueue(&f, "payload", NULL);
+    hrt_job job = fetch_one(worker);
+    CHECK_EQ(job.id, id);
+    CHECK_EQ(job.attempt, 1);
+    CHECK(job.payload_length == 7 && memcmp(job.payload, "payload", 7) == 0);
+    hrt_job_started(&job);
+    settle(worker, &job, HRT_OUTCOME_OK, "result");
+    hrt_notice notice = await_result(&f, (uint64_t)id);
+    CHECK_EQ(notice.code, HRT_JOB_COMPLETED);
+    CHECK(notice.data_length == 6 && memcmp(notice.data, "result", 6) == 0);
+    hrt_notice_free(&notice);
+    hrt_detach(worker);
+    end(&f);
+}
+
+static void a_failed_job_is_retried_and_its_key_waits(void)
+{
+    fixture f;
+    begin(&f, true);
+    (void)offer_lane(&f);
+    hrt_client *worker = attach_worker();
+    int64_t first = enqueue(&f, "a", "k");
+    int64_t second = enqueue(&f, "b", "k");
+    for (uint16_t attempt = 1; attempt <= 3; attempt++) {
+        hrt_job job = fetch_one(worker);
+        CHECK_EQ(job.id, first);
+        CHECK_EQ(job.attempt, attempt);
+        settle(worker, &job, attempt < 3 ? HRT_OUTCOME_RETRY : HRT_OUTCOME_OK, "again");
+    }
+    hrt_job job = fetch_one(worker);
+    CHECK_EQ(job.id, second);
+    settle(worker, &job, HRT_OUTCOME_OK, "");
+    hrt_detach(worker);
+    end(&f);
+}
+
+static void a_stale_token_is_refused(void)
+{
+    fixture f;
+    begin(&f, true);
+    (void)offer_lane(&f);
+    hrt_client *worker = attach_worker();
+    (void)enqueue(&f, "a", NULL);
+    hrt_job job = fetch_one(worker);
+    settle(worker, &job, HRT_OUTCOME_OK, "once");
+    settle(worker, &job, HRT_OUTCOME_OK, "twice");
+    hrt_notice notice = {0};
+    uint32_t count = 0;
+    CHECK_EQ(hrt_poll(worker, &notice, 1, 10 * SECOND_NS, &count), HRT_OK);
+    CHECK_EQ(notice.type, HRT_DELIVERY_REFUSED);
+    CHECK_EQ(notice.code, HRT_ESTALE);
+    hrt_detach(worker);
+    end(&f);
+}
+
+static void follow_ups_commit_with_the_settle(void)
+{
+    fixture f;
+    begin(&f, true);
+    (void)offer_lane(&f);
+    hrt_client *worker = attach_worker();
+    (void)enqueue(&f, "parent", NULL);
+    hrt_job job = fetch_one(worker);
+    hrt_spec follow[2] = {{.payload = "x", .payload_length = 1, .kind = f.kind, .queue = f.queue},
+                          {.payload = "y", .payload_length = 1, .kind = f.kind, .queue = f.queue}};
+    hrt_settlement settlement = {.job = job.id,
+                                 .token = job.token,
+                                 .outcome = HRT_OUTCOME_OK,
+                                 .follow = follow,
+                                 .follow_count = 2};
+    CHECK_EQ(hrt_settle(worker, &settlement, 1), HRT_OK);
+    hrt_job x = fetch_one(worker);
+    hrt_job y = fetch_one(worker);
+    CHECK_EQ(x.parent, job.id);
+    CHECK(x.payload[0] == 'x' && y.payload[0] == 'y');
+    hrt_detach(worker);
+    end(&f);
+}
+
+/* The child takes a job, begins it, says so through the pipe, and waits to be killed. */
+static pid_t start_victim(int ready_fd)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        hrt_client *worker = attach_worker();
+        hrt_job job = fetch_one(worker);
+        hrt_job_started(&job);
+        (void)!write(ready_fd, "r", 1);
+        for (;;) {
+            (void)pause();
+        }
+    }
+    return child;
+}
+
+static void a_killed_worker_costs_an_attempt_and_nothing_else(void)
+{
+    fixture f;
+    int ready[2];
+    begin(&f, true);
+    REQUIRE(pipe(ready) == 0);
+    int64_t id = enqueue(&f, "victim", NULL);
+    uint64_t incarnation = offer_lane(&f);
+    pid_t child = start_victim(ready[1]);
+    char byte;
+    CHECK_EQ(read(ready[0], &byte, 1), 1);
+    (void)kill(child, SIGKILL);
+    (void)offer_lane(&f);
+    hrt_client *worker = attach_worker();
+    hrt_job job = fetch_one(worker);
+    CHECK_EQ(job.id, id);
+    CHECK_EQ(job.attempt, 2);
+    hrt_job_info info;
+    CHECK_EQ(hrt_runtime_job(f.runtime, (uint64_t)id, &info), HRT_OK);
+    CHECK_EQ(info.crashes, 1);
+    settle(worker, &job, HRT_OUTCOME_OK, "");
+    (void)waitpid(child, NULL, 0);
+    CHECK_EQ(hrt_runtime_lane_gone(f.runtime, incarnation, 1), HRT_OK);
+    hrt_detach(worker);
+    (void)close(ready[0]);
+    (void)close(ready[1]);
+    end(&f);
+}
+
+static void a_delayed_job_comes_when_it_is_due(void)
+{
+    fixture f;
+    begin(&f, true);
+    (void)offer_lane(&f);
+    hrt_client *worker = attach_worker();
+    hrt_spec spec = {.kind = f.kind, .queue = f.queue, .delay_ns = 20000000};
+    int64_t id = 0;
+    uint64_t before = hrt_boottime_ns();
+    CHECK_EQ(hrt_enqueue_wait(f.local, &spec, 1, SECOND_NS, &id), HRT_OK);
+    hrt_job job = fetch_one(worker);
+    CHECK_EQ(job.id, id);
+    CHECK(hrt_boottime_ns() - before >= 19000000);
+    hrt_detach(worker);
+    end(&f);
+}
+
+static void many_jobs_lap_the_log(void)
+{
+    fixture f;
+    begin(&f, true);
+    (void)offer_lane(&f);
+    hrt_client *worker = attach_worker();
+    static uint8_t payloads[64 * 256];
+    hrt_spec like = {.kind = f.kind, .queue = f.queue, .result_ttl_ms = HRT_NONE};
+    hrt_job jobs[256];
+    hrt_settlement settlements[256];
+    uint64_t settled = 0;
+    for (uint32_t round = 0; round < 400; round++) {
+        uint64_t first = 0;
+        uint32_t done = 0;
+        CHECK_EQ(hrt_enqueue_packed(f.local, &like, payloads, NULL, 64, 256, 10 * SECOND_NS, &first,
+                                    &done),
+                 HRT_OK);
+        for (uint32_t got = 0; got < 256;) {
+            uint32_t count = 0;
+            REQUIRE(hrt_fetch(worker, jobs, 256, 10 * SECOND_NS, &count) == HRT_OK);
+            for (uint32_t i = 0; i < count; i++) {
+                settlements[i] = (hrt_settlement){
+                    .job = jobs[i].id, .token = jobs[i].token, .outcome = HRT_OUTCOME_OK};
+            }
+            REQUIRE(hrt_settle(worker, settlements, count) == HRT_OK);
+            got += count;
+        }
+        settled += 256;
+    }
+    const hrt_page *page = hrt_runtime_page(f.runtime);
+    CHECK(page->runtime.recycled > 0);
+    CHECK_EQ(page->runtime.refused, 0);
+    CHECK_EQ(page->runtime.rescues, 0);
+    CHECK_EQ(settled, 400 * 256);
+    hrt_detach(worker);
+    end(&f);
+}
+
+int main(void)
+{
+    TAP_LIST(TEST(jobs_survive_a_restart), TEST(a_second_supervisor_is_refused),
+             TEST(a_job_runs_and_its_result_comes_back),
+             TEST(a_failed_job_is_retried_and_its_key_waits), TEST(a_stale_token_is_refused),
+             TEST(follow_ups_commit_with_the_settle),
+             TEST(a_killed_worker_costs_an_attempt_and_nothing_else),
+             TEST(a_delayed_job_comes_when_it_is_due), TEST(many_jobs_lap_the_log));
+}
