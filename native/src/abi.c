@@ -3,11 +3,12 @@
 #include <stddef.h>
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "hybridrt needs a little-endian machine: its layouts are shared between processes as they are"
+#error \
+    "hybridrt needs a little-endian machine: its layouts are shared between processes as they are"
 #endif
 
 #define SIZE(type, bytes) _Static_assert(sizeof(type) == (bytes), #type " has another size")
-#define PLACE(type, field, bytes)                                                                  \
+#define PLACE(type, field, bytes) \
     _Static_assert(offsetof(type, field) == (bytes), #type "." #field " lies elsewhere")
 
 SIZE(hrt_segment, 64);
@@ -59,8 +60,8 @@ const char *hrt_version(void)
 const char *hrt_strerror(int status)
 {
     switch (status) {
-#define TEXT(name, value, text)                                                                    \
-    case value:                                                                                    \
+#define TEXT(name, value, text) \
+    case value:                 \
         return text;
         HRT_STATUS_MAP(TEXT)
 #undef TEXT
@@ -72,8 +73,8 @@ const char *hrt_strerror(int status)
 const char *hrt_status_name(int status)
 {
     switch (status) {
-#define NAME(name, value, text)                                                                    \
-    case value:                                                                                    \
+#define NAME(name, value, text) \
+    case value:                 \
         return #name;
         HRT_STATUS_MAP(NAME)
 #undef NAME

@@ -8,12 +8,12 @@
 #include <stddef.h>
 
 enum hrt_lane_default {
-    HRT_LANE_SUBMIT = 1048576,      /* bytes */
+    HRT_LANE_SUBMIT = 1048576, /* bytes */
     HRT_LANE_SUBMIT_MIN = 65536,
     HRT_LANE_SUBMIT_MAX = 16777216,
-    HRT_LANE_DELIVER = 8192,        /* entries: more than HRT_CREDIT_MAX plus notices */
-    HRT_LANE_REPLY = 65536,         /* entries */
-    HRT_LANE_STARTED = 8192,        /* entries: more than HRT_CREDIT_MAX */
+    HRT_LANE_DELIVER = 8192, /* entries: more than HRT_CREDIT_MAX plus notices */
+    HRT_LANE_REPLY = 65536,  /* entries */
+    HRT_LANE_STARTED = 8192, /* entries: more than HRT_CREDIT_MAX */
 };
 
 /* Makes the sealed memfd (fixed size, fully allocated) and maps it. */
@@ -42,8 +42,8 @@ void hrt_lane_host_init(hrt_lane_host *host, hrt_lane *lane, uint32_t submit_cap
 uint32_t hrt_lane_deliver_room(hrt_lane_host *host);
 /* Writes one delivery at the private tail. Only with room. */
 void hrt_lane_deliver(hrt_lane_host *host, const hrt_delivery *delivery);
-/* Publishes deliveries below deliver_end and replies below reply_end (both count up for ever); wakes
- * the client if it sleeps. True: it did. */
+/* Publishes deliveries below deliver_end and replies below reply_end (both count up for ever);
+ * wakes the client if it sleeps. True: it did. */
 bool hrt_lane_publish(hrt_lane_host *host, uint64_t deliver_end, uint64_t reply_end, int event_fd);
 /* Writes the next reply; it stays invisible until published. */
 void hrt_lane_reply(hrt_lane_host *host, int64_t value);

@@ -2,7 +2,8 @@
  * The log: a ring of segment files, appended by one thread in groups, one pwrite a group.
  *
  * Single writer: every function below, except the flusher's and readers' side named so, is called
- * by the holder of the dispatch lock. Group building: reserve, add/grow any number of records, seal.
+ * by the holder of the dispatch lock. Group building: reserve, add/grow any number of records,
+ * seal.
  */
 #ifndef HRT_LOG_H
 #define HRT_LOG_H
@@ -26,7 +27,8 @@ typedef struct hrt_log_options {
     void *context;
 } hrt_log_options;
 
-/* Called for every record of every complete group, oldest first. Non-zero stops with that status. */
+/* Called for every record of every complete group, oldest first. Non-zero stops with that status.
+ */
 typedef int (*hrt_log_visit)(void *context, const hrt_record *record);
 
 /*
@@ -44,8 +46,8 @@ void hrt_log_close(hrt_log *log);
 /* ---- building a group ---- */
 
 enum hrt_log_class {
-    HRT_LOG_NEW_WORK = 0,  /* refused with HRT_ELOGFULL when only the reserve is left */
-    HRT_LOG_OLD_WORK = 1,  /* settles, leases, keeps: may use the reserve */
+    HRT_LOG_NEW_WORK = 0, /* refused with HRT_ELOGFULL when only the reserve is left */
+    HRT_LOG_OLD_WORK = 1, /* settles, leases, keeps: may use the reserve */
 };
 
 /*
@@ -53,7 +55,8 @@ enum hrt_log_class {
  * HRT_EAGAIN: seal the open group, then ask again. HRT_ELOGFULL: no segment is free.
  * HRT_ETOOLARGE: more than a group can ever hold (hrt_log_group_max).
  * With an empty group it may pad the segment and move to the next one.
- * When the next segment is allowed but not yet ready it waits for the flusher (condition, not sleep).
+ * When the next segment is allowed but not yet ready it waits for the flusher (condition, not
+ * sleep).
  */
 int hrt_log_reserve(hrt_log *log, size_t bytes, enum hrt_log_class class);
 /* Appends a record of `body_length` zeroed body bytes to the group; header filled but for kind,
@@ -82,7 +85,8 @@ uint32_t hrt_log_segments(const hrt_log *log);
 /* ---- durability ---- */
 
 uint64_t hrt_log_durable(const hrt_log *log); /* any thread */
-/* Asks the flusher to sync up to at least `position` now. Cheap when one is under way. Any thread. */
+/* Asks the flusher to sync up to at least `position` now. Cheap when one is under way. Any thread.
+ */
 void hrt_log_want_sync(hrt_log *log, uint64_t position);
 /* Tells the flusher that `position` has to be durable within async_ns. Any thread. */
 void hrt_log_want_async(hrt_log *log, uint64_t position);

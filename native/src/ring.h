@@ -2,8 +2,9 @@
  * Rings with one writer and one reader over shared memory. No system calls, no policy.
  *
  * The submit ring carries variable-length entries, 8-byte aligned, never wrapped: an entry that
- * does not fit before the end is preceded by a PAD. The deliver and reply rings carry fixed entries.
- * Writers publish with release, readers observe with acquire, each caches the other's index.
+ * does not fit before the end is preceded by a PAD. The deliver and reply rings carry fixed
+ * entries. Writers publish with release, readers observe with acquire, each caches the other's
+ * index.
  */
 #ifndef HRT_RING_H
 #define HRT_RING_H
@@ -17,8 +18,8 @@
 typedef struct hrt_ring_writer {
     uint8_t *bytes;
     uint32_t capacity;
-    uint64_t tail;             /* claimed so far, private */
-    uint64_t head_seen;        /* cached */
+    uint64_t tail;      /* claimed so far, private */
+    uint64_t head_seen; /* cached */
     uint64_t *shared_tail;
     const uint64_t *shared_head;
 } hrt_ring_writer;

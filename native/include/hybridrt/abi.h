@@ -49,36 +49,36 @@ enum hrt_limit {
 
 /* ---- status codes: the one list ---- */
 
-#define HRT_STATUS_MAP(X)                                                                          \
-    X(HRT_OK, 0, "ok")                                                                             \
-    X(HRT_EINVAL, -1, "an argument is out of its range")                                           \
-    X(HRT_ENOMEM, -2, "out of memory")                                                             \
-    X(HRT_EIO, -3, "the disk reported an error")                                                   \
-    X(HRT_ENOSPC, -4, "no space is left on the device")                                            \
-    X(HRT_EFULL, -5, "the queue is full")                                                          \
-    X(HRT_ELOGFULL, -6, "the log has reached its size limit")                                      \
-    X(HRT_ETIMEOUT, -7, "the time limit passed")                                                   \
-    X(HRT_ETOOLARGE, -8, "the payload is over the limit")                                          \
-    X(HRT_EKIND, -9, "no such kind is known")                                                      \
-    X(HRT_EQUEUE, -10, "no such queue is declared")                                                \
-    X(HRT_ENAME, -11, "a name is empty, too long or holds control characters")                     \
-    X(HRT_EVERSION, -12, "the ABI or format version does not match")                               \
-    X(HRT_ECORRUPT, -13, "committed data is damaged")                                              \
-    X(HRT_EBUSY, -14, "another supervisor holds this log")                                         \
-    X(HRT_ECLOSED, -15, "the runtime is gone or the handle is closed")                             \
-    X(HRT_EDRAIN, -16, "the runtime is draining and hands out no more")                            \
-    X(HRT_ENOTFOUND, -17, "no such job")                                                           \
-    X(HRT_ESTALE, -18, "the lease token is not the current one")                                   \
-    X(HRT_ESTATE, -19, "the job is not in a state that allows this")                               \
-    X(HRT_EPERM, -20, "the peer belongs to another user")                                          \
-    X(HRT_EPEER, -21, "the peer broke the lane protocol")                                          \
-    X(HRT_EREACH, -22, "cannot reach the runtime")                                                 \
-    X(HRT_ELIMIT, -23, "a fixed limit is reached")                                                 \
-    X(HRT_EAGAIN, -24, "nothing is ready, try again")                                              \
-    X(HRT_EEND, -25, "the end was reached")                                                        \
-    X(HRT_EGONE, -26, "the answer is no longer kept")                                              \
-    X(HRT_EPAUSED, -27, "the runtime takes no new jobs")                                           \
-    X(HRT_EFORK, -28, "the handle was made by another process, attach again after fork")           \
+#define HRT_STATUS_MAP(X)                                                                \
+    X(HRT_OK, 0, "ok")                                                                   \
+    X(HRT_EINVAL, -1, "an argument is out of its range")                                 \
+    X(HRT_ENOMEM, -2, "out of memory")                                                   \
+    X(HRT_EIO, -3, "the disk reported an error")                                         \
+    X(HRT_ENOSPC, -4, "no space is left on the device")                                  \
+    X(HRT_EFULL, -5, "the queue is full")                                                \
+    X(HRT_ELOGFULL, -6, "the log has reached its size limit")                            \
+    X(HRT_ETIMEOUT, -7, "the time limit passed")                                         \
+    X(HRT_ETOOLARGE, -8, "the payload is over the limit")                                \
+    X(HRT_EKIND, -9, "no such kind is known")                                            \
+    X(HRT_EQUEUE, -10, "no such queue is declared")                                      \
+    X(HRT_ENAME, -11, "a name is empty, too long or holds control characters")           \
+    X(HRT_EVERSION, -12, "the ABI or format version does not match")                     \
+    X(HRT_ECORRUPT, -13, "committed data is damaged")                                    \
+    X(HRT_EBUSY, -14, "another supervisor holds this log")                               \
+    X(HRT_ECLOSED, -15, "the runtime is gone or the handle is closed")                   \
+    X(HRT_EDRAIN, -16, "the runtime is draining and hands out no more")                  \
+    X(HRT_ENOTFOUND, -17, "no such job")                                                 \
+    X(HRT_ESTALE, -18, "the lease token is not the current one")                         \
+    X(HRT_ESTATE, -19, "the job is not in a state that allows this")                     \
+    X(HRT_EPERM, -20, "the peer belongs to another user")                                \
+    X(HRT_EPEER, -21, "the peer broke the lane protocol")                                \
+    X(HRT_EREACH, -22, "cannot reach the runtime")                                       \
+    X(HRT_ELIMIT, -23, "a fixed limit is reached")                                       \
+    X(HRT_EAGAIN, -24, "nothing is ready, try again")                                    \
+    X(HRT_EEND, -25, "the end was reached")                                              \
+    X(HRT_EGONE, -26, "the answer is no longer kept")                                    \
+    X(HRT_EPAUSED, -27, "the runtime takes no new jobs")                                 \
+    X(HRT_EFORK, -28, "the handle was made by another process, attach again after fork") \
     X(HRT_ESYSTEM, -29, "a system call failed")
 
 enum hrt_status {
@@ -114,15 +114,15 @@ enum hrt_job_state {
 
 /* How an attempt, or a job, came to an end. The first five are what a handler may say. */
 enum hrt_outcome {
-    HRT_OUTCOME_OK = 1,        /* completed, with an optional result */
-    HRT_OUTCOME_RETRY = 2,     /* failed; run again at due_ns */
-    HRT_OUTCOME_SNOOZE = 3,    /* not a failure; run again at due_ns, no attempt used */
-    HRT_OUTCOME_DISCARD = 4,   /* drop it, with a reason */
-    HRT_OUTCOME_DEAD = 5,      /* dead letter, with a reason */
-    HRT_OUTCOME_RETURNED = 6,  /* handed back unstarted or drained; no attempt used */
-    HRT_OUTCOME_CRASHED = 7,   /* its worker died while it ran: a counted attempt and a crash */
-    HRT_OUTCOME_LOST = 8,      /* lease lost with the supervisor or a hung worker: counted, never dead */
-    HRT_OUTCOME_TIMEOUT = 9,   /* over its time limit: a counted, failed attempt */
+    HRT_OUTCOME_OK = 1,       /* completed, with an optional result */
+    HRT_OUTCOME_RETRY = 2,    /* failed; run again at due_ns */
+    HRT_OUTCOME_SNOOZE = 3,   /* not a failure; run again at due_ns, no attempt used */
+    HRT_OUTCOME_DISCARD = 4,  /* drop it, with a reason */
+    HRT_OUTCOME_DEAD = 5,     /* dead letter, with a reason */
+    HRT_OUTCOME_RETURNED = 6, /* handed back unstarted or drained; no attempt used */
+    HRT_OUTCOME_CRASHED = 7,  /* its worker died while it ran: a counted attempt and a crash */
+    HRT_OUTCOME_LOST = 8, /* lease lost with the supervisor or a hung worker: counted, never dead */
+    HRT_OUTCOME_TIMEOUT = 9, /* over its time limit: a counted, failed attempt */
     HRT_OUTCOME_CANCELLED = 10,
     HRT_OUTCOME_EXPIRED = 11,
     HRT_OUTCOME_FORGOTTEN = 12, /* a terminal job leaves the state: its retention is over */
@@ -191,14 +191,14 @@ typedef struct hrt_record {
     uint16_t kind;
     uint16_t queue;
     uint16_t reserved;
-    uint32_t count; /* entries of a LEASE, SETTLE or DUE */
+    uint32_t count;    /* entries of a LEASE, SETTLE or DUE */
     uint64_t key_hash; /* 0: no key */
 } hrt_record;
 
 enum hrt_enqueue_flag {
-    HRT_ENQUEUE_TRACE = 1, /* 32 bytes of W3C trace context follow the body */
-    HRT_ENQUEUE_BLOCK = 2, /* lane only: the producer waits when the queue is full */
-    HRT_ENQUEUE_AGAIN = 4, /* lane only: first entry of a resend after EFULL */
+    HRT_ENQUEUE_TRACE = 1,  /* 32 bytes of W3C trace context follow the body */
+    HRT_ENQUEUE_BLOCK = 2,  /* lane only: the producer waits when the queue is full */
+    HRT_ENQUEUE_AGAIN = 4,  /* lane only: first entry of a resend after EFULL */
     HRT_ENQUEUE_FOLLOW = 8, /* lane only: belongs to the settle before it */
 };
 
@@ -228,10 +228,11 @@ typedef struct hrt_lease_body {
 typedef struct hrt_settle_entry {
     uint64_t job;
     uint64_t token;
-    uint64_t due_ns; /* RETRY SNOOZE CRASHED LOST TIMEOUT: when to run; OK: when to forget, 0 = at once */
+    uint64_t due_ns; /* RETRY SNOOZE CRASHED LOST TIMEOUT: when to run; OK: when to forget, 0 = at
+                        once */
     uint32_t data_length; /* result, or error text in UTF-8 */
-    uint8_t outcome;      /* enum hrt_outcome, final: a RETRY with no attempts left is logged as DEAD */
-    uint8_t cause;        /* enum hrt_outcome behind a DEAD that the runtime decided, else 0 */
+    uint8_t outcome; /* enum hrt_outcome, final: a RETRY with no attempts left is logged as DEAD */
+    uint8_t cause;   /* enum hrt_outcome behind a DEAD that the runtime decided, else 0 */
     uint16_t reserved;
 } hrt_settle_entry;
 
@@ -251,7 +252,7 @@ typedef struct hrt_control_body {
 } hrt_control_body;
 
 typedef struct hrt_queue_settings {
-    char name[64]; /* zero-terminated */
+    char name[64];          /* zero-terminated */
     uint32_t weight;        /* share of the workers, 1 to 1000 */
     uint32_t max_jobs;      /* waiting jobs; 0: no limit but the log's */
     uint32_t retain_max;    /* terminal jobs kept for their result */
@@ -294,7 +295,7 @@ typedef struct hrt_keep_body {
     uint32_t result_length;
     uint16_t attempt;
     uint8_t crashes;
-    uint8_t state; /* enum hrt_job_state */
+    uint8_t state;   /* enum hrt_job_state */
     uint8_t outcome; /* last outcome, 0: none yet */
     uint8_t cause;
     uint8_t reserved[2];
@@ -337,11 +338,11 @@ typedef struct hrt_lane {
     uint8_t pad_2[120];
     uint32_t submit_park; /* runtime sleeps on it */
     uint8_t pad_3[124];
-    uint64_t deliver_tail; /* runtime */
-    uint64_t reply_tail;   /* runtime: replies below it are final, at their durability */
-    uint32_t draining;     /* runtime: 1 = finish, hand back, detach */
-    uint32_t closed;       /* runtime: a negative hrt_status once the lane is shut, else 0 */
-    uint64_t names;        /* runtime: counts changes of the page's names */
+    uint64_t deliver_tail;  /* runtime */
+    uint64_t reply_tail;    /* runtime: replies below it are final, at their durability */
+    uint32_t draining;      /* runtime: 1 = finish, hand back, detach */
+    uint32_t closed;        /* runtime: a negative hrt_status once the lane is shut, else 0 */
+    uint64_t names;         /* runtime: counts changes of the page's names */
     uint32_t runtime_alive; /* runtime: robust futex of its watcher thread, 0: not held */
     uint8_t pad_4[92];
     uint64_t deliver_head; /* client */
@@ -449,14 +450,15 @@ enum hrt_delivery_type {
     HRT_DELIVERY_SPACE = 5,   /* queue has room again */
 };
 
-/* What the runtime tells a client. Data lies in the log: segment file `slot`, bytes offset..+length. */
+/* What the runtime tells a client. Data lies in the log: segment file `slot`, bytes
+ * offset..+length. */
 typedef struct hrt_delivery {
     uint32_t type; /* enum hrt_delivery_type */
     int32_t code;
     uint64_t job;
     uint64_t token;
-    uint64_t deadline_ns; /* CLOCK_BOOTTIME end of the attempt, 0: none */
-    uint32_t slot;        /* segment file; UINT32_MAX: no data */
+    uint64_t deadline_ns;   /* CLOCK_BOOTTIME end of the attempt, 0: none */
+    uint32_t slot;          /* segment file; UINT32_MAX: no data */
     uint32_t record_offset; /* LEASE: of the ENQUEUE or KEEP record */
     uint32_t data_offset;   /* LEASE: payload; RESULT: result or error text */
     uint32_t data_length;
@@ -515,7 +517,7 @@ typedef struct hrt_queue_counters {
 typedef struct hrt_kind_counters {
     uint64_t leased;
     uint64_t completed;
-    uint64_t failed; /* retried, dead, crashed, timed out */
+    uint64_t failed;  /* retried, dead, crashed, timed out */
     uint64_t workers; /* gauge: lanes that serve it */
     uint64_t reserved[4];
     hrt_histogram wait; /* ready to handed over, ns */
@@ -530,7 +532,7 @@ typedef struct hrt_runtime_counters {
     uint64_t submissions; /* lane entries taken */
     uint64_t leases;
     uint64_t settles;
-    uint64_t refused; /* settles with a stale token */
+    uint64_t refused;  /* settles with a stale token */
     uint64_t rejected; /* enqueues answered with an error */
     uint64_t parks;
     uint64_t wakes;   /* times a sleeping peer was woken */
@@ -539,7 +541,7 @@ typedef struct hrt_runtime_counters {
     uint64_t syncs;
     uint64_t sync_ns;
     uint64_t sync_max_ns;
-    uint64_t lanes;      /* gauge */
+    uint64_t lanes; /* gauge */
     uint64_t lane_deaths;
     uint64_t lane_faults; /* lanes shut for breaking the protocol */
     uint64_t recycled;    /* segments */
@@ -555,8 +557,8 @@ typedef struct hrt_runtime_counters {
     uint64_t started_ns;
     uint64_t draining;
     uint64_t reserved[9];
-    hrt_histogram sync; /* ns of each fdatasync */
-    hrt_histogram pass; /* ns of each pass that found work */
+    hrt_histogram sync;     /* ns of each fdatasync */
+    hrt_histogram pass;     /* ns of each pass that found work */
     hrt_histogram recovery; /* ns from a worker's death to its jobs being ready */
 } hrt_runtime_counters;
 

@@ -40,9 +40,9 @@ typedef struct hrt_client hrt_client;
 /* ---- about the library ---- */
 
 HRT_API uint32_t hrt_abi_version(void);
-HRT_API const char *hrt_version(void);             /* "0.1.0" */
-HRT_API const char *hrt_strerror(int status);      /* "the queue is full" */
-HRT_API const char *hrt_status_name(int status);   /* "HRT_EFULL" */
+HRT_API const char *hrt_version(void);           /* "0.1.0" */
+HRT_API const char *hrt_strerror(int status);    /* "the queue is full" */
+HRT_API const char *hrt_status_name(int status); /* "HRT_EFULL" */
 /* Copies the calling thread's last sentence, zero-terminated, cut to size. Returns its length. */
 HRT_API size_t hrt_last_error(char *buffer, size_t size);
 /* CRC32C of data, continuing from seed. */
@@ -93,9 +93,9 @@ enum hrt_unset { HRT_NONE = 0xffffffff }; /* for timeout_ms and result_ttl_ms: n
 
 /* One new job. Zero in a field means the queue's default. */
 typedef struct hrt_spec {
-    const void *payload; /* bytes */
-    const void *key;     /* order; NULL: none */
-    const void *meta;    /* the caller's own, carried along */
+    const void *payload;  /* bytes */
+    const void *key;      /* order; NULL: none */
+    const void *meta;     /* the caller's own, carried along */
     const uint8_t *trace; /* HRT_TRACE_SIZE bytes of W3C trace context; NULL: none */
     uint64_t delay_ns;
     uint64_t due_ns; /* wall clock, instead of delay_ns */
@@ -197,7 +197,7 @@ typedef struct hrt_settlement {
     uint64_t token;
     const void *data; /* result for OK, else the reason or error text in UTF-8, cut to its limit */
     const hrt_spec *follow; /* follow-up jobs, committed with this settle or not at all */
-    uint64_t delay_ns; /* RETRY, SNOOZE; UINT64_MAX with RETRY: the queue's back-off */
+    uint64_t delay_ns;      /* RETRY, SNOOZE; UINT64_MAX with RETRY: the queue's back-off */
     uint32_t data_length;
     uint32_t follow_count;
     uint8_t outcome; /* enum hrt_outcome: OK RETRY SNOOZE DISCARD DEAD RETURNED */
@@ -233,7 +233,8 @@ typedef struct hrt_notice {
     uint8_t *data; /* RESULT: a copy the caller frees with hrt_notice_free; else NULL */
     uint32_t data_length;
     uint32_t type; /* enum hrt_delivery_type, never LEASE */
-    int32_t code;  /* RESULT: enum hrt_job_state, or HRT_ENOTFOUND; REFUSED: status; CANCEL: outcome */
+    int32_t
+        code; /* RESULT: enum hrt_job_state, or HRT_ENOTFOUND; REFUSED: status; CANCEL: outcome */
     uint32_t queue;
 } hrt_notice;
 

@@ -26,10 +26,10 @@ typedef struct hrt_replay hrt_replay;
 typedef struct hrt_runtime_options {
     uint32_t struct_size;
     uint32_t abi_version;
-    const char *directory;     /* the log; made with mode 0700 if missing */
-    uint32_t segment_size;     /* bytes, power of two, 64 KiB to 1 GiB; only for a new log; 0: 16 MiB */
-    uint32_t segments_min;     /* kept ready; 0: 3 */
-    uint32_t segments_max;     /* the log's size limit; 0: 256 */
+    const char *directory; /* the log; made with mode 0700 if missing */
+    uint32_t segment_size; /* bytes, power of two, 64 KiB to 1 GiB; only for a new log; 0: 16 MiB */
+    uint32_t segments_min; /* kept ready; 0: 3 */
+    uint32_t segments_max; /* the log's size limit; 0: 256 */
     uint32_t segments_reserve; /* of these, only for settles and leases; 0: 2 */
     uint64_t async_ns;         /* flush interval of `async`; 0: 10 ms */
     uint64_t lease_ns;         /* a client silent for so long is hung; 0: 30 s */
@@ -40,9 +40,9 @@ typedef struct hrt_runtime_options {
 
 typedef struct hrt_recovery {
     uint64_t segments;
-    uint64_t bytes;   /* scanned */
+    uint64_t bytes; /* scanned */
     uint64_t records;
-    uint64_t jobs;    /* living */
+    uint64_t jobs; /* living */
     uint64_t lost_leases;
     uint64_t duration_ns;
     uint64_t tail_position; /* of a torn tail, 0: the log ended cleanly */
@@ -76,9 +76,8 @@ HRT_API const hrt_page *hrt_runtime_page(const hrt_runtime *runtime);
 HRT_API HRT_MUST_CHECK int hrt_runtime_kind(hrt_runtime *runtime, const char *name,
                                             uint16_t *kind_out);
 /* Declares a queue, or changes the settings of the one with this name. */
-HRT_API HRT_MUST_CHECK int hrt_runtime_queue(hrt_runtime *runtime,
-                                             const hrt_queue_settings *settings,
-                                             uint16_t *queue_out);
+HRT_API HRT_MUST_CHECK int
+hrt_runtime_queue(hrt_runtime *runtime, const hrt_queue_settings *settings, uint16_t *queue_out);
 HRT_API HRT_MUST_CHECK int hrt_runtime_pause(hrt_runtime *runtime, uint16_t queue, int paused);
 
 /* ---- clients ---- */
@@ -146,12 +145,12 @@ enum hrt_event_type {
     HRT_EVENT_ATTACHED = 1, /* a lane's client came to life */
     HRT_EVENT_REGISTERED = 2,
     HRT_EVENT_DETACHED = 3, /* left on purpose */
-    HRT_EVENT_DIED = 4,     /* value: ns from death to its jobs being ready; count: jobs taken back */
-    HRT_EVENT_FAULT = 5,    /* broke the protocol, lane shut; kill it. text says how */
-    HRT_EVENT_HUNG = 6,     /* no heartbeat within the lease: its leases are lost. kill it */
-    HRT_EVENT_KILL = 7,     /* job is over its limit or cancelled and goes on: kill the process */
-    HRT_EVENT_DEAD = 8,     /* a job became a dead letter */
-    HRT_EVENT_FAILED = 9,   /* the log failed; code; the run function returns */
+    HRT_EVENT_DIED = 4,   /* value: ns from death to its jobs being ready; count: jobs taken back */
+    HRT_EVENT_FAULT = 5,  /* broke the protocol, lane shut; kill it. text says how */
+    HRT_EVENT_HUNG = 6,   /* no heartbeat within the lease: its leases are lost. kill it */
+    HRT_EVENT_KILL = 7,   /* job is over its limit or cancelled and goes on: kill the process */
+    HRT_EVENT_DEAD = 8,   /* a job became a dead letter */
+    HRT_EVENT_FAILED = 9, /* the log failed; code; the run function returns */
 };
 
 typedef struct hrt_event {
@@ -168,7 +167,8 @@ typedef struct hrt_event {
 
 /* An eventfd, readable when hrt_runtime_events has something. */
 HRT_API int hrt_runtime_event_fd(const hrt_runtime *runtime);
-/* Takes up to max events, never blocks; *count_out may be 0. Overflow drops the oldest DEAD events. */
+/* Takes up to max events, never blocks; *count_out may be 0. Overflow drops the oldest DEAD events.
+ */
 HRT_API HRT_MUST_CHECK int hrt_runtime_events(hrt_runtime *runtime, hrt_event *events_out,
                                               uint32_t max, uint32_t *count_out);
 
@@ -222,7 +222,7 @@ HRT_API HRT_MUST_CHECK int hrt_runtime_job_part(hrt_runtime *runtime, uint64_t j
                                                 void *buffer, size_t size, size_t *length_out);
 
 typedef struct hrt_job_filter {
-    uint64_t after; /* only ids above */
+    uint64_t after;  /* only ids above */
     uint32_t states; /* bit (1 << state), 0: all */
     int32_t queue;   /* -1: all */
     int32_t kind;    /* -1: all */
@@ -230,8 +230,8 @@ typedef struct hrt_job_filter {
     uint64_t key_hash; /* 0: all; see hrt_key_hash */
 } hrt_job_filter;
 
-/* Living jobs in the order of their ids, at most max (1 to 100,000) of them: *next_out is the `after`
- * of the following call, 0 when the end was reached. */
+/* Living jobs in the order of their ids, at most max (1 to 100,000) of them: *next_out is the
+ * `after` of the following call, 0 when the end was reached. */
 HRT_API HRT_MUST_CHECK int hrt_runtime_jobs(hrt_runtime *runtime, const hrt_job_filter *filter,
                                             hrt_job_info *infos_out, uint32_t max,
                                             uint32_t *count_out, uint64_t *next_out);
@@ -288,7 +288,8 @@ HRT_API void hrt_replay_free(hrt_replay *replay);
 
 /* ---- failpoints, compiled in with -Dfailpoints=true only ---- */
 
-/* HRT_ENOTFOUND when there is no such name or the library has none. action: off, error, kill, pause. */
+/* HRT_ENOTFOUND when there is no such name or the library has none. action: off, error, kill,
+ * pause. */
 HRT_API HRT_MUST_CHECK int hrt_failpoint(const char *name, const char *action, uint64_t after);
 /* Names, one a line, with the times each was passed; returns the length needed. */
 HRT_API size_t hrt_failpoints(char *buffer, size_t size);
