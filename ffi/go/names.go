@@ -4,41 +4,43 @@ package hybridrt
 
 import "sync"
 
-// nameTable remembers the numbers of names. Names that are not known are asked for again: they
-// may be declared later.
+// nameTable knows the numbers of kinds and queues.
 type nameTable struct {
-	native *native
-	lock   sync.RWMutex
-	kinds  map[string]uint16
-	queues map[string]uint16
+	kinds, queues *numberTable
 }
 
 func newNameTable(of *native) *nameTable {
-	return &nameTable{native: of, kinds: map[string]uint16{}, queues: map[string]uint16{}}
+	return &nameTable{kinds: newNumberTable(of.kind), queues: newNumberTable(of.queue)}
 }
 
-func (t *nameTable) kind(name string) (uint16, error) {
-	return t.number(t.kinds, name, t.native.kind)
+func (t *nameTable) kind(name string) (uint16, error)  { return t.kinds.number(name) }
+func (t *nameTable) queue(name string) (uint16, error) { return t.queues.number(name) }
+
+// numberTable remembers what it asked. Names that are not known are asked for again: they may be
+// declared later.
+type numberTable struct {
+	ask   func(name string) (uint16, error)
+	lock  sync.RWMutex
+	known map[string]uint16
 }
 
-func (t *nameTable) queue(name string) (uint16, error) {
-	return t.number(t.queues, name, t.native.queue)
+func newNumberTable(ask func(string) (uint16, error)) *numberTable {
+	return &numberTable{ask: ask, known: map[string]uint16{}}
 }
 
-func (t *nameTable) number(known map[string]uint16, name string,
-	ask func(string) (uint16, error)) (uint16, error) {
+func (t *numberTable) number(name string) (uint16, error) {
 	t.lock.RLock()
-	number, found := known[name]
+	number, found := t.known[name]
 	t.lock.RUnlock()
 	if found {
 		return number, nil
 	}
-	number, err := ask(name)
+	number, err := t.ask(name)
 	if err != nil {
 		return 0, err
 	}
 	t.lock.Lock()
-	known[name] = number
-	t.lock.Unlock()
+	defer t.lock.Unlock()
+	t.known[name] = number
 	return number, nil
 }

@@ -163,8 +163,11 @@ func milliseconds(limit time.Duration) uint32 {
 	if limit < 0 {
 		return unset
 	}
-	rounded := (limit + time.Millisecond - 1) / time.Millisecond
-	return uint32(min(rounded, unset-1))
+	whole := limit / time.Millisecond
+	if limit%time.Millisecond > 0 {
+		whole++
+	}
+	return uint32(min(whole, unset-1))
 }
 
 // own copies the bytes that belong to the caller.

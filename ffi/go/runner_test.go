@@ -1,0 +1,207 @@
+package hybridrt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+	"unsafe"
+)
+
+const testUnitMax = 1 << 16
+
+// newTestRunner makes a runner of one kind, number 0, that is attached to nothing.
+func newTestRunner(t *testing.T, handler Handler) *runner {
+	r := &run{
+		client: &Client{}, log: slog.New(slog.DiscardHandler), base: context.Background(),
+		unitMax: testUnitMax,
+	}
+	r.byKind[0].Store(&route{kind: "test", handler: handler})
+	made := newRunner(r)
+	r.runners = []*runner{made}
+	t.Cleanup(made.free)
+	return made
+}
+
+// newRaw makes a job as C would hand it over, and the place where its start is stored.
+func newRaw() (*rawJob, *uint64) {
+	started := new(uint64)
+	raw := &rawJob{id: 7, token: 9, attempt: 2, max_attempts: 5}
+	point(&raw.started, started)
+	return raw, started
+}
+
+// point sets a pointer whose C type has no name outside of cabi.go.
+func point[T any](place **T, to *uint64) { *place = (*T)(unsafe.Pointer(to)) }
+
+// Goal: a handler sees its job, its start is stored, and its result is what is settled.
+func TestAttemptRunsTheHandler(t *testing.T) {
+	raw, started := newRaw()
+	r := newTestRunner(t, func(_ context.Context, job *Job) error {
+		if *started != 7 {
+			t.Error("the handler began before its start was stored")
+		}
+		return job.SetResult(fmt.Appendf(nil, "%d %d %s %d %d", job.ID(), job.Token(),
+			job.Kind(), job.Attempt(), job.MaxAttempts()))
+	})
+	end := r.attempt(raw)
+	if end.outcome != outcomeOK || string(end.data) != "7 9 test 2 5" {
+		t.Errorf("%d %q", end.outcome, end.data)
+	}
+	if r.current.Load() != nil {
+		t.Error("the job still counts as running")
+	}
+}
+
+func explode() { panic("too hot") }
+
+// Goal: a panic is a failed attempt whose text names the value and the place, within the limit.
+func TestPanicIsAFailureWithItsStack(t *testing.T) {
+	raw, _ := newRaw()
+	end := newTestRunner(t, func(context.Context, *Job) error {
+		explode()
+		return nil
+	}).attempt(raw)
+	text := string(end.data)
+	if end.outcome != outcomeRetry || end.delayNS != backOff || len(text) > errorMax ||
+		!strings.HasPrefix(text, "panic: too hot\n\n") {
+		t.Errorf("%d %q", end.outcome, text)
+	}
+	first := strings.SplitN(text, "\n", 4)[2]
+	if !strings.Contains(first, "explode") {
+		t.Errorf("the stack begins with %q", first)
+	}
+	wrapped := &panicError{value: errTest}
+	if !errors.Is(wrapped, errTest) {
+		t.Error("an error that was panicked with is not wrapped")
+	}
+}
+
+// Goal: a handler that stops because the worker drains hands its job back; one that says what
+// should become of it is obeyed.
+func TestDrainedHandlerHandsItsJobBack(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want outcome
+	}{
+		{errTest, outcomeReturned},
+		{Dead(errTest), outcomeDead},
+		{Snooze(time.Second), outcomeSnooze},
+		{nil, outcomeOK},
+	} {
+		raw, _ := newRaw()
+		r := newTestRunner(t, nil)
+		r.run.byKind[0].Store(&route{kind: "test", handler: func(ctx context.Context, _ *Job) error {
+			r.run.cancelAll(ErrDraining)
+			<-ctx.Done()
+			return c.err
+		}})
+		if end := r.attempt(raw); end.outcome != c.want {
+			t.Errorf("%v: %d, want %d", c.err, end.outcome, c.want)
+		}
+	}
+}
+
+// Goal: a request to stop finds its job, whether it comes before or while the job runs, and no
+// other job.
+func TestCancelNoticeFindsItsJob(t *testing.T) {
+	var cause error
+	r := newTestRunner(t, nil)
+	early := notice{kind: noticeCancel, token: 9, code: int(outcomeTimeout)}
+	r.run.byKind[0].Store(&route{kind: "test", handler: func(ctx context.Context, _ *Job) error {
+		cause = context.Cause(ctx)
+		return nil
+	}})
+	r.run.onNotice(notice{kind: noticeCancel, token: 8, code: int(outcomeCancelled)})
+	raw, _ := newRaw()
+	if r.attempt(raw); cause != nil {
+		t.Errorf("cancelled by a notice for another job: %v", cause)
+	}
+	r.run.onNotice(early)
+	if r.attempt(raw); cause != ErrTimeLimit {
+		t.Errorf("early: %v", cause)
+	}
+	r.run.byKind[0].Store(&route{kind: "test", handler: func(ctx context.Context, _ *Job) error {
+		r.run.onNotice(notice{kind: noticeRefused, token: 9, code: statusStale})
+		cause = context.Cause(ctx)
+		return nil
+	}})
+	if r.attempt(raw); cause != ErrLeaseLost {
+		t.Errorf("refused: %v", cause)
+	}
+}
+
+// Goal: requests to stop that nobody takes do not pile up.
+func TestEarlyStopsAreBounded(t *testing.T) {
+	var early earlyStops
+	for token := range uint64(3 * earlyMax) {
+		early.add(token, ErrCancelled)
+	}
+	if len(early.causes) > earlyMax {
+		t.Errorf("%d are kept", len(early.causes))
+	}
+	if early.take(3*earlyMax-1) != ErrCancelled || early.take(3*earlyMax-1) != nil {
+		t.Error("the newest one is not kept, or is kept twice")
+	}
+}
+
+// Goal: what cannot be committed in one step is a dead letter that says so.
+func TestTooLargeEndIsADeadLetter(t *testing.T) {
+	r := newTestRunner(t, nothing)
+	raw, _ := newRaw()
+	end := ending{outcome: outcomeOK, follow: []spec{{payload: make([]byte, testUnitMax)}}}
+	r.hold(raw, &end, true)
+	if r.held.count != 1 || r.held.entries[0].outcome != 5 ||
+		!strings.Contains(string(end.data), "one settle holds") {
+		t.Errorf("%d %q", r.held.entries[0].outcome, end.data)
+	}
+	r.held.reset()
+}
+
+// Goal: follow-up jobs are looked up and copied when they are asked for, up to what fits.
+func TestFollowUpsAreHeldBack(t *testing.T) {
+	r := newTestRunner(t, func(_ context.Context, job *Job) error {
+		payload := []byte("one")
+		if err := job.Enqueue("resize", payload); err != nil {
+			return err
+		}
+		payload[0] = 'x'
+		if err := job.Enqueue("other", nil); !errors.Is(err, ErrUnknownKind) {
+			t.Errorf("unknown kind: %v", err)
+		}
+		if err := job.Enqueue("resize", make([]byte, testUnitMax)); !errors.Is(err, ErrTooLarge) {
+			t.Errorf("too large: %v", err)
+		}
+		if err := job.SetResult(make([]byte, resultMax+1)); !errors.Is(err, ErrTooLarge) {
+			t.Errorf("result: %v", err)
+		}
+		return nil
+	})
+	r.run.client.names = &nameTable{
+		kinds:  newNumberTable(fixedNames{}.kind),
+		queues: newNumberTable(fixedNames{}.queue),
+	}
+	raw, _ := newRaw()
+	end := r.attempt(raw)
+	if len(end.follow) != 1 || end.follow[0].kind != 7 || string(end.follow[0].payload) != "one" {
+		t.Errorf("%+v", end.follow)
+	}
+}
+
+// Goal: a job that was kept after its handler does not show memory that is not its own any more.
+func TestEndedJobShowsNoViews(t *testing.T) {
+	var kept *Job
+	r := newTestRunner(t, func(_ context.Context, job *Job) error {
+		kept = job
+		return nil
+	})
+	raw, _ := newRaw()
+	raw.payload_length, raw.key_length = 10, 10
+	r.attempt(raw)
+	if kept.Payload() != nil || kept.Key() != "" || kept.Meta() != nil || kept.ID() != 7 {
+		t.Error("an ended job still shows its payload")
+	}
+}
