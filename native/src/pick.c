@@ -162,14 +162,16 @@ static uint64_t hunger(const hrt_appetite *lane)
     return lane->credit > lane->outstanding ? lane->credit - lane->outstanding : 0;
 }
 
-static uint32_t fair_take(const hrt_appetite *lane, uint64_t share)
+/* A lane alone gets all it may hold; beside others first what it can begin at once. */
+static uint32_t fair_take(const hrt_appetite *lane, uint64_t jobs, uint32_t lanes)
 {
-    uint32_t room = lane->credit > lane->outstanding ? lane->credit - lane->outstanding : 0;
-    if (lane->outstanding < lane->concurrency) {
+    uint32_t room = lane->credit - lane->outstanding;
+    uint64_t share = (jobs + lanes - 1) / lanes;
+    if (lanes > 1 && lane->outstanding < lane->concurrency) {
         uint32_t idle = lane->concurrency - lane->outstanding;
         room = idle < room ? idle : room;
-    } else {
-        share = share > HRT_PICK_CHUNK ? share : HRT_PICK_CHUNK;
+    } else if (share < HRT_PICK_CHUNK) {
+        share = HRT_PICK_CHUNK;
     }
     return (uint32_t)(share < room ? share : room);
 }
@@ -198,8 +200,8 @@ static demand next_lane(hrt_scheduler *scheduler, const supply *found)
         return (demand){.lane = HRT_NIL};
     }
     scheduler->lane_turn = best + 1 < scheduler->lane_end ? best + 1 : 0;
-    uint64_t share = (found->plain_count + hungry - 1) / hungry;
-    return (demand){.lane = best, .take = fair_take(&scheduler->lanes[best], share)};
+    uint32_t take = fair_take(&scheduler->lanes[best], found->plain_count, hungry);
+    return (demand){.lane = best, .take = take};
 }
 
 /* ---- queues by weight ---- */
