@@ -1,0 +1,132 @@
+"""The attach socket: processes that were not spawned here ask for a lane and get descriptors.
+
+An AF_UNIX SOCK_SEQPACKET socket in the 0700 runtime directory. A peer sends one hello; the C
+library judges it (magic, version, user) and the answer goes back with the lane's descriptors.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import struct
+from pathlib import Path
+
+from hybridrt.errors import HybridrtError
+from hybridrt.logs import get_logger
+from hybridrt.native import Runtime, status_text, struct_size
+
+log = get_logger("attach")
+
+BACKLOG = 64
+HELLO_SECONDS_MAX = 5.0
+PEERS_MAX = 64  # connections that have not said hello yet
+_CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
+
+
+class Listener:
+    """Admits peers, and watches the processes of those it admitted."""
+
+    def __init__(self, runtime: Runtime, path: Path) -> None:
+        """Listen at `path`, which must not exist; needs a running event loop."""
+        self._runtime = runtime
+        self._path = path
+        self._loop = asyncio.get_running_loop()
+        self._waiting: dict[socket.socket, asyncio.TimerHandle] = {}
+        self.peers: dict[int, int] = {}  # incarnation to pidfd
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.setblocking(False)
+        self._socket.bind(str(path))
+        self._socket.listen(BACKLOG)
+        self._loop.add_reader(self._socket.fileno(), self._accept)
+
+    def close(self) -> None:
+        """Stop listening; admitted peers keep their lanes."""
+        self._loop.remove_reader(self._socket.fileno())
+        self._socket.close()
+        self._path.unlink(missing_ok=True)
+        for peer in list(self._waiting):
+            self._drop(peer)
+        for incarnation in list(self.peers):
+            self._forget(incarnation)
+
+    def kill(self, incarnation: int, number: signal.Signals) -> bool:
+        """Send a signal to the process of an admitted peer; False when it is not known."""
+        pidfd = self.peers.get(incarnation)
+        if pidfd is None:
+            return False
+        try:
+            signal.pidfd_send_signal(pidfd, number)
+        except ProcessLookupError:
+            log.debug("the process is gone already", incarnation=incarnation)
+        return True
+
+    def _accept(self) -> None:
+        try:
+            peer, _ = self._socket.accept()
+        except OSError as error:
+            log.warning("cannot accept a peer", err=str(error))
+            return
+        if len(self._waiting) >= PEERS_MAX:
+            log.warning("too many peers connect without a word, dropping one")
+            peer.close()
+            return
+        peer.setblocking(False)
+        self._waiting[peer] = self._loop.call_later(HELLO_SECONDS_MAX, self._drop, peer)
+        self._loop.add_reader(peer.fileno(), self._hello, peer)
+
+    def _drop(self, peer: socket.socket) -> None:
+        self._waiting.pop(peer).cancel()
+        self._loop.remove_reader(peer.fileno())
+        peer.close()
+
+    def _hello(self, peer: socket.socket) -> None:
+        """Read the hello, answer it once, and hang up."""
+        try:
+            hello = peer.recv(struct_size("hrt_hello") + 1)
+            if hello:
+                self._answer(peer, hello)
+        except (OSError, HybridrtError) as error:
+            log.warning("a peer could not be admitted", err=str(error))
+        finally:
+            self._drop(peer)
+
+    def _answer(self, peer: socket.socket, hello: bytes) -> None:
+        raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        pid, uid, _gid = _CREDENTIALS.unpack(raw)
+        status, welcome, incarnation, fds = self._runtime.admit(hello, pid, uid)
+        try:
+            socket.send_fds(peer, [welcome], fds)
+        except OSError:
+            self._runtime.lane_gone(incarnation, counted=False)
+            raise
+        finally:
+            for fd in fds:
+                os.close(fd)
+        if status < 0:
+            log.warning("a peer was refused", pid=pid, uid=uid, err=status_text(status))
+        else:
+            self._watch(incarnation, pid)
+
+    def _watch(self, incarnation: int, pid: int) -> None:
+        try:
+            pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            self._runtime.lane_gone(incarnation, counted=True)
+            return
+        self.peers[incarnation] = pidfd
+        self._loop.add_reader(pidfd, self._died, incarnation)
+        log.info("peer attached", pid=pid, incarnation=incarnation)
+
+    def _died(self, incarnation: int) -> None:
+        self._forget(incarnation)
+        self._runtime.lane_gone(incarnation, counted=True)
+
+    def _forget(self, incarnation: int) -> None:
+        pidfd = self.peers.pop(incarnation)
+        self._loop.remove_reader(pidfd)
+        os.close(pidfd)
+
+    def detached(self, incarnation: int) -> None:
+        """Stop watching a peer that left on purpose."""
+        if incarnation in self.peers:
+            self._forget(incarnation)

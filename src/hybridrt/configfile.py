@@ -1,0 +1,67 @@
+"""Find and read the configuration file, and settle the directories it leaves open."""
+
+import os
+from pathlib import Path
+
+from hybridrt.config import Config
+from hybridrt.errors import ConfigError
+
+FILE_NAME = "hybridrt.toml"
+ENVIRONMENT_NAME = "HYBRIDRT_CONFIG"
+
+
+def candidates() -> list[Path]:
+    """Return the places where a configuration file is looked for, first choice first."""
+    home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return [
+        Path(FILE_NAME),
+        Path(home) / "hybridrt" / FILE_NAME,
+        Path("/etc/hybridrt") / FILE_NAME,
+    ]
+
+
+def find(path: str | Path | None = None) -> Path | None:
+    """Return `path`, else $HYBRIDRT_CONFIG, else the first candidate that exists."""
+    named = path or os.environ.get(ENVIRONMENT_NAME)
+    if named:
+        return Path(named)
+    return next((place for place in candidates() if place.is_file()), None)
+
+
+def load(path: str | Path | None = None) -> Config:
+    """Read and check the configuration file; raise ConfigError."""
+    place = find(path)
+    if place is None:
+        looked = ", ".join(str(candidate) for candidate in candidates())
+        raise ConfigError([f"no configuration file: looked for {looked}"], "use --config FILE")
+    try:
+        text = place.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError([f"{place}: cannot read the file: {reason}"]) from error
+    return Config.parse(text, str(place))
+
+
+def runtime_directory(config: Config | None = None) -> Path:
+    """Return the directory of the sockets: as configured, else by user."""
+    if config is not None and config.runtime.directory:
+        return _from_config(config, config.runtime.directory)
+    base = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(base) / "hybridrt" if base else Path(f"/tmp/hybridrt-{os.getuid()}")  # noqa: S108 - made 0700 and checked
+
+
+def log_directory(config: Config) -> Path:
+    """Return the directory of the log: as configured, else below the user's state directory."""
+    if config.log.directory:
+        return _from_config(config, config.log.directory)
+    if named := os.environ.get("STATE_DIRECTORY"):
+        return Path(named) / "log"
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "hybridrt" / "log"
+
+
+def _from_config(config: Config, directory: str) -> Path:
+    """Resolve a path of the file against the file's own directory."""
+    place = Path(directory).expanduser()
+    origin = Path(config.origin)
+    return place if place.is_absolute() or not origin.is_file() else origin.parent / place
