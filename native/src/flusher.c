@@ -255,6 +255,7 @@ static void grow(hrt_log *log)
         log->files++;
         log->spares[log->spare_count++] = index;
         log->flusher.no_space_until = 0;
+        (void)pthread_cond_broadcast(&log->changed);
     } else if (status != HRT_EAGAIN) {
         fail(log, status);
     }
