@@ -72,7 +72,7 @@ class Mailbox:
         await self._answered(ticket, ids)
         return int(ids[0])
 
-    async def enqueue_packed(self, kind: int, packed: Packed, options: Options) -> array[int]:
+    async def enqueue_packed(self, kind: int, packed: Packed, options: Options) -> "array[int]":
         """Publish all payloads and return their answers, job ids or negative statuses."""
         answers = array("q", bytes(8 * packed.count))
         view = memoryview(answers)

@@ -120,8 +120,8 @@ class Packed:
     data: Any
     count: int
     stride: int = 0
-    lengths: array[int] | None = None
-    offsets: array[int] | None = None
+    lengths: "array[int] | None" = None
+    offsets: "array[int] | None" = None
 
     @classmethod
     def join(cls, payloads: Sequence[Buffer]) -> Self:
