@@ -150,6 +150,7 @@ static int renumber(hrt_log *log, uint32_t index, uint64_t number, uint64_t head
     hrt_segment segment = hrt_log_head_for(log, number, head);
     int fd = slot->fd;
     bool sync = number != HRT_SEGMENT_SPARE && !slot->dirty;
+    log->flusher.numbering = true;
     give_up(log);
     int status = HRT_FAILPOINT("log.recycle.before");
     if (status == HRT_OK) {
@@ -159,6 +160,7 @@ static int renumber(hrt_log *log, uint32_t index, uint64_t number, uint64_t head
         status = fdatasync(fd) == 0 ? HRT_FAILPOINT("log.recycle.after") : hrt_status_of(errno);
     }
     take_back(log);
+    log->flusher.numbering = false;
     slot->head_synced = sync;
     return status;
 }

@@ -66,7 +66,7 @@ static bool can_come(const hrt_log *log, enum hrt_log_class class)
     if (class == HRT_LOG_NEW_WORK && !reserve_untouched(log, 1)) {
         return coming;
     }
-    return coming || log->spare_count > 0 || log->worn < log->head;
+    return coming || log->flusher.numbering || log->spare_count > 0 || log->worn < log->head;
 }
 
 static bool has_next(const hrt_log *log, enum hrt_log_class class)

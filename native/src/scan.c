@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #define WINDOW_SIZE (4u * HRT_GROUP_MAX)
-#define LISTS_MAX 16 /* a running writer may recycle files while they are listed */
+#define LISTS_MAX 64 /* a running writer may recycle files while they are listed */
 
 struct hrt_scan {
     int directory;
@@ -419,22 +419,38 @@ static int judge_missing(hrt_scan *scan, uint64_t number)
 
 /* ---- going on ---- */
 
+/* Whether the numbers run from the head without a gap. */
+static bool unbroken(const hrt_catalog *catalog)
+{
+    uint32_t numbered = catalog->numbered;
+    return numbered == 0 || (catalog->entries[0].number == catalog->head &&
+                             catalog->entries[numbered - 1].number == catalog->head + numbered - 1);
+}
+
+static bool same_run(const hrt_catalog *left, const hrt_catalog *right)
+{
+    return left->head == right->head && left->numbered == right->numbered &&
+           left->count == right->count;
+}
+
+/*
+ * Lists the files. A running writer may recycle some meanwhile, which then look like gaps or
+ * copies: what looks like damage counts only when it looks the same twice.
+ */
 static int list(hrt_scan *scan)
 {
     for (int i = 0; i < LISTS_MAX; i++) {
-        hrt_catalog_free(&scan->catalog);
+        hrt_catalog before = scan->catalog;
         scan->report = (hrt_damage_report){.slot = UINT32_MAX};
         int status = hrt_catalog_read(scan->directory, &scan->catalog, &scan->report);
-        bool clean = scan->report.damage == HRT_DAMAGE_NONE;
-        const hrt_catalog *catalog = &scan->catalog;
-        bool whole = catalog->numbered == 0 || (catalog->entries[0].number == catalog->head &&
-                                                catalog->entries[catalog->numbered - 1].number ==
-                                                    catalog->head + catalog->numbered - 1);
-        if (status != HRT_OK || !scan->live || (clean && whole)) {
+        bool clean = scan->report.damage == HRT_DAMAGE_NONE && unbroken(&scan->catalog);
+        bool settled = clean || !scan->live || (i > 0 && same_run(&before, &scan->catalog));
+        hrt_catalog_free(&before);
+        if (status != HRT_OK || settled) {
             return status;
         }
     }
-    return HRT_OK;
+    return hrt_fail(HRT_EGONE, "the log is recycled faster than it can be listed; scan again");
 }
 
 static int end_scan(hrt_scan *scan, int status)
@@ -454,6 +470,12 @@ static int enter_next(hrt_scan *scan, bool *entered_out)
             return status;
         }
         next = hrt_catalog_find(&scan->catalog, number);
+        if (next == NULL && scan->catalog.head > number) {
+            return hrt_fail(HRT_EGONE,
+                            "segment number %llu was recycled before it was read; scan "
+                            "again",
+                            (unsigned long long)number);
+        }
     }
     if (next == NULL) {
         return judge_missing(scan, number);
