@@ -15,6 +15,7 @@ typedef struct hrt_flusher {
     bool running;
     bool stop;
     bool demand;             /* the writer waits for a segment */
+    bool numbering;          /* a file is neither spare nor ready: it gets its new header now */
     uint64_t sync_to;        /* somebody waits for this position */
     uint64_t async_to;       /* has to be durable at async_at */
     uint64_t async_at;       /* CLOCK_MONOTONIC ns, 0: no such wish */
