@@ -11,7 +11,8 @@ from itertools import accumulate
 from typing import Any, Self
 
 from hybridrt import errors
-from hybridrt._native import ffi, lib
+from hybridrt._native import ffi as ffi  # noqa: PLC0414 - logreader uses them too
+from hybridrt._native import lib as lib  # noqa: PLC0414
 from hybridrt.errors import HybridrtError
 from hybridrt.names import check_name
 from hybridrt.options import Options
@@ -566,7 +567,7 @@ def _plain(struct: Any) -> dict[str, Any]:
             plain[name] = value
         elif field.type.cname.startswith("char["):
             plain[name] = _text(value)
-        elif field.type.cname == "hrt_histogram":
+        elif field.type.cname.endswith("hrt_histogram"):
             plain[name] = _histogram(value)
     return plain
 

@@ -1,7 +1,7 @@
 """The records of a log as plain objects, for people and programs that read it. Pure: bytes in.
 
 The layouts are those of native/include/hybridrt/abi.h; tests/unit/test_records.py compares them
-with tests/abi/layout.txt. hybridrt.native.Scan gives the bytes.
+with tests/abi/layout.txt. hybridrt.logreader gives the bytes.
 """
 
 from __future__ import annotations

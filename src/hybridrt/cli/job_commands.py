@@ -57,7 +57,7 @@ def enqueue(
     renamed = {"time_limit": "timeout", "block": "block_timeout"}
     body = {renamed.get(name, name): value for name, value in options.items() if value is not None}
     body |= {"kind": kind, "payload": base64.b64encode(_payload(payload, file)).decode()}
-    reply = session.ask("enqueue", body)
+    reply = session.ask("enqueue", body, body.get("block_timeout", 0.0))
     session.show(reply, str(reply.get("id", "")))
 
 

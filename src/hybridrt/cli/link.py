@@ -1,4 +1,7 @@
-"""One request to the supervisor over its control socket, and its reply."""
+"""One request to the supervisor over its control socket, and its reply.
+
+Apart from hybridrt.client, because that loads asyncio and the C library, which a command needs not.
+"""
 
 from __future__ import annotations
 

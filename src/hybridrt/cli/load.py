@@ -29,7 +29,6 @@ WARMUP_JOBS = 200
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 30.0
 RUN_TIMEOUT_S = 900.0
-PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
 COUNTERS = ("passes", "groups", "records", "bytes", "parks", "wakes", "rescues", "syncs", "sync_ns",
             "lane_deaths")  # fmt: skip
 
@@ -72,20 +71,13 @@ def measure(plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
 
 
 def percentiles(buckets: Mapping[str, int]) -> dict[str, Any]:
-    """Return count and percentiles of a histogram, each the middle of its bucket."""
-    from hybridrt.native import histogram_value_ns
+    """Return count and percentiles of a histogram that a program wrote."""
+    from hybridrt import stats
 
-    ordered = sorted((int(index), count) for index, count in buckets.items() if count)
-    total = sum(count for _, count in ordered)
-    found: dict[str, int] = {}
-    for name, share in PERCENTILES.items():
-        below = 0
-        for index, count in ordered:
-            below += count
-            if below >= share * total:
-                found[name] = (histogram_value_ns(index) + histogram_value_ns(index + 1)) // 2
-                break
-    return {"count": total, "nanoseconds": found}
+    counts = {int(index): count for index, count in buckets.items()}
+    marks = stats.percentiles(counts).items()
+    found = {f"p{mark:g}": round(seconds * 1e9) for mark, seconds in marks}
+    return {"count": sum(counts.values()), "nanoseconds": found}
 
 
 # ---- the programs ----
@@ -118,7 +110,7 @@ def _worker_command(plan: Plan) -> list[str]:
 
 def _producer_command(plan: Plan) -> list[str]:
     if plan.worker == "python-producer":
-        command = [sys.executable, "-m", "hybridrt.cli.producer"]
+        command = [sys.executable, "-m", "hybridrt.cli.feed"]
     else:
         command = [str(hrt_bench()), "produce"]
     command += ["--kind", KIND, "--queue", QUEUE, "--size", str(plan.size)]
@@ -149,6 +141,7 @@ log_level = "warning"
 name = "{QUEUE}"
 durability = "{plan.durability}"
 max_jobs = 0
+result_ttl = 0
 
 [[pool]]
 name = "bench"
@@ -185,7 +178,7 @@ def _await_workers(instance: Instance) -> None:
             message = f"the private supervisor ended with status {instance.process.returncode}"
             raise StartError(message, "Its own message is above.")
         try:
-            if any(row.get("kinds") for row in _workers(ask, instance)):
+            if any(row["registered"] for row in _workers(ask, instance)):
                 return
         except HybridrtError as error:
             last = error

@@ -16,7 +16,7 @@ from hybridrt.units import format_size
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hybridrt.native import Scan
+    from hybridrt.logreader import Scan
 
 TYPES = ("enqueue", "lease", "settle", "control", "checkpoint", "epoch", "pad", "due", "keep")
 # enum hrt_damage; a torn tail was never acknowledged as durable, so nothing is lost by it.
@@ -40,7 +40,7 @@ def cat(
     session: Session, directory: Path, types: tuple[str, ...], job: int | None, after: int
 ) -> int:
     """Print the records of a log in their order; with --json one object a line."""
-    from hybridrt.native import Scan
+    from hybridrt.logreader import Scan
 
     with Scan(str(directory)) as scan:
         for record in _chosen(scan, types, job, after):
@@ -58,7 +58,7 @@ def _chosen(
     from hybridrt.records import Describer
 
     describer = Describer()
-    for _, raw in scan:
+    for raw in scan:
         record = describer.describe(raw)
         if record["sequence"] <= after or (types and record["type"] not in types):
             continue
@@ -100,14 +100,15 @@ def verify(session: Session, directory: Path) -> int:
     Exits 0 when every acknowledged job is intact, with a note when the tail is torn (what was never
     synced ends in the middle of a group); 1 when committed data is damaged.
     """
-    from hybridrt.native import Replay, Scan
-    from hybridrt.records import type_name
+    from hybridrt.logreader import Replay, Scan
+    from hybridrt.records import read_header, type_name
 
     counts: Counter[str] = Counter()
     total_bytes = 0
     replay = Replay()
     with Scan(str(directory)) as scan:
-        for header, record in scan:
+        for record in scan:
+            header = read_header(record)
             replay.apply(record)
             counts[type_name(header["type"])] += 1
             total_bytes += header["length"]

@@ -2,18 +2,49 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from hybridrt.cli.render import sections
+from hybridrt.cli.printing import Status, fields
+from hybridrt.cli.render import flat_fields, latency_text, queue_table, rows, sections
 from hybridrt.cli.session import Session, session_options
+from hybridrt.units import format_duration, format_size
+
+POOL_COLUMNS = ("pool", "state", "wanted", "running", "ready", "restarts", "failure")
+KIND_COLUMNS = ("name", "workers", "leased", "completed", "failed", "wait p50/p99", "run p50/p99")
 
 
 @click.command()
 @session_options
-def status(session: Session) -> None:
-    """Say how the supervisor, its queues and its pools are."""
+def status(session: Session) -> int:
+    """Say how the supervisor, its queues and its pools are. Exits 3 while it is not ready."""
     reply = session.ask("status")
-    session.show(reply, sections(reply))
+    session.show(reply, _status_text(reply))
+    return Status.OK if reply["ready"] else Status.NOT_READY
+
+
+def _status_text(reply: dict[str, Any]) -> str:
+    ready = "ready" if reply["ready"] else f"not ready: {', '.join(reply['lacking']) or 'starting'}"
+    summary = fields(
+        [
+            ("state", f"{reply['state']}, {ready}"),
+            ("version", f"{reply['version']}, pid {reply['pid']}"),
+            ("uptime", format_duration(reply["uptime_s"])),
+            ("config", reply["config"] or "none"),
+            ("log", f"{reply['log_directory']}, {format_size(reply['log_bytes'])}"),
+            ("unsynced", format_size(reply["unsynced_bytes"])),
+            ("jobs", f"{reply['jobs']:,} living, sequence {reply['sequence']:,}"),
+            ("epoch", reply["epoch"]),
+            ("lost wake-ups", reply["rescues"]),
+        ]
+    )
+    pools = rows([{**pool, "failure": _first_line(pool)} for pool in reply["pools"]], POOL_COLUMNS)
+    return f"{summary}\n\n{queue_table(reply['queues'])}\n\n{pools}"
+
+
+def _first_line(pool: dict[str, Any]) -> str | None:
+    return next(iter(str(pool["failure"]).splitlines()), None)
 
 
 @click.command()
@@ -21,4 +52,23 @@ def status(session: Session) -> None:
 def stats(session: Session) -> None:
     """Show counters and latencies of the runtime, its queues and its kinds."""
     reply = session.ask("stats")
-    session.show(reply, sections(reply))
+    session.show(reply, _stats_text(reply))
+
+
+def _stats_text(reply: dict[str, Any]) -> str:
+    runtime = {
+        f"{name} p50/p99" if isinstance(value, dict) else name: latency_text(value)
+        if isinstance(value, dict)
+        else value
+        for name, value in reply["runtime"].items()
+    }
+    kinds = [
+        {
+            **kind,
+            "wait p50/p99": latency_text(kind["wait"]),
+            "run p50/p99": latency_text(kind["run"]),
+        }
+        for kind in reply["kinds"]
+    ]
+    queues = sections({"queues": reply["queues"]})
+    return f"{flat_fields(runtime)}\n\n{queues}\n\n{rows(kinds, KIND_COLUMNS)}"

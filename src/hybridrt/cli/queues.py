@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import click
 
-from hybridrt.cli.render import flat_fields, rows
+from hybridrt.cli.render import flat_fields, queue_table
 from hybridrt.cli.session import Session, session_options
-
-COLUMNS = ("name", "ready", "running", "scheduled", "retrying", "dead", "durability", "paused")
 
 
 @click.group()
@@ -20,7 +18,7 @@ def queue() -> None:
 def list_queues(session: Session) -> None:
     """List the queues and what waits in them."""
     reply = session.ask("queue.ls")
-    session.show(reply, rows(reply["queues"], COLUMNS))
+    session.show(reply, queue_table(reply["queues"]))
 
 
 @queue.command("show")

@@ -6,14 +6,21 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from hybridrt.cli.printing import Status, exit_status, fields, note, table
+from hybridrt.names import Durability
+from hybridrt.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from hybridrt.cli.session import Session
 
+QUEUE_COLUMNS = (
+    "name", "ready", "running", "scheduled", "retrying", "dead", "completed", "durability",
+    "paused",
+)  # fmt: skip
 JOB_COLUMNS = ("id", "kind", "queue", "state", "attempt", "key", "error")
 ERROR_COLUMN_WIDTH = 60
+TIME_FIELDS = {"enqueued_ns", "due_ns", "expires_ns", "settled_ns"}
 
 
 def rows(items: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
@@ -42,13 +49,13 @@ def _short(job: Mapping[str, Any]) -> dict[str, Any]:
 
 def job_fields(job: Mapping[str, Any]) -> list[tuple[str, object]]:
     """Return what is known of one job, empty fields left out."""
-    return [(name, _value(name, value)) for name, value in job.items() if value not in (None, "")]
+    return [(name, _value(name, value)) for name, value in job.items() if value]
 
 
 def _value(name: str, value: object) -> object:
     """Show a point in time as a date; everything else as it is."""
-    if name.endswith("_at") and isinstance(value, int | float) and value > 0:
-        return datetime.fromtimestamp(value, UTC).isoformat(timespec="milliseconds")
+    if name in TIME_FIELDS and isinstance(value, int):
+        return datetime.fromtimestamp(value / 1e9, UTC).isoformat(timespec="milliseconds")
     return value
 
 
@@ -64,13 +71,31 @@ def flat_fields(body: Mapping[str, Any]) -> str:
 
 
 def sections(body: Mapping[str, Any]) -> str:
-    """Plain values first, then a table for each list of objects."""
+    """Lay out plain values first, then a table for each list of objects."""
     parts = [flat_fields(body)]
     for name, value in body.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
             columns = [column for column, cell in value[0].items() if not isinstance(cell, dict)]
             parts.append(f"{name}\n{rows(value, columns)}")
     return "\n\n".join(part for part in parts if part)
+
+
+def queue_table(queues: Iterable[Mapping[str, Any]]) -> str:
+    """Lay out queues with what waits in them."""
+    flat = [
+        {**queue, **queue["counters"], "durability": Durability(queue["durability"]).name.lower(),
+         "paused": bool(queue["counters"]["paused"])}
+        for queue in queues
+    ]  # fmt: skip
+    return rows(flat, QUEUE_COLUMNS)
+
+
+def latency_text(summary: Mapping[str, Any]) -> str | None:
+    """Show a histogram's summary as p50 and p99."""
+    if not summary["count"]:
+        return None
+    marks = (format_duration(summary[name] / 1e9) for name in ("p50_ns", "p99_ns"))
+    return " / ".join(marks)
 
 
 def deeds(session: Session, reply: Mapping[str, Any], done: str) -> Status:

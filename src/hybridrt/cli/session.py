@@ -43,11 +43,13 @@ class Session:
         """Return the directory of the sockets."""
         return runtime_directory(self.named_runtime_dir, self.config_path)
 
-    def ask(self, verb: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Send one request to the supervisor and return its reply."""
+    def ask(
+        self, verb: str, body: Mapping[str, Any] | None = None, patience_s: float = 0.0
+    ) -> dict[str, Any]:
+        """Send one request and return its reply; `patience_s` is what the verb itself may take."""
         from hybridrt.cli.link import ask
 
-        return ask(self.runtime_dir(), verb, dict(body or {}), self.timeout_s)
+        return ask(self.runtime_dir(), verb, dict(body or {}), self.timeout_s + patience_s)
 
     def show(self, body: Mapping[str, Any], text: str) -> None:
         """Print the result of the command."""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from hybridrt.cli.choices import duration
 from hybridrt.cli.render import flat_fields, rows
 from hybridrt.cli.session import Session, session_options
+from hybridrt.units import format_size
 
+DRAIN_PATIENCE_S = 60.0  # for a worker that finishes a long job
 WORKER_COLUMNS = (
-    "worker", "pid", "language", "state", "running", "outstanding", "settled", "cpu", "memory",
-    "kinds",
+    "incarnation", "worker", "pid", "language", "state", "begun", "held", "settled", "cpu",
+    "memory", "kinds",
 )  # fmt: skip
-POOL_COLUMNS = ("name", "workers", "running", "restarts", "state", "command")
+POOL_COLUMNS = ("pool", "state", "wanted", "running", "ready", "restarts", "command")
 
 
 @click.group()
@@ -25,7 +29,23 @@ def worker() -> None:
 def list_workers(session: Session) -> None:
     """List the attached processes and what they do."""
     reply = session.ask("worker.ls")
-    session.show(reply, rows(reply["workers"], WORKER_COLUMNS))
+    session.show(reply, rows([_worker_row(lane) for lane in reply["workers"]], WORKER_COLUMNS))
+
+
+def _worker_row(lane: dict[str, Any]) -> dict[str, Any]:
+    """Say in a few words what a lane's process is and does."""
+    states = {"draining": lane["draining"], "works": lane["registered"], "itself": lane["local"]}
+    sampled = "rss_bytes" in lane
+    return {
+        **lane,
+        "worker": lane["worker"] or lane["name"],
+        "language": lane["language"] or None,
+        "state": next((name for name, holds in states.items() if holds), "produces"),
+        "begun": lane["started"],
+        "held": lane["outstanding"],
+        "cpu": f"{lane['cpu_percent']:.0f}%" if sampled else None,
+        "memory": format_size(lane["rss_bytes"]) if sampled else None,
+    }
 
 
 @worker.command("drain")
@@ -33,7 +53,8 @@ def list_workers(session: Session) -> None:
 @session_options
 def drain_worker(session: Session, name: str) -> None:
     """Let a worker finish what it began and leave. WORKER is pool/number, a pid or a lane."""
-    session.show(session.ask("worker.drain", {"worker": name}), f"{name} drains")
+    reply = session.ask("worker.drain", {"worker": name}, DRAIN_PATIENCE_S)
+    session.show(reply, f"{name} drained")
 
 
 @worker.command("restart")
@@ -41,7 +62,8 @@ def drain_worker(session: Session, name: str) -> None:
 @session_options
 def restart_worker(session: Session, name: str) -> None:
     """Drain a worker and start a fresh one in its place."""
-    session.show(session.ask("worker.restart", {"worker": name}), f"{name} restarts")
+    reply = session.ask("worker.restart", {"worker": name}, DRAIN_PATIENCE_S)
+    session.show(reply, f"{name} restarted")
 
 
 @click.group()
@@ -63,7 +85,7 @@ def list_pools(session: Session) -> None:
 @session_options
 def scale_pool(session: Session, name: str, workers: int) -> None:
     """Set the number of workers of a pool, until the next reload."""
-    reply = session.ask("pool.scale", {"pool": name, "workers": workers})
+    reply = session.ask("pool.scale", {"pool": name, "workers": workers}, DRAIN_PATIENCE_S)
     session.show(reply, f"{name}: {workers} workers")
 
 
@@ -71,15 +93,16 @@ def scale_pool(session: Session, name: str, workers: int) -> None:
 @click.option("--grace", type=duration, help="Time for running jobs; else as configured.")
 @session_options
 def drain(session: Session, grace: float | None) -> None:
-    """Hand out no more jobs and let the workers finish; the supervisor stays."""
-    session.show(session.ask("drain", {"timeout": grace}), "draining")
+    """Take no new jobs and let the workers finish; returns when they have."""
+    patience_s = DRAIN_PATIENCE_S if grace is None else grace
+    session.show(session.ask("drain", {"timeout": grace}, patience_s), "drained")
 
 
 @click.command()
 @click.option("--grace", type=duration, help="Time for running jobs; else as configured.")
 @session_options
 def shutdown(session: Session, grace: float | None) -> None:
-    """Drain and end the supervisor."""
+    """Ask the supervisor to drain and to end; returns at once."""
     session.show(session.ask("shutdown", {"timeout": grace}), "shutting down")
 
 
@@ -87,5 +110,5 @@ def shutdown(session: Session, grace: float | None) -> None:
 @session_options
 def reload(session: Session) -> None:
     """Read the configuration again and apply what changed."""
-    reply = session.ask("reload")
+    reply = session.ask("reload", patience_s=DRAIN_PATIENCE_S)
     session.show(reply, flat_fields(reply) or "reloaded")

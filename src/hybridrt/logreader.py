@@ -1,0 +1,84 @@
+"""Read a log without running it: its records, how it ends, and the state that it comes to.
+
+Works beside a running supervisor, up to the tail of the moment. hybridrt.records knows the bytes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from hybridrt.native import check, ffi, lib
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Scan:
+    """Reads the records of a log in their order; use it in a `with` block."""
+
+    def __init__(self, directory: str) -> None:
+        """Open the directory read-only; raise a HybridrtError when it holds no readable log."""
+        out = ffi.new("hrt_scan **")
+        check(lib.hrt_scan_open(directory.encode(), out))
+        self._handle = out[0]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the handle; views that it gave are gone."""
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            lib.hrt_scan_close(handle)
+
+    def __iter__(self) -> Iterator[memoryview]:
+        """Give whole records up to the end; each view is valid until the next one.
+
+        Beside a running supervisor, iterating again gives what was written since.
+        """
+        out = ffi.new("const hrt_record **")
+        while True:
+            status = lib.hrt_scan_next(self._handle, out)
+            if status == lib.HRT_EEND:
+                return
+            check(status)
+            yield memoryview(ffi.buffer(out[0], out[0].length)).toreadonly()
+
+    def report(self) -> dict[str, Any]:
+        """Return how the log ended (hrt_damage_report), after the iteration."""
+        out = ffi.new("hrt_damage_report *")
+        lib.hrt_scan_report(self._handle, out)
+        return {
+            "damage": out.damage,
+            "slot": out.slot,
+            "position": out.position,
+            "sequence": out.sequence,
+            "bytes": out.bytes,
+            "text": ffi.string(out.text).decode("utf-8", "replace"),
+        }
+
+
+class Replay:
+    """A state fed by records, to verify that they fit together and what they come to."""
+
+    def __init__(self) -> None:
+        """Begin with the empty state."""
+        out = ffi.new("hrt_replay **")
+        check(lib.hrt_replay_new(out))
+        self._handle = ffi.gc(out[0], lib.hrt_replay_free)
+
+    def apply(self, record: memoryview) -> None:
+        """Apply one whole record; raise a HybridrtError when it does not fit."""
+        data = ffi.from_buffer(record)
+        check(lib.hrt_replay_apply(self._handle, data, len(data)))
+
+    def state_hash(self) -> int:
+        """Return the hash of the state, as the supervisor computes it."""
+        return int(lib.hrt_replay_hash(self._handle))
+
+    def jobs(self) -> int:
+        """Return the number of living jobs."""
+        return int(lib.hrt_replay_jobs(self._handle))
