@@ -269,8 +269,7 @@ def _convert_unit(kind: type, value: object) -> object:
         return parse_duration(value)
     if kind is Size:
         return parse_size(value)
-    message = f"unexpected type {kind}"
-    raise NotImplementedError(message)
+    raise NotImplementedError(f"unexpected type {kind}")
 
 
 def _syntax_problem(message: str, origin: str) -> str:

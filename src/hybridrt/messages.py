@@ -24,7 +24,7 @@ ERROR = b"error"
 FRAMES = 4
 LIMIT_MAX = 10_000  # jobs in one answer
 
-JobId = Annotated[int, msgspec.Meta(ge=1, le=2**64 - 1)]
+JobId = Annotated[int, msgspec.Meta(ge=1)]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=LIMIT_MAX)]
 
 
@@ -169,8 +169,7 @@ def decode_request(frames: Sequence[bytes]) -> Request:
     check_protocol(frames)
     verb = frames[2].decode("utf-8", "replace")
     if verb not in VERBS:
-        message = f"unknown verb {verb!r}"
-        raise UnknownVerbError(message, f"known: {', '.join(VERBS)}")
+        raise UnknownVerbError(f"unknown verb {verb!r}", f"known: {', '.join(VERBS)}")
     try:
         arguments = msgspec.json.decode(frames[3] or b"{}", type=VERBS[verb])
     except msgspec.DecodeError as error:
@@ -184,11 +183,12 @@ def check_protocol(frames: Sequence[bytes]) -> None:
     spoken = frames[0] if frames else b""
     if spoken != PROTOCOL:
         theirs = spoken[:16].decode("utf-8", "replace")
-        message = f"this side speaks {PROTOCOL.decode()!r}, the other one {theirs!r}"
-        raise ControlVersionError(message, "install the same version of hybridrt on both sides")
+        raise ControlVersionError(
+            f"this side speaks {PROTOCOL.decode()!r}, the other one {theirs!r}",
+            "install the same version of hybridrt on both sides",
+        )
     if len(frames) != FRAMES:
-        message = f"a message has {FRAMES} frames, this one has {len(frames)}"
-        raise ControlError(message)
+        raise ControlError(f"a message has {FRAMES} frames, this one has {len(frames)}")
 
 
 def encode_reply(request_id: bytes, body: object) -> list[bytes]:

@@ -106,5 +106,4 @@ def check_name(name: str, what: str) -> None:
     """Raise InvalidNameError unless `name` can name a `what` (kind, queue, pool)."""
     fault = name_fault(name)
     if fault:
-        message = f"{what} {name!r}: {fault}"
-        raise InvalidNameError(message)
+        raise InvalidNameError(f"{what} {name!r}: {fault}")

@@ -54,21 +54,17 @@ def parse_duration(value: object) -> Duration:
         return _not_negative(value.total_seconds())
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _not_negative(float(value))
-    if not isinstance(value, str):
-        message = f'expected a duration such as "30s", got {value!r}'
-        raise ValueError(message)  # noqa: TRY004 - a wrong type and a wrong text are one fault here
-    parts = _DURATION_PART.findall(value)
-    if not parts or "".join(number + unit for number, unit in parts) != value.replace(" ", ""):
-        message = f'expected a duration such as "30s" or "1h30m", got "{value}"'
-        raise ValueError(message)
+    text = value.replace(" ", "") if isinstance(value, str) else ""
+    parts = _DURATION_PART.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError(f'expected a duration such as "30s" or "1h30m", got {value!r}')
     return Duration(sum(float(number) * _DURATION_SECONDS[unit] for number, unit in parts))
 
 
 def _not_negative(seconds: float) -> Duration:
     """Return the seconds, or refuse a negative, infinite or undefined one."""
     if not 0 <= seconds < float("inf"):
-        message = f"expected a duration of 0 s or more, got {seconds!r}"
-        raise ValueError(message)
+        raise ValueError(f"expected a duration of 0 s or more, got {seconds!r}")
     return Duration(seconds)
 
 
@@ -78,8 +74,7 @@ def parse_size(value: object) -> Size:
         return Size(value)
     match = _SIZE.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        message = f'expected a size such as "64MiB", got {value!r}'
-        raise ValueError(message)
+        raise ValueError(f'expected a size such as "64MiB", got {value!r}')
     number, unit = match.groups()
     return Size(round(float(number) * _SIZE_BYTES[unit]))
 

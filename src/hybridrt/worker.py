@@ -127,7 +127,7 @@ class Job:
     def enqueue(
         self, kind: str, payload: Payload = b"", *, queue: str = DEFAULT_QUEUE, **options: Any
     ) -> None:
-        """Add a follow-up job, which commits with the end of this one or not at all.
+        """Add a follow-up job, which commits with the end of this one, or never if it runs again.
 
         Options are those of `Supervisor.enqueue`, without block_timeout.
         """
@@ -149,7 +149,8 @@ class Job:
         self._client.extend(self.id, self.token, to_nanoseconds(parse_duration(more)))
 
     def _settlement(self, outcome: OutcomeError) -> Settlement:
-        commits = outcome.outcome in {Outcome.OK, Outcome.DISCARD}
+        # Only an end commits follow-ups: a job that runs again will add them again.
+        commits = outcome.outcome in {Outcome.OK, Outcome.DISCARD, Outcome.DEAD}
         follow = tuple(self._follow) if commits else ()
         return Settlement(
             self.id, self.token, outcome.outcome, outcome.data, outcome.delay_ns, follow

@@ -1,0 +1,175 @@
+"""Configuration files: what is read, and that every fault is named with its place."""
+
+from pathlib import Path
+
+import pytest
+
+from hybridrt import configfile
+from hybridrt.config import Config
+from hybridrt.errors import ConfigError
+
+GOOD = """
+[log]
+directory = "log"
+segment_size = "1MiB"
+max_size = "64MiB"
+
+[runtime]
+drain_timeout = "10s"
+
+[[queue]]
+name = "images"
+weight = 5
+durability = "async"
+retry_base = "100ms"
+
+[[pool]]
+name = "resize"
+command = ["./resize", "-v"]
+workers = 2
+kinds = ["image.resize"]
+env = { LEVEL = "debug" }
+
+[[kind]]
+name = "image.scan"
+"""
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        Config.parse(text, "f.toml")
+    return caught.value.problems
+
+
+def test_a_good_file_is_read() -> None:
+    config = Config.parse(GOOD, "f.toml")
+    assert config.log.segment_size == 1 << 20
+    assert config.runtime.drain_timeout == 10.0
+    assert [queue.name for queue in config.queues] == ["default", "images"]
+    assert config.queues[1].retry_base == pytest.approx(0.1)
+    assert config.pools[0].command == ["./resize", "-v"]
+    assert config.pools[0].env == {"LEVEL": "debug"}
+    assert config.kind_names() == ["image.scan", "image.resize"]
+
+
+def test_the_default_queue_is_sync_and_exists() -> None:
+    (queue,) = Config.parse("").queues
+    assert (queue.name, queue.durability) == ("default", "sync")
+
+
+def test_a_declared_default_queue_is_not_doubled() -> None:
+    config = Config.parse('[[queue]]\nname = "default"\ndurability = "memory"')
+    assert [(queue.name, queue.durability) for queue in config.queues] == [("default", "memory")]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[lgo]\n", 'f.toml:1: lgo: unknown key, did you mean "log"?'),
+        (
+            '[[queue]]\nname = "a"\nwieght = 1\n',
+            'f.toml:3: queue[0].wieght: unknown key, did you mean "weight"?',
+        ),
+        (
+            '[[queue]]\nname = "a"\n\n[[queue]]\nname = "b"\nweight = 0\n',
+            "f.toml:6: queue[1].weight: expected `int` >= 1",
+        ),
+        ("[[queue]]\nweight = 1\n", 'f.toml:1: queue[0]: "name" is missing'),
+        (
+            '[[queue]]\nname = "a"\ndurability = "snyc"\n',
+            (
+                "f.toml:3: queue[0].durability: invalid enum value 'snyc',"
+                " choose one of sync, async, memory"
+            ),
+        ),
+        (
+            '[runtime]\nlease = "soon"\n',
+            'f.toml:2: runtime.lease: expected a duration such as "30s" or "1h30m", got \'soon\'',
+        ),
+        ('[runtime]\nlease = "10ms"\n', "f.toml:2: runtime.lease: must be at least 1s"),
+        (
+            '[log]\nsegment_size = "3MiB"\n',
+            "f.toml:2: log.segment_size: must be a power of two from 64KiB to 1GiB",
+        ),
+        (
+            '[log]\nsegment_size = "1MiB"\nmax_size = "2MiB"\n',
+            "f.toml:3: log.max_size: must hold at least 4 segments",
+        ),
+        (
+            '[[queue]]\nname = "a"\n[[queue]]\nname = "a"\n',
+            'f.toml:4: queue[1].name: the queue "a" is declared twice',
+        ),
+        (
+            '[[queue]]\nname = "a"\nretry_base = "2s"\nretry_cap = "1s"\n',
+            "f.toml:3: queue[0].retry_base: must not be over retry_cap",
+        ),
+        (
+            '[[pool]]\nname = "p"\ncommand = []\n',
+            "f.toml:3: pool[0].command: expected `array` of length >= 1",
+        ),
+        (
+            '[[pool]]\nname = "p"\ncommand = ["a", 3]\n',
+            "f.toml:3: pool[0].command[1]: expected `str`, got `int`",
+        ),
+        (
+            '[[pool]]\nname = "p"\ncommand = ["a"]\nkinds = ["a\\tb"]\n',
+            "f.toml:4: pool[0].kinds[0]: a name must not hold control characters",
+        ),
+        (
+            '[[kind]]\nname = "%s"\n' % ("x" * 64),
+            "f.toml:2: kind[0].name: a name has at most 63 bytes, this one has 64",
+        ),
+        ("queue = 3\n", "f.toml:1: queue: expected a list of tables, write [[queue]]"),
+        ("log = 3\n", "f.toml:1: log: expected a table, write [log]"),
+        ("a = \n", "f.toml:1: Invalid value (column 5)"),
+    ],
+)
+def test_a_fault_is_named_with_its_place(text: str, problem: str) -> None:
+    assert problem in problems(text)
+
+
+def test_all_faults_are_named_at_once() -> None:
+    text = '[log]\nsize = 1\n[[queue]]\nname = "a"\nweight = "x"\n[[pool]]\nname = "p"\n'
+    assert [problem.split(": ")[0:2] for problem in problems(text)] == [
+        ["f.toml:2", "log.size"],
+        ["f.toml:5", "queue[0].weight"],
+        ["f.toml:6", "pool[0]"],
+    ]
+
+
+def test_too_many_queues_are_refused() -> None:
+    text = "".join(f'[[queue]]\nname = "q{number}"\n' for number in range(64))
+    assert problems(text)[-1].endswith("at most 63 queues can be declared")
+
+
+def test_a_mapping_is_checked_like_a_file() -> None:
+    with pytest.raises(ConfigError, match="unknown key"):
+        Config.make({"queue": [{"name": "a", "wieght": 2}]})
+
+
+def test_the_named_file_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("HYBRIDRT_CONFIG", raising=False)
+    home = tmp_path / "home" / "hybridrt" / "hybridrt.toml"
+    home.parent.mkdir(parents=True)
+    home.write_text("")
+    assert configfile.find() == home
+    (tmp_path / "hybridrt.toml").write_text("")
+    assert configfile.find() == Path("hybridrt.toml")
+    monkeypatch.setenv("HYBRIDRT_CONFIG", "env.toml")
+    assert configfile.find() == Path("env.toml")
+    assert configfile.find("flag.toml") == Path("flag.toml")
+
+
+def test_a_missing_file_is_a_configuration_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot read the file: No such file"):
+        Config.load(tmp_path / "absent.toml")
+
+
+def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "hybridrt.toml"
+    path.write_text('[log]\ndirectory = "log"\n[runtime]\ndirectory = "/run/x"\n')
+    config = Config.load(path)
+    assert configfile.log_directory(config) == tmp_path / "log"
+    assert configfile.runtime_directory(config) == Path("/run/x")
