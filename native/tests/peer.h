@@ -60,6 +60,8 @@ static char peer_directory[64]; /* that exists now; empty: none */
 static void peer_remove_log(void)
 {
     char path[96];
+    if (peer_directory[0] == '\0')
+        return;
     (void)snprintf(path, sizeof(path), "%s/00000000.seg", peer_directory);
     (void)unlink(path);
     (void)snprintf(path, sizeof(path), "%s/attach.sock", peer_directory);

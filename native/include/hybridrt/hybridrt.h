@@ -116,6 +116,7 @@ typedef struct hrt_spec {
 /*
  * Publishes count jobs in one step. *first_out is the ticket of the first; the others follow.
  * Blocks up to timeout_ns for room in the lane. All or nothing: on error none was submitted.
+ * One step holds up to half the submit ring and reply_capacity jobs, else HRT_ETOOLARGE.
  * Errors: HRT_ETOOLARGE, HRT_ENAME (key), HRT_EINVAL, HRT_ETIMEOUT, HRT_ECLOSED.
  */
 HRT_API HRT_MUST_CHECK int hrt_enqueue(hrt_client *client, const hrt_spec *specs, uint32_t count,
@@ -205,9 +206,11 @@ typedef struct hrt_settlement {
 } hrt_settlement;
 
 /*
- * Ends count attempts, published in one step. A settle whose token is not current is refused by
- * the runtime and comes back as a REFUSED notice. Errors as hrt_enqueue; HRT_ETOOLARGE also when
- * one settle with its follow-ups does not fit hrt_unit_max bytes.
+ * Ends count attempts, published in one step, or in several when they are over half the submit
+ * ring; one settle and its follow-ups always stay together. A settle whose token is not current is
+ * refused by the runtime and comes back as a REFUSED notice. Each follow-up takes a ticket. Errors
+ * as hrt_enqueue; HRT_ETOOLARGE also when one settle with its follow-ups does not fit hrt_unit_max
+ * bytes.
  */
 HRT_API HRT_MUST_CHECK int hrt_settle(hrt_client *client, const hrt_settlement *settlements,
                                       uint32_t count);
@@ -242,14 +245,18 @@ typedef struct hrt_notice {
 HRT_API HRT_MUST_CHECK int hrt_poll(hrt_client *client, hrt_notice *notices_out, uint32_t max,
                                     int64_t timeout_ns, uint32_t *count_out);
 HRT_API void hrt_notice_free(hrt_notice *notice);
-/* Makes one blocked hrt_fetch, hrt_poll and hrt_wait of this client return HRT_EAGAIN. */
+/*
+ * Makes a blocked hrt_fetch and a blocked hrt_poll of this client return HRT_EAGAIN, or else the
+ * next one of each that would block; and every hrt_wait that blocks now.
+ */
 HRT_API void hrt_interrupt(hrt_client *client);
 /* 1 once the runtime asked this client to drain, or is gone. */
 HRT_API int hrt_draining(const hrt_client *client);
 
 /*
  * For event loops: a descriptor that becomes readable (an eventfd: read 8 bytes) after hrt_arm
- * returned HRT_OK and something new came. HRT_EAGAIN from hrt_arm: something is there already.
+ * returned HRT_OK and something new came. HRT_EAGAIN from hrt_arm: something is there already, or
+ * changed since the last hrt_arm: look at everything, then arm again.
  * Do not block in hrt_fetch, hrt_poll or hrt_wait while armed.
  */
 HRT_API int hrt_event_fd(const hrt_client *client);
