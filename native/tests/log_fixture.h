@@ -49,10 +49,35 @@ static void fixture_failure(void *context, int status)
     (void)pthread_mutex_unlock(&f->mutex);
 }
 
+static inline void fixture_clear(const char *directory)
+{
+    DIR *stream = opendir(directory);
+    REQUIRE(stream != NULL);
+    for (const struct dirent *entry = readdir(stream); entry != NULL; entry = readdir(stream)) {
+        (void)unlinkat(dirfd(stream), entry->d_name, 0);
+    }
+    (void)closedir(stream);
+}
+
+static char fixture_left[64]; /* the directory to remove if a test bails out */
+
+static void fixture_bail(void)
+{
+    if (fixture_left[0] != '\0') {
+        fixture_clear(fixture_left);
+        (void)rmdir(fixture_left);
+    }
+}
+
 static inline void fixture_make(fixture *f)
 {
     *f = (fixture){.directory = "/tmp/hrt_log_XXXXXX"};
     REQUIRE(mkdtemp(f->directory) != NULL);
+    static bool watched;
+    if (!watched) {
+        watched = atexit(fixture_bail) == 0;
+    }
+    memcpy(fixture_left, f->directory, sizeof(fixture_left));
     (void)pthread_mutex_init(&f->mutex, NULL);
     (void)pthread_cond_init(&f->changed, NULL);
     f->options = (hrt_log_options){.directory = f->directory,
@@ -64,21 +89,12 @@ static inline void fixture_make(fixture *f)
                                    .context = f};
 }
 
-static inline void fixture_clear(const char *directory)
-{
-    DIR *stream = opendir(directory);
-    REQUIRE(stream != NULL);
-    for (const struct dirent *entry = readdir(stream); entry != NULL; entry = readdir(stream)) {
-        (void)unlinkat(dirfd(stream), entry->d_name, 0);
-    }
-    (void)closedir(stream);
-}
-
 static inline void fixture_end(fixture *f)
 {
     hrt_log_close(f->log);
     fixture_clear(f->directory);
     CHECK_EQ(rmdir(f->directory), 0);
+    fixture_left[0] = '\0';
     (void)pthread_cond_destroy(&f->changed);
     (void)pthread_mutex_destroy(&f->mutex);
 }
