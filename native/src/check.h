@@ -8,13 +8,13 @@
 #include <stdlib.h>
 
 /* For programmer errors only, never for bytes that came from a disk or a peer. */
-#define HRT_ASSERT(condition)                                                                      \
-    do {                                                                                           \
-        if (__builtin_expect(!(condition), 0)) {                                                   \
-            (void)fprintf(stderr, "%s:%d: assertion failed: %s\n", __FILE__, __LINE__,             \
-                          #condition);                                                             \
-            abort();                                                                               \
-        }                                                                                          \
+#define HRT_ASSERT(condition)                                                          \
+    do {                                                                               \
+        if (__builtin_expect(!(condition), 0)) {                                       \
+            (void)fprintf(stderr, "%s:%d: assertion failed: %s\n", __FILE__, __LINE__, \
+                          #condition);                                                 \
+            abort();                                                                   \
+        }                                                                              \
     } while (0)
 
 #define HRT_LIKELY(condition) __builtin_expect(!!(condition), 1)

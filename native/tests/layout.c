@@ -13,11 +13,11 @@
 /* layout_list.h is generated from abi.h: one call for every struct, field and value. */
 static void print_layout(FILE *out)
 {
-#define STRUCT(type)                                                                               \
-    (void)fprintf(out, "struct %s size=%zu align=%zu\n", #type, sizeof(struct type),               \
+#define STRUCT(type)                                                                 \
+    (void)fprintf(out, "struct %s size=%zu align=%zu\n", #type, sizeof(struct type), \
                   _Alignof(struct type));
-#define FIELD(type, field)                                                                         \
-    (void)fprintf(out, "  %s offset=%zu size=%zu\n", #field, offsetof(struct type, field),         \
+#define FIELD(type, field)                                                                 \
+    (void)fprintf(out, "  %s offset=%zu size=%zu\n", #field, offsetof(struct type, field), \
                   sizeof(((struct type *)NULL)->field));
 #define VALUE(type, name) (void)fprintf(out, "enum %s %s=%lld\n", #type, #name, (long long)(name));
 #include "layout_list.h"

@@ -14,32 +14,32 @@
 
 static int tap_failures;
 
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            tap_failures++;                                                                        \
-            printf("# %s:%d: %s\n", __FILE__, __LINE__, #condition);                               \
-        }                                                                                          \
+#define CHECK(condition)                                             \
+    do {                                                             \
+        if (!(condition)) {                                          \
+            tap_failures++;                                          \
+            printf("# %s:%d: %s\n", __FILE__, __LINE__, #condition); \
+        }                                                            \
     } while (0)
 
-#define CHECK_EQ(left, right)                                                                      \
-    do {                                                                                           \
-        long long tap_left = (long long)(left);                                                    \
-        long long tap_right = (long long)(right);                                                  \
-        if (tap_left != tap_right) {                                                               \
-            tap_failures++;                                                                        \
-            printf("# %s:%d: %s is %lld, expected %s = %lld\n", __FILE__, __LINE__, #left,         \
-                   tap_left, #right, tap_right);                                                   \
-        }                                                                                          \
+#define CHECK_EQ(left, right)                                                              \
+    do {                                                                                   \
+        long long tap_left = (long long)(left);                                            \
+        long long tap_right = (long long)(right);                                          \
+        if (tap_left != tap_right) {                                                       \
+            tap_failures++;                                                                \
+            printf("# %s:%d: %s is %lld, expected %s = %lld\n", __FILE__, __LINE__, #left, \
+                   tap_left, #right, tap_right);                                           \
+        }                                                                                  \
     } while (0)
 
 /* For what a test cannot go on without. */
-#define REQUIRE(condition)                                                                         \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            printf("# %s:%d: %s\nBail out!\n", __FILE__, __LINE__, #condition);                    \
-            exit(1);                                                                               \
-        }                                                                                          \
+#define REQUIRE(condition)                                                      \
+    do {                                                                        \
+        if (!(condition)) {                                                     \
+            printf("# %s:%d: %s\nBail out!\n", __FILE__, __LINE__, #condition); \
+            exit(1);                                                            \
+        }                                                                       \
     } while (0)
 
 typedef struct tap_test {
@@ -63,10 +63,10 @@ static int tap_run(const tap_test *tests, int count)
 
 /* TAP_LIST(TEST(a), TEST(b)) inside main. */
 #define TEST(function) {function, #function}
-#define TAP_LIST(...)                                                                              \
-    do {                                                                                           \
-        static const tap_test tap_tests[] = {__VA_ARGS__};                                         \
-        return tap_run(tap_tests, (int)(sizeof(tap_tests) / sizeof(tap_tests[0])));                \
+#define TAP_LIST(...)                                                               \
+    do {                                                                            \
+        static const tap_test tap_tests[] = {__VA_ARGS__};                          \
+        return tap_run(tap_tests, (int)(sizeof(tap_tests) / sizeof(tap_tests[0]))); \
     } while (0)
 
 #endif
