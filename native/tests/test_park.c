@@ -14,6 +14,7 @@
 
 enum {
     ROUNDS = 100000, /* each is two handshakes */
+    LOOKS_MAX = 997,
 };
 
 static const int64_t patience_ns = 30000000000;
@@ -26,11 +27,20 @@ typedef struct table {
     uint64_t lost[2];
 } table;
 
+/* Looks for a while, each time another one, so that going to sleep and waking often coincide. */
+static bool look_for(const table *shared, uint64_t mine)
+{
+    for (uint64_t looks = mine % LOOKS_MAX; looks > 0; looks--)
+        if (hrt_load_acquire(&shared->turn) == mine)
+            return true;
+    return false;
+}
+
 static void play(table *shared, uint32_t me)
 {
     for (uint64_t i = 0; i < ROUNDS; i++) {
         const uint64_t mine = 2 * i + me;
-        while (hrt_load_acquire(&shared->turn) != mine) {
+        while (!look_for(shared, mine) && hrt_load_acquire(&shared->turn) != mine) {
             hrt_park_begin(&shared->park[me], HRT_PARK_FUTEX);
             if (hrt_load_acquire(&shared->turn) == mine)
                 hrt_park_cancel(&shared->park[me]);
