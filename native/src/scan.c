@@ -508,9 +508,21 @@ static int next_group(hrt_scan *scan)
     return complete && accept_group(scan, end) ? HRT_OK : end_scan(scan, status);
 }
 
+/* Beside a running writer, an end without damage is the end of the moment. */
+static bool resume(hrt_scan *scan)
+{
+    if (!scan->live || scan->fd < 0 || scan->report.damage != HRT_DAMAGE_NONE) {
+        return false;
+    }
+    scan->ended = false;
+    scan->window_begin = 0; /* what it holds was read before the tail moved */
+    scan->window_end = 0;
+    return true;
+}
+
 int hrt_scan_next(hrt_scan *scan, const hrt_record **record_out)
 {
-    if (scan->ended) {
+    if (scan->ended && !resume(scan)) {
         return HRT_EEND;
     }
     if (scan->cursor == scan->offset) {

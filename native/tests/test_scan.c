@@ -159,10 +159,43 @@ static void a_scan_that_is_overtaken_says_so(void)
     check_beside_writer(true);
 }
 
+/* The end beside a writer is the end of the moment: one reader sees the whole log go by. */
+static void a_scan_goes_on_where_a_writer_went_on(void)
+{
+    fixture f;
+    fixture_make(&f);
+    f.options.segments_max = 128;
+    write_some(&f, 1);
+    REQUIRE(hrt_log_start(f.log) == HRT_OK);
+    hrt_scan *scan = NULL;
+    const hrt_record *record = NULL;
+    REQUIRE(hrt_scan_open(f.directory, &scan) == HRT_OK);
+    writing w = {.f = &f};
+    pthread_t writer;
+    REQUIRE(pthread_create(&writer, NULL, write_on, &w) == 0);
+    uint64_t sequence = 0;
+    bool last_round = false;
+    while (!last_round) {
+        last_round = hrt_load_acquire_u32(&w.done) == 1;
+        int status = hrt_scan_next(scan, &record);
+        for (; status == HRT_OK; status = hrt_scan_next(scan, &record)) {
+            CHECK_EQ(record->sequence, sequence + 1);
+            sequence = record->sequence;
+        }
+        REQUIRE(status == HRT_EEND);
+    }
+    REQUIRE(pthread_join(writer, NULL) == 0);
+    CHECK(hrt_log_current(f.log) > 4);
+    CHECK_EQ(sequence + 1, hrt_log_next_sequence(f.log));
+    hrt_scan_close(scan);
+    fixture_end(&f);
+}
+
 int main(void)
 {
     TAP_LIST(TEST(a_scan_sees_what_recovery_sees),
              TEST(an_empty_directory_and_a_missing_one_are_told_apart),
              TEST(a_scan_stops_at_damage_and_names_it), TEST(damage_is_named_beside_a_writer),
-             TEST(a_scan_beside_a_writer_ends_at_its_tail), TEST(a_scan_that_is_overtaken_says_so));
+             TEST(a_scan_beside_a_writer_ends_at_its_tail), TEST(a_scan_that_is_overtaken_says_so),
+             TEST(a_scan_goes_on_where_a_writer_went_on));
 }

@@ -270,7 +270,10 @@ typedef struct hrt_damage_report {
 
 /* Opens a directory read-only; works beside a running supervisor up to its tail of the moment. */
 HRT_API HRT_MUST_CHECK int hrt_scan_open(const char *directory, hrt_scan **scan_out);
-/* Next record of a complete group, valid until the next call; HRT_EEND at the end or at damage. */
+/*
+ * Next record of a complete group, valid until the next call; HRT_EEND at the end or at damage.
+ * Beside a running supervisor, a call after HRT_EEND gives what was written since.
+ */
 HRT_API HRT_MUST_CHECK int hrt_scan_next(hrt_scan *scan, const hrt_record **record_out);
 /* After HRT_EEND: how the log ended. */
 HRT_API void hrt_scan_report(const hrt_scan *scan, hrt_damage_report *report_out);
