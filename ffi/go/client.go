@@ -80,6 +80,7 @@ func (c *Client) Close() error {
 		<-c.closed
 		return nil
 	}
+	c.notices.end()
 	for !c.gate.TryLock() {
 		c.native.interrupt()
 		time.Sleep(closePause)
@@ -105,6 +106,14 @@ func (c *Client) enter() error {
 }
 
 func (c *Client) leave() { c.gate.RUnlock() }
+
+// interrupt gets those out of C that wait for jobs or notices; they may wait again.
+func (c *Client) interrupt() {
+	if c.enter() == nil {
+		c.native.interrupt()
+		c.leave()
+	}
+}
 
 // ID is the runtime's unique number of this client.
 func (c *Client) ID() uint64 {

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"unicode"
 )
 
 // Handler runs one attempt of a job. The error decides what becomes of it:
@@ -86,7 +85,7 @@ func checkKind(kind string) error {
 		return fmt.Errorf("%w: a kind cannot be empty", ErrName)
 	case len(kind) > kindNameMax:
 		return fmt.Errorf("%w: kind %q has more than %d bytes", ErrName, kind, kindNameMax)
-	case strings.ContainsFunc(kind, unicode.IsControl):
+	case strings.ContainsFunc(kind, isControl):
 		return fmt.Errorf("%w: kind %q holds control characters", ErrName, kind)
 	}
 	return nil

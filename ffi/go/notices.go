@@ -16,6 +16,9 @@ const noticeLimit = time.Minute
 // noticeBoard knows who waits for the end of which job.
 type noticeBoard struct {
 	lock    sync.Mutex
+	changed *sync.Cond // wanted or ended
+	wanted  int        // how many want to hear something
+	ended   bool       // the client closes
 	started bool
 	stopped error // why nobody listens any more
 	waiters map[uint64][]chan notice
@@ -24,7 +27,40 @@ type noticeBoard struct {
 }
 
 func newNoticeBoard() *noticeBoard {
-	return &noticeBoard{waiters: map[uint64][]chan notice{}}
+	board := &noticeBoard{waiters: map[uint64][]chan notice{}}
+	board.changed = sync.NewCond(&board.lock)
+	return board
+}
+
+// want begins to wait for notices, until as many calls of unwant.
+func (b *noticeBoard) want() {
+	b.lock.Lock()
+	defer b.lock.Unlock()
+	b.wanted++
+	b.changed.Signal()
+}
+
+func (b *noticeBoard) unwant() {
+	b.lock.Lock()
+	defer b.lock.Unlock()
+	b.wanted--
+}
+
+// end lets the goroutine that takes notices go.
+func (b *noticeBoard) end() {
+	b.lock.Lock()
+	defer b.lock.Unlock()
+	b.ended = true
+	b.changed.Signal()
+}
+
+// waitUntilWanted sleeps while nobody wants to hear anything.
+func (b *noticeBoard) waitUntilWanted() {
+	b.lock.Lock()
+	defer b.lock.Unlock()
+	for b.wanted == 0 && !b.ended {
+		b.changed.Wait()
+	}
 }
 
 // listen starts the goroutine that takes notices, if it does not run yet.
@@ -42,6 +78,7 @@ func (c *Client) takeNotices() {
 	places := newNoticeBuffer()
 	defer places.free()
 	for {
+		c.notices.waitUntilWanted()
 		if err := c.enter(); err != nil {
 			c.notices.stop(err)
 			return
@@ -126,6 +163,8 @@ func (c *Client) await(ctx context.Context, job uint64) (notice, error) {
 		return notice{}, err
 	}
 	defer c.notices.remove(job, waiter)
+	c.notices.want()
+	defer c.notices.unwant()
 	if err := c.watch(job); err != nil {
 		return notice{}, err
 	}

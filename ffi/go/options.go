@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 )
 
@@ -144,6 +145,8 @@ func (s *Spec) check() error {
 			len(s.Payload), payloadMax)
 	case len(s.Key) > keyMax:
 		return fmt.Errorf("%w: a key of %d bytes; the limit is %d", ErrName, len(s.Key), keyMax)
+	case strings.ContainsFunc(s.Key, isControl):
+		return fmt.Errorf("%w: key %q holds control characters", ErrName, s.Key)
 	case len(s.Meta) > metaMax:
 		return fmt.Errorf("%w: meta of %d bytes; the limit is %d", ErrTooLarge, len(s.Meta),
 			metaMax)
@@ -157,6 +160,9 @@ func (s *Spec) check() error {
 	}
 	return nil
 }
+
+// isControl tells the characters that no name and no key may hold.
+func isControl(character rune) bool { return character < ' ' || character == 0x7f }
 
 // milliseconds rounds up, so that a short limit does not become none; None stays none.
 func milliseconds(limit time.Duration) uint32 {

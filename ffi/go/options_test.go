@@ -87,6 +87,7 @@ func TestBadSpecsAreRefused(t *testing.T) {
 		"queue":    {specOf(Queue("slow")), ErrUnknownQueue},
 		"payload":  {Spec{Kind: "resize", Payload: make([]byte, payloadMax+1)}, ErrTooLarge},
 		"key":      {specOf(Key(strings.Repeat("k", keyMax+1))), ErrName},
+		"control":  {specOf(Key("a\nb")), ErrName},
 		"meta":     {specOf(Meta(make([]byte, metaMax+1))), ErrTooLarge},
 		"attempts": {specOf(MaxAttempts(1 << 16)), ErrLimit},
 		"negative": {specOf(MaxAttempts(-1)), ErrLimit},

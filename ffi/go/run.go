@@ -33,6 +33,7 @@ type run struct {
 	ready    chan *batch
 	stopping atomic.Bool // no job begins any more
 	leaving  atomic.Bool // nothing is fetched any more
+	lookout  *lookout
 	early    earlyStops
 	queues   queueNames
 }
@@ -51,11 +52,13 @@ func newRun(base context.Context, client *Client, routes map[string]*route,
 	for range cap(r.empty) {
 		r.empty <- newBatch(batchSize)
 	}
+	r.lookout = newLookout(r)
 	return r
 }
 
 // free gives up the C memory and detaches. Nothing runs any more.
 func (r *run) free() {
+	r.lookout.stop()
 	_ = r.client.Close() // has no way to fail
 	for _, one := range r.runners {
 		one.free()

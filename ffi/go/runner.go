@@ -9,38 +9,27 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
-const (
-	// holdLimit is how long the end of a job may wait for those behind it in its batch, so that
-	// a slow handler does not hold back what was done before it.
-	holdLimit = time.Millisecond
-	// slabSize is how many jobs are allocated at once. They are never used again, so a context
-	// that outlives its handler stays what it was.
-	slabSize = 32
-)
+// slabSize is how many jobs are allocated at once. They are never used again, so a context that
+// outlives its handler stays what it was.
+const slabSize = 32
 
 type runner struct {
 	run     *run
 	current atomic.Pointer[Job] // what runs now; nil between jobs
+	step    atomic.Uint64       // batches begun and ended, see isBusy
 	slab    []Job
 
-	lock  sync.Mutex // guards the rest; the timer also flushes
-	held  *settleBuffer
-	timer *time.Timer
-	armed bool
+	lock sync.Mutex // guards the rest; the lookout also flushes
+	held *settleBuffer
 }
 
 func newRunner(of *run) *runner {
-	r := &runner{run: of, held: newSettleBuffer(batchSize)}
-	r.timer = time.AfterFunc(time.Hour, r.flushLate)
-	r.timer.Stop()
-	return r
+	return &runner{run: of, held: newSettleBuffer(batchSize)}
 }
 
 func (r *runner) free() {
-	r.timer.Stop()
 	r.lock.Lock()
 	defer r.lock.Unlock()
 	r.held.free()
@@ -48,6 +37,8 @@ func (r *runner) free() {
 
 // work takes jobs from the batch until none is left, and then settles at once all that it ran.
 func (r *runner) work(jobs *batch) {
+	r.step.Add(1)
+	r.run.lookout.arm()
 	last := int64(jobs.count) - 1
 	for {
 		place := jobs.next.Add(1) - 1
@@ -59,9 +50,13 @@ func (r *runner) work(jobs *batch) {
 		if !r.run.stopping.Load() {
 			end = r.attempt(raw)
 		}
-		r.hold(raw, &end, place == last)
+		r.hold(raw, &end)
 	}
 	r.flush()
+	r.step.Add(1)
+	if r.run.lookout.listening.Load() {
+		r.run.lookout.arm()
+	}
 	if jobs.users.Add(-1) == 0 {
 		r.run.empty <- jobs
 	}
@@ -152,7 +147,7 @@ func (e *panicError) Unwrap() error {
 }
 
 // hold keeps the end of a job for the next call into C.
-func (r *runner) hold(raw *rawJob, end *ending, isLast bool) {
+func (r *runner) hold(raw *rawJob, end *ending) {
 	size := laneBytes(end)
 	if size > r.run.unitMax {
 		*end = tooLarge(size, r.run.unitMax)
@@ -164,10 +159,6 @@ func (r *runner) hold(raw *rawJob, end *ending, isLast bool) {
 		r.flushLocked()
 	}
 	r.held.add(raw, end, size)
-	if !isLast && !r.armed {
-		r.armed = true
-		r.timer.Reset(holdLimit)
-	}
 }
 
 // laneBytes is what the end of an attempt needs in the lane.
@@ -189,14 +180,6 @@ func tooLarge(size, limit int) ending {
 func (r *runner) flush() {
 	r.lock.Lock()
 	defer r.lock.Unlock()
-	r.flushLocked()
-}
-
-// flushLate is the timer's: a handler has run for longer than holdLimit.
-func (r *runner) flushLate() {
-	r.lock.Lock()
-	defer r.lock.Unlock()
-	r.armed = false
 	r.flushLocked()
 }
 

@@ -22,6 +22,7 @@ func newTestRunner(t *testing.T, handler Handler) *runner {
 	r.byKind[0].Store(&route{kind: "test", handler: handler})
 	made := newRunner(r)
 	r.runners = []*runner{made}
+	r.lookout = newLookout(r)
 	t.Cleanup(made.free)
 	return made
 }
@@ -153,7 +154,7 @@ func TestTooLargeEndIsADeadLetter(t *testing.T) {
 	r := newTestRunner(t, nothing)
 	raw, _ := newRaw()
 	end := ending{outcome: outcomeOK, follow: []spec{{payload: make([]byte, testUnitMax)}}}
-	r.hold(raw, &end, true)
+	r.hold(raw, &end)
 	if r.held.count != 1 || r.held.entries[0].outcome != 5 ||
 		!strings.Contains(string(end.data), "one settle holds") {
 		t.Errorf("%d %q", r.held.entries[0].outcome, end.data)

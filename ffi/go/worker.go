@@ -15,8 +15,6 @@ const (
 	concurrencyMax = 4096
 	// drainGraceDefault is how long handlers may go on after a worker was told to stop.
 	drainGraceDefault = 5 * time.Second
-	// interruptPause is between two attempts to get the pump out of a wait.
-	interruptPause = 10 * time.Millisecond
 )
 
 // Worker runs jobs with the handlers of a Mux. Only Mux is required.
