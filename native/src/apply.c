@@ -212,7 +212,6 @@ static int restore(hrt_state *state, uint32_t index, const hrt_record *record)
     job->ready_order = body->job;
     job->attempt = body->attempt;
     job->crashes = body->crashes;
-    job->suspect = body->crashes > 0;
     job->outcome = body->outcome;
     job->cause = body->cause;
     job->result_length = body->result_length;

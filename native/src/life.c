@@ -143,6 +143,7 @@ static int enter(hrt_state *state, uint32_t index, uint8_t next, uint64_t due_ns
     hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
     job->state = next;
     job->due_ns = due_ns;
+    job->suspect = job->crashes > 0; /* chooses the ready list, so it changes between two lists */
     int status = link_state(state, index);
     if (status == HRT_OK && job->key_hash != 0) {
         status = hrt_keys_follow(state, index, was);

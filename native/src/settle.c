@@ -134,7 +134,6 @@ static int revive(hrt_state *state, uint32_t index)
     if (job->state == HRT_JOB_DEAD) {
         job->attempt = 0;
         job->crashes = 0;
-        job->suspect = 0;
         job->outcome = 0;
         job->cause = 0;
     }
@@ -149,7 +148,6 @@ static void uncount(hrt_state_job *job)
 static void count_crash(hrt_state_job *job)
 {
     job->crashes = (uint8_t)(job->crashes + (job->crashes < UINT8_MAX));
-    job->suspect = 1;
 }
 
 static int complete(hrt_state *state, uint32_t index, const hrt_settle_entry *entry,

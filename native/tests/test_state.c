@@ -183,6 +183,24 @@ static void a_revived_job_goes_first_but_never_beside_another(void)
     free_history(log);
 }
 
+static void a_ready_job_may_be_ended_as_crashed(void)
+{
+    history *log = new_history();
+    uint64_t first = enqueue(log, (new_job){0});
+    uint64_t second = enqueue(log, (new_job){0});
+    settle_with(
+        log,
+        (hrt_settle_entry){.job = first, .outcome = HRT_OUTCOME_DEAD, .cause = HRT_OUTCOME_CRASHED},
+        "");
+    const hrt_state_queue *queue = hrt_state_queue_at(log->state, 0);
+    CHECK_EQ(queue->ready[0].count, 1);
+    CHECK_EQ(hrt_state_at(log->state, queue->ready[0].head)->id, second);
+    CHECK_EQ(queue->suspect_count, 0);
+    settle(log, first, HRT_OUTCOME_REVIVED, 0);
+    CHECK_EQ(queue->ready[0].count, 2);
+    free_history(log);
+}
+
 static void a_change_of_order_regroups_the_keys(void)
 {
     history *log = new_history();
@@ -441,8 +459,8 @@ int main(void)
         TEST(a_blocked_key_holds_its_jobs_in_order), TEST(a_delayed_head_holds_a_blocked_key),
         TEST(a_skipping_key_passes_what_is_not_ready),
         TEST(a_revived_job_goes_first_but_never_beside_another),
-        TEST(a_change_of_order_regroups_the_keys), TEST(returned_jobs_go_back_to_their_place),
-        TEST(results_are_kept_up_to_the_queues_limit),
+        TEST(a_ready_job_may_be_ended_as_crashed), TEST(a_change_of_order_regroups_the_keys),
+        TEST(returned_jobs_go_back_to_their_place), TEST(results_are_kept_up_to_the_queues_limit),
         TEST(leased_jobs_are_listed_by_client_and_token),
         TEST(undeclared_names_and_known_jobs_are_corrupt), TEST(segments_know_their_living_jobs),
         TEST(keeps_bring_back_every_state), TEST(the_same_records_make_the_same_state),
