@@ -6,28 +6,25 @@
 #include "core.h"
 #include "list.h"
 
+#define GAUGE(name) offsetof(hrt_queue_counters, name)
+
+static const uint16_t gauge_offset[] = {
+    [HRT_JOB_SCHEDULED] = GAUGE(scheduled), [HRT_JOB_READY] = GAUGE(ready),
+    [HRT_JOB_RUNNING] = GAUGE(running),     [HRT_JOB_RETRYING] = GAUGE(retrying),
+    [HRT_JOB_COMPLETED] = GAUGE(retained),  [HRT_JOB_DEAD] = GAUGE(dead),
+    [HRT_JOB_CANCELLED] = GAUGE(retained),  [HRT_JOB_EXPIRED] = GAUGE(retained),
+    [HRT_JOB_DISCARDED] = GAUGE(retained),
+};
+
 static uint64_t *gauge_of(hrt_queue_counters *counters, uint8_t job_state)
 {
-    switch (job_state) {
-    case HRT_JOB_SCHEDULED:
-        return &counters->scheduled;
-    case HRT_JOB_READY:
-        return &counters->ready;
-    case HRT_JOB_RUNNING:
-        return &counters->running;
-    case HRT_JOB_RETRYING:
-        return &counters->retrying;
-    case HRT_JOB_DEAD:
-        return &counters->dead;
-    default:
-        return &counters->retained;
-    }
+    return (uint64_t *)((uint8_t *)counters + gauge_offset[job_state]);
 }
 
 static bool waits(uint8_t job_state)
 {
-    return job_state == HRT_JOB_SCHEDULED || job_state == HRT_JOB_READY ||
-           job_state == HRT_JOB_RETRYING;
+    const uint32_t waiting = 1u << HRT_JOB_SCHEDULED | 1u << HRT_JOB_READY | 1u << HRT_JOB_RETRYING;
+    return waiting >> job_state & 1;
 }
 
 static bool retains(uint8_t job_state)
