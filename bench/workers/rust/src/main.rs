@@ -1,8 +1,9 @@
-//! The Rust worker of the benchmarks: kind `bench.noop`, which does nothing.
+//! The Rust worker that `hybridrt bench` measures: it does nothing but, on request, record the time
+//! from the producer's stamp to the start of the handler.
 //!
-//! `bench-worker-rust [--concurrency N] [--latency] [--out FILE]`. With --latency each payload
-//! starts with the CLOCK_MONOTONIC time of its enqueue (8 bytes, little-endian); at the end a
-//! histogram of the times until the handler began is written to FILE.
+//! `bench-worker-rust work [--kind K] [--concurrency N] [--latency --out FILE]`. With --latency each
+//! payload starts with the CLOCK_MONOTONIC ns of its enqueue (8 bytes, little-endian; 0: do not
+//! record); at the end a histogram of the times until the handler began is written to FILE.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -13,8 +14,8 @@ use rustix::time::{ClockId, clock_gettime};
 
 const BUCKETS: usize = 512;
 
-#[derive(Default)]
 struct Options {
+    kind: String,
     concurrency: usize,
     latency: bool,
     out: Option<String>,
@@ -26,13 +27,15 @@ fn main() -> Result<(), BoxError> {
     let worker = Worker::builder().concurrency(options.concurrency);
     let worker = if options.latency {
         let buckets = buckets.clone();
-        worker.handle("bench.noop", move |job, _ctx| {
-            let bucket = histogram_bucket(age_ns(job.payload())?) as usize;
-            buckets[bucket.min(BUCKETS - 1)].fetch_add(1, Ordering::Relaxed);
+        worker.handle(&options.kind, move |job, _ctx| {
+            if let Some(age_ns) = age_ns(job.payload()) {
+                let bucket = histogram_bucket(age_ns) as usize;
+                buckets[bucket.min(BUCKETS - 1)].fetch_add(1, Ordering::Relaxed);
+            }
             Ok(Outcome::Done)
         })
     } else {
-        worker.handle("bench.noop", |_job, _ctx| Ok(Outcome::Done))
+        worker.handle(&options.kind, |_job, _ctx| Ok(Outcome::Done))
     };
     let ended = worker.run();
     if let Some(path) = options.out {
@@ -43,11 +46,15 @@ fn main() -> Result<(), BoxError> {
 
 fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, BoxError> {
     let mut options = Options {
+        kind: "bench.noop".into(),
         concurrency: 1,
-        ..Options::default()
+        latency: false,
+        out: None,
     };
     while let Some(argument) = arguments.next() {
         match &*argument {
+            "work" => {}
+            "--kind" => options.kind = arguments.next().ok_or("K?")?,
             "--concurrency" => options.concurrency = arguments.next().ok_or("N?")?.parse()?,
             "--latency" => options.latency = true,
             "--out" => options.out = Some(arguments.next().ok_or("FILE?")?),
@@ -57,11 +64,12 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, BoxErro
     Ok(options)
 }
 
-fn age_ns(payload: &[u8]) -> Result<u64, BoxError> {
-    let stamp = payload.first_chunk().ok_or("a payload without a time")?;
+/// Time since the stamp; None when the payload carries none.
+fn age_ns(payload: &[u8]) -> Option<u64> {
+    let stamp_ns = u64::from_le_bytes(*payload.first_chunk()?);
     let now = clock_gettime(ClockId::Monotonic);
     let now_ns = now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64;
-    Ok(now_ns.saturating_sub(u64::from_le_bytes(*stamp)))
+    (stamp_ns != 0).then(|| now_ns.saturating_sub(stamp_ns))
 }
 
 fn json(buckets: &[AtomicU64]) -> String {
