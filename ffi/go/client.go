@@ -166,7 +166,8 @@ type Outcome struct {
 	Err error
 }
 
-// EnqueueMany appends many jobs with one call into C, and waits until they are in the log. Each job succeeds or fails by itself: the outcomes are in the order of specs.
+// EnqueueMany appends many jobs with one call into C, and waits until they are in the log. Each
+// job succeeds or fails by itself: the outcomes are in the order of specs.
 // The error is not nil when nothing was tried: the client is closed or the context is done.
 func (c *Client) EnqueueMany(ctx context.Context, specs []Spec) ([]Outcome, error) {
 	if err := ctx.Err(); err != nil {
@@ -187,12 +188,14 @@ func (c *Client) EnqueueMany(ctx context.Context, specs []Spec) ([]Outcome, erro
 		}
 		encoded, places = append(encoded, job), append(places, i)
 	}
-	c.submit(ctx, encoded, places, outcomes)
+	c.submit(ctx, specs, encoded, places, outcomes)
 	return outcomes, nil
 }
 
-// submit enqueues jobs, again and again those that wait for room, and notes their outcomes.
-func (c *Client) submit(ctx context.Context, jobs []spec, places []int, outcomes []Outcome) {
+// submit enqueues jobs, again and again those that wait for room, and notes their outcomes. Places
+// are those of the jobs among the specs.
+func (c *Client) submit(ctx context.Context, specs []Spec, jobs []spec, places []int,
+	outcomes []Outcome) {
 	for len(jobs) > 0 {
 		limit, bounded := waitLimit(ctx, jobs)
 		memory := c.borrow()
@@ -205,7 +208,8 @@ func (c *Client) submit(ctx context.Context, jobs []spec, places []int, outcomes
 				again++
 				continue
 			}
-			outcomes[places[i]] = c.outcome(answer, err)
+			place := places[i]
+			outcomes[place] = c.outcome(&specs[place], answer, err)
 		}
 		jobs, places = jobs[:again], places[:again]
 	}
@@ -227,10 +231,15 @@ func waitLimit(ctx context.Context, jobs []spec) (limit time.Duration, bounded b
 }
 
 // outcome turns an answer of the runtime into an Outcome. first is the error of the whole call,
-// whose sentence says more than the bare status.
-func (c *Client) outcome(answer int64, first error) Outcome {
+// whose sentence belongs to the job that was refused first.
+func (c *Client) outcome(job *Spec, answer int64, first error) Outcome {
 	if answer > 0 {
 		return Outcome{Receipt: Receipt{ID: uint64(answer), client: c}}
+	}
+	switch answer {
+	case statusFull, statusLogFull, statusPaused:
+		return Outcome{Err: statusError(int(answer),
+			fmt.Sprintf("a job of kind %q for queue %q was not taken", job.Kind, job.queueName()))}
 	}
 	if sentinel, known := sentinels[int(answer)]; known && errors.Is(first, sentinel) {
 		return Outcome{Err: first}

@@ -114,11 +114,7 @@ func (s *Spec) encode(names namer) (spec, error) {
 	if err != nil {
 		return spec{}, err
 	}
-	queueName := s.Queue
-	if queueName == "" {
-		queueName = defaultQueue
-	}
-	queue, err := names.queue(queueName)
+	queue, err := names.queue(s.queueName())
 	if err != nil {
 		return spec{}, err
 	}
@@ -135,6 +131,13 @@ func (s *Spec) encode(names namer) (spec, error) {
 		encoded.trace = s.Trace.encode()
 	}
 	return encoded, nil
+}
+
+func (s *Spec) queueName() string {
+	if s.Queue == "" {
+		return defaultQueue
+	}
+	return s.Queue
 }
 
 // check refuses what would not fit the fields of the C library.

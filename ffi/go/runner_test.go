@@ -19,12 +19,16 @@ func newTestRunner(t *testing.T, handler Handler) *runner {
 		client: &Client{}, log: slog.New(slog.DiscardHandler), base: context.Background(),
 		unitMax: testUnitMax,
 	}
-	r.byKind[0].Store(&route{kind: "test", handler: handler})
 	made := newRunner(r)
+	setHandler(made, handler)
 	r.runners = []*runner{made}
 	r.lookout = newLookout(r)
 	t.Cleanup(made.free)
 	return made
+}
+
+func setHandler(r *runner, handler Handler) {
+	r.run.byKind[0].Store(&route{kind: "test", handler: handler})
 }
 
 // newRaw makes a job as C would hand it over, and the place where its start is stored.
@@ -95,11 +99,11 @@ func TestDrainedHandlerHandsItsJobBack(t *testing.T) {
 	} {
 		raw, _ := newRaw()
 		r := newTestRunner(t, nil)
-		r.run.byKind[0].Store(&route{kind: "test", handler: func(ctx context.Context, _ *Job) error {
+		setHandler(r, func(ctx context.Context, _ *Job) error {
 			r.run.cancelAll(ErrDraining)
 			<-ctx.Done()
 			return c.err
-		}})
+		})
 		if end := r.attempt(raw); end.outcome != c.want {
 			t.Errorf("%v: %d, want %d", c.err, end.outcome, c.want)
 		}
@@ -112,10 +116,10 @@ func TestCancelNoticeFindsItsJob(t *testing.T) {
 	var cause error
 	r := newTestRunner(t, nil)
 	early := notice{kind: noticeCancel, token: 9, code: int(outcomeTimeout)}
-	r.run.byKind[0].Store(&route{kind: "test", handler: func(ctx context.Context, _ *Job) error {
+	setHandler(r, func(ctx context.Context, _ *Job) error {
 		cause = context.Cause(ctx)
 		return nil
-	}})
+	})
 	r.run.onNotice(notice{kind: noticeCancel, token: 8, code: int(outcomeCancelled)})
 	raw, _ := newRaw()
 	if r.attempt(raw); cause != nil {
@@ -125,11 +129,11 @@ func TestCancelNoticeFindsItsJob(t *testing.T) {
 	if r.attempt(raw); cause != ErrTimeLimit {
 		t.Errorf("early: %v", cause)
 	}
-	r.run.byKind[0].Store(&route{kind: "test", handler: func(ctx context.Context, _ *Job) error {
+	setHandler(r, func(ctx context.Context, _ *Job) error {
 		r.run.onNotice(notice{kind: noticeRefused, token: 9, code: statusStale})
 		cause = context.Cause(ctx)
 		return nil
-	}})
+	})
 	if r.attempt(raw); cause != ErrLeaseLost {
 		t.Errorf("refused: %v", cause)
 	}

@@ -13,8 +13,9 @@ import (
 
 const (
 	concurrencyMax = 4096
-	// drainGraceDefault is how long handlers may go on after a worker was told to stop.
-	drainGraceDefault = 5 * time.Second
+	// drainGraceDefault is how long handlers may go on after a worker was told to stop. It is
+	// below the 5 s after which the supervisor kills a pool's processes.
+	drainGraceDefault = 3 * time.Second
 )
 
 // Worker runs jobs with the handlers of a Mux. Only Mux is required.
@@ -33,7 +34,7 @@ type Worker struct {
 	// pace of the handlers.
 	Credit int
 	// DrainGrace is how long handlers may go on after the context of Run is done, before their
-	// own contexts are cancelled with ErrDraining; 0 means 5 s.
+	// own contexts are cancelled with ErrDraining; 0 means 3 s.
 	DrainGrace time.Duration
 	// Logger gets a line for each failed attempt and for start and stop; nil means
 	// slog.Default().
