@@ -72,7 +72,8 @@ typedef struct hrt_seat {
     bool seen_alive;
     bool registered;
     bool draining;
-    bool gone; /* the supervisor said so, or the client detached: the memory may go */
+    bool pardoned; /* is being stopped on purpose: its death counts no crash and no attempt */
+    bool gone;     /* the supervisor said so, or the client detached: the memory may go */
     uint64_t incarnation;
     uint64_t death_seen_ns; /* boot clock, set by the sentinel, atomic */
     hrt_lane_host host;

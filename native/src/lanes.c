@@ -218,8 +218,9 @@ static bool watch_one(hrt_runtime *runtime, uint32_t lane)
     }
     if (hrt_lane_died(shared)) {
         take_the_rest(runtime, lane);
-        hrt_lanes_shut(runtime, lane, HRT_ECLOSED, HRT_OUTCOME_CRASHED, HRT_EVENT_DIED,
-                       "its worker died");
+        hrt_lanes_shut(runtime, lane, HRT_ECLOSED,
+                       seat->pardoned ? HRT_OUTCOME_RETURNED : HRT_OUTCOME_CRASHED,
+                       seat->pardoned ? HRT_EVENT_DETACHED : HRT_EVENT_DIED, "its worker died");
         return true;
     }
     if (missed_its_heartbeat(runtime, seat)) {

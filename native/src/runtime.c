@@ -486,6 +486,18 @@ int hrt_runtime_drain(hrt_runtime *runtime, uint64_t incarnation)
     return status;
 }
 
+int hrt_runtime_pardon(hrt_runtime *runtime, uint64_t incarnation)
+{
+    uint32_t number = 0;
+    hrt_runtime_lock(runtime);
+    hrt_seat *seat = hrt_lanes_find(runtime, incarnation, &number);
+    if (seat != NULL) {
+        seat->pardoned = true;
+    }
+    hrt_runtime_unlock(runtime);
+    return seat != NULL ? HRT_OK : hrt_fail(HRT_ENOTFOUND, "no such client");
+}
+
 int hrt_runtime_lane_gone(hrt_runtime *runtime, uint64_t incarnation, int counted)
 {
     uint32_t number = 0;

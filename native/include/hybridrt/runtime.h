@@ -103,6 +103,8 @@ HRT_API HRT_MUST_CHECK int hrt_runtime_admit(hrt_runtime *runtime, const void *h
                                              hrt_welcome *welcome_out, int *fds_out);
 /* Asks a client to drain: no new leases, unstarted jobs come back. 0: all clients. */
 HRT_API HRT_MUST_CHECK int hrt_runtime_drain(hrt_runtime *runtime, uint64_t incarnation);
+/* Its process is about to be stopped on purpose: when it dies, its jobs go back uncounted. */
+HRT_API HRT_MUST_CHECK int hrt_runtime_pardon(hrt_runtime *runtime, uint64_t incarnation);
 /*
  * The process is certainly gone (reaped): fence its lane and take its jobs back. Safe to call
  * after the runtime has noticed by itself. counted 0: its started jobs were interrupted on

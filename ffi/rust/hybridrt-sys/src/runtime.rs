@@ -215,6 +215,7 @@ unsafe extern "C" {
         fds_out: *mut ::core::ffi::c_int,
     ) -> ::core::ffi::c_int;
     pub fn hrt_runtime_drain(runtime: *mut hrt_runtime, incarnation: u64) -> ::core::ffi::c_int;
+    pub fn hrt_runtime_pardon(runtime: *mut hrt_runtime, incarnation: u64) -> ::core::ffi::c_int;
     pub fn hrt_runtime_lane_gone(
         runtime: *mut hrt_runtime,
         incarnation: u64,
