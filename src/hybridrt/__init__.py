@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hybridrt.names import Durability, JobState, Order
     from hybridrt.outcomes import Dead, Discard, NonRetryableError, Ok, Retry, Snooze
     from hybridrt.supervisor import Supervisor
-    from hybridrt.worker import Job, Worker
+    from hybridrt.worker import Job, Stopped, Worker
 
 _HOMES = {
     "AsyncClient": "client",
@@ -34,6 +34,7 @@ _HOMES = {
     "Order": "names",
     "Retry": "outcomes",
     "Snooze": "outcomes",
+    "Stopped": "worker",
     "Supervisor": "supervisor",
     "Worker": "worker",
     "aconnect": "client",
@@ -57,6 +58,7 @@ __all__ = [
     "Order",
     "Retry",
     "Snooze",
+    "Stopped",
     "Supervisor",
     "Worker",
     "aconnect",

@@ -20,7 +20,7 @@ import msgspec
 
 from hybridrt import configfile
 from hybridrt.errors import ClosedError, ResultTimeoutError, TimedOutError, UnreachableError
-from hybridrt.jobs import Enqueued, JobInfo, read_result
+from hybridrt.jobs import Enqueued, JobInfo, needs_reason, read_result
 from hybridrt.messages import decode_reply, encode_request
 from hybridrt.names import DEFAULT_QUEUE, Delivery, Durability
 from hybridrt.native import Client as Lane
@@ -132,9 +132,12 @@ class ClientJob:
         """
         ended = self._client.watch(self.id)
         try:
-            return read_result(ended.result(timeout))
+            notice = ended.result(timeout)
         except FutureTimeoutError as error:
             raise ResultTimeoutError(f"job {self.id} did not end within {timeout} s") from error
+        if needs_reason(notice):
+            return read_result(notice, self.info().error)
+        return read_result(notice)
 
     def cancel(self) -> None:
         """Cancel the job: at once when it waits, through its worker when it runs."""

@@ -74,20 +74,25 @@ class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
         return cls(**known)
 
 
-def read_result(notice: Notice) -> bytes:
+def needs_reason(notice: Notice) -> bool:
+    """Say whether a RESULT notice of a failed job came without the reason, as a late one does."""
+    return notice.code > JobState.COMPLETED and not notice.data
+
+
+def read_result(notice: Notice, reason: str = "") -> bytes:
     """Return the result that a RESULT notice carries, or raise how else the job ended."""
     if notice.code < 0:
-        sentence = f"job {notice.job} is not kept any more: its result_ttl is over, or it has none"
-        raise JobNotFoundError(sentence) if _not_found(notice.code) else error_of(notice.code)
+        error = error_of(notice.code)
+        if isinstance(error, JobNotFoundError):
+            raise JobNotFoundError(
+                f"job {notice.job} is not kept any more", "give it a result_ttl when you enqueue it"
+            )
+        raise error
     state = JobState(notice.code)
     if state is JobState.COMPLETED:
         return notice.data
-    text = notice.data.decode("utf-8", "replace")
+    text = notice.data.decode("utf-8", "replace") or reason
     raise _ENDS[state](text or f"job {notice.job} is {state.name.lower()}")
-
-
-def _not_found(status: int) -> bool:
-    return isinstance(error_of(status), JobNotFoundError)
 
 
 class Owner(Protocol):
@@ -120,11 +125,14 @@ class JobHandle:
             JobDeadError, JobCancelledError, JobExpiredError, JobDiscardedError: it ended so.
             JobNotFoundError: it ended and its result is no longer kept.
         """
-        ended = self._owner.watch(self.id)
+        ended = asyncio.shield(self._owner.watch(self.id))
         try:
-            return read_result(await asyncio.wait_for(asyncio.shield(ended), timeout))
+            notice = await asyncio.wait_for(ended, timeout)
         except TimeoutError as error:
             raise ResultTimeoutError(f"job {self.id} did not end within {timeout} s") from error
+        if needs_reason(notice):
+            return read_result(notice, (await self.info()).error)
+        return read_result(notice)
 
     async def cancel(self) -> None:
         """Cancel the job: at once when it waits, through its worker when it runs."""

@@ -730,12 +730,20 @@ class Runtime:
         return int(status), bytes(ffi.buffer(welcome)), int(welcome.incarnation), granted
 
     def drain(self, incarnation: int = 0) -> None:
-        """Ask one client, or all, to finish and hand back."""
-        check(lib.hrt_runtime_drain(self.handle, incarnation))
+        """Ask one client, or all, to finish and hand back; one that left already is no error."""
+        self._of_lane(lib.hrt_runtime_drain(self.handle, incarnation))
+
+    def pardon(self, incarnation: int) -> None:
+        """Say that a client's process is about to be stopped: its death counts nothing."""
+        self._of_lane(lib.hrt_runtime_pardon(self.handle, incarnation))
 
     def lane_gone(self, incarnation: int, *, counted: bool) -> None:
         """Say that a client's process is reaped; see hrt_runtime_lane_gone."""
-        status = lib.hrt_runtime_lane_gone(self.handle, incarnation, counted)
+        self._of_lane(lib.hrt_runtime_lane_gone(self.handle, incarnation, counted))
+
+    @staticmethod
+    def _of_lane(status: Status) -> None:
+        """Check the status of a call about a lane that may have gone meanwhile."""
         if status != lib.HRT_ENOTFOUND:
             check(status)
 

@@ -155,6 +155,7 @@ class Pool:
             if await worker.wait(drain_timeout):
                 return
             log.warning("worker did not finish in time", worker=worker.name, pid=worker.pid)
+        self._runtime.pardon(worker.incarnation)
         await worker.kill(self.config.stop_grace)
 
     async def close(self, drain_timeout: float) -> None:
@@ -171,6 +172,7 @@ class Pool:
         workers = list(self.workers.values())
         for worker in workers:
             worker.stopping = True
+            self._runtime.pardon(worker.incarnation)
         await asyncio.gather(*(worker.kill(0) for worker in workers))
         await self._tasks.close()
 

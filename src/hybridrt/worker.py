@@ -30,12 +30,11 @@ from hybridrt.names import DEFAULT_QUEUE, Delivery, Outcome, check_name
 from hybridrt.native import Client, Follow, Lease, Settlement, boottime_ns
 from hybridrt.options import Payload, Seconds, encode_payload, make_options
 from hybridrt.outcomes import (
-    BACKOFF_NS,
     Dead,
     NonRetryableError,
     Ok,
     OutcomeError,
-    cut_text,
+    Retry,
 )
 from hybridrt.units import NANOSECONDS, parse_duration, to_nanoseconds
 
@@ -45,7 +44,7 @@ FETCH_MAX = 64
 PERMILLE = 1000
 
 
-class JobCancelled(Exception):  # noqa: N818 - it stops a handler, it is no failure of it
+class Stopped(Exception):  # noqa: N818 - it stops a handler, it is no failure of it
     """Raised by `Job.check` once the job was cancelled or is over its time limit."""
 
 
@@ -105,9 +104,9 @@ class Job:
         return max(0.0, (self._lease.deadline_ns - boottime_ns()) / NANOSECONDS)
 
     def check(self) -> None:
-        """Raise JobCancelled when the handler should stop."""
+        """Raise Stopped when the handler should stop; let it pass through."""
         if self._cancelled.is_set():
-            raise JobCancelled
+            raise Stopped
 
     def wait(self, seconds: float) -> bool:
         """Sleep, but wake when the job is cancelled; return whether it was."""
@@ -285,14 +284,12 @@ class Worker:
             return returned if isinstance(returned, OutcomeError) else Ok(returned)
         except OutcomeError as outcome:
             return outcome
+        except Stopped:
+            return Retry("it stopped when it was asked to")  # the runtime knows why it asked
         except NonRetryableError as error:
             return Dead(f"{type(error).__name__}: {error}")
-        except Exception as error:  # noqa: BLE001 - every failure of a handler is an attempt that failed
-            failed = OutcomeError()
-            failed.outcome = Outcome.RETRY
-            failed.delay_ns = BACKOFF_NS
-            failed.data = _describe(error)
-            return failed
+        except Exception as error:  # noqa: BLE001 - whatever it raises, the attempt failed
+            return Retry(_describe(error))
 
     def _settle(self, client: Client, job: Job, outcome: OutcomeError) -> None:
         try:
@@ -319,7 +316,7 @@ class Worker:
                 job._cancelled.set()  # noqa: SLF001 - the two are one
 
 
-def _describe(error: Exception) -> bytes:
+def _describe(error: Exception) -> str:
     """Return the error first, then its stack, the innermost call last."""
     stack = "".join(traceback.format_exception(error))
-    return cut_text(f"{type(error).__name__}: {error}\n{stack}")
+    return f"{type(error).__name__}: {error}\n{stack}"

@@ -1,0 +1,173 @@
+"""What tests of several suites share: an instance of its own, gone without a trace afterwards."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from hybridrt.client import Control
+from hybridrt.config import Config
+from hybridrt.errors import HybridrtError
+
+WORKER = Path(__file__).parent / "system" / "python_worker.py"
+DEADLINE_S = 30.0
+PAUSE_S = 0.01
+
+
+def await_condition(condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:
+    """Return the first true value of `condition`; fail the test when none comes in time."""
+    end = time.monotonic() + deadline_s
+    while time.monotonic() < end:
+        if value := condition():
+            return value
+        time.sleep(PAUSE_S)
+    pytest.fail(f"not within {deadline_s} s: {what}")
+
+
+class Instance:
+    """Directories for one runtime, and the processes that a test started around it."""
+
+    def __init__(self, directory: Path, log_directory: Path) -> None:
+        """Keep the directories; the one of the sockets has a short name, as sockets want."""
+        self.directory = directory
+        self.log_directory = log_directory
+        self.config_path = log_directory.parent / "hybridrt.toml"
+        self.output_path = log_directory.parent / "output.log"
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def tables(self, **tables: Any) -> dict[str, Any]:
+        """Return a whole configuration: small segments, directories of this instance."""
+        return {
+            "log": {
+                "directory": str(self.log_directory),
+                "segment_size": "1MiB",
+                "max_size": "64MiB",
+                **tables.pop("log", {}),
+            },
+            "runtime": {"directory": str(self.directory), **tables.pop("runtime", {})},
+            **tables,
+        }
+
+    def config(self, **tables: Any) -> Config:
+        """Return a checked configuration for a supervisor inside the test."""
+        return Config.make(self.tables(**tables))
+
+    def python_pool(self, **settings: Any) -> dict[str, Any]:
+        """Return a pool of the Python worker of these tests."""
+        return {
+            "name": "python",
+            "command": [sys.executable, str(WORKER)],
+            "kinds": ["echo", "fail", "dead", "discard", "snooze", "slow", "crash", "follow"],
+            **settings,
+        }
+
+    def spawn(self, *command: str, **environment: str) -> subprocess.Popen[bytes]:
+        """Start a program that is killed at the end of the test, if it still runs."""
+        with self.output_path.open("ab") as output:
+            process = subprocess.Popen(
+                command,
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **environment},
+            )
+        self._processes.append(process)
+        return process
+
+    def write(self, **tables: Any) -> Path:
+        """Write the configuration file."""
+        self.config_path.write_text(to_toml(self.tables(**tables)))
+        return self.config_path
+
+    def run(self, **tables: Any) -> subprocess.Popen[bytes]:
+        """Start `hybridrt run` and wait until it is ready."""
+        self.write(**tables)
+        program = "import sys; from hybridrt.service import run; sys.exit(run(sys.argv[1]))"
+        process = self.spawn(sys.executable, "-c", program, str(self.config_path))
+        await_condition(lambda: self.is_ready(process), "the supervisor is ready")
+        return process
+
+    def is_ready(self, process: subprocess.Popen[bytes]) -> bool:
+        """Say whether the supervisor answers and is ready; fail when it has exited."""
+        if process.poll() is not None:
+            pytest.fail(f"the supervisor exited with {process.returncode}:\n{self.output()}")
+        try:
+            return bool(self.call("status")["ready"])
+        except HybridrtError:
+            return False
+
+    def call(self, verb: str, **arguments: Any) -> Any:
+        """Send one control request."""
+        control = Control(self.directory)
+        try:
+            return control.call(verb, **arguments)
+        finally:
+            control.close()
+
+    def output(self) -> str:
+        """Return what the programs printed so far."""
+        return self.output_path.read_text() if self.output_path.exists() else ""
+
+    def clean(self) -> None:
+        """Kill what still runs, with its children, by process and not by name."""
+        for process in self._processes:
+            family: list[psutil.Process] = []
+            with contextlib.suppress(psutil.NoSuchProcess):
+                parent = psutil.Process(process.pid)
+                family = [*parent.children(recursive=True), parent]
+            for member in family:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    member.send_signal(signal.SIGKILL)
+            process.wait()
+
+
+def to_toml(tables: dict[str, Any]) -> str:
+    """Write tables of plain values as TOML."""
+    lines: list[str] = []
+    for name, table in tables.items():
+        rows = table if isinstance(table, list) else [table]
+        header = f"[[{name}]]" if isinstance(table, list) else f"[{name}]"
+        for row in rows:
+            lines.append(header)
+            lines += [f"{key} = {_toml_value(value)}" for key, value in row.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml_value(v)}" for key, v in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml_value(item) for item in value) + "]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    return str(value)
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[Instance]:
+    """Give an isolated instance."""
+    with tempfile.TemporaryDirectory(prefix="hrt-") as directory:
+        Path(directory).chmod(0o700)
+        made = Instance(Path(directory), tmp_path / "log")
+        try:
+            yield made
+        finally:
+            made.clean()
+
+
+@pytest.fixture(name="await_condition")
+def _await_condition() -> Callable[..., Any]:
+    """Give the waiter to tests, which cannot import this file."""
+    return await_condition

@@ -1,0 +1,117 @@
+"""`hybridrt run` as a process: signals, reload, the death of the supervisor."""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+import hybridrt
+from hybridrt import service
+from hybridrt.client import ClientJob
+
+DEADLINE_S = 20
+
+
+def workers(instance: Any) -> list[int]:
+    """Return the process ids of the spawned workers."""
+    return [w["pid"] for w in instance.call("worker.ls")["workers"] if w["spawned"]]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_drains_and_exits_cleanly(instance: Any, number: signal.Signals) -> None:
+    process = instance.run(pool=[instance.python_pool()])
+    pids = workers(instance)
+    process.send_signal(number)
+    assert process.wait(DEADLINE_S) == service.EXIT_OK
+    assert [pid for pid in pids if psutil.pid_exists(pid)] == []
+    assert sorted(path.name for path in instance.directory.iterdir()) == ["lock"]
+
+
+def test_a_second_signal_stops_at_once(instance: Any, tmp_path: Path, await_condition: Any) -> None:
+    process = instance.run(pool=[instance.python_pool(kinds=["stubborn"])])
+    path = tmp_path / "started"
+    with hybridrt.connect(instance.directory) as client:
+        client.enqueue("stubborn", str(path))
+        await_condition(path.exists, "the handler began")
+    process.send_signal(signal.SIGTERM)
+    await_condition(lambda: "draining" in instance.output(), "the drain began")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(DEADLINE_S) == 130
+
+
+def test_shutdown_by_request_exits_cleanly(instance: Any) -> None:
+    process = instance.run(pool=[instance.python_pool()])
+    instance.call("shutdown")
+    assert process.wait(DEADLINE_S) == service.EXIT_OK
+
+
+def test_hup_applies_changed_queues_and_rolls_changed_pools(
+    instance: Any, await_condition: Any
+) -> None:
+    process = instance.run(pool=[instance.python_pool()])
+    before = workers(instance)
+    instance.write(
+        pool=[instance.python_pool(env={"CHANGED": "1"})],
+        queue=[{"name": "new", "weight": 7}],
+    )
+    process.send_signal(signal.SIGHUP)
+    await_condition(lambda: "configuration reloaded" in instance.output(), "the reload")
+    assert [queue["name"] for queue in instance.call("queue.ls")["queues"]] == ["default", "new"]
+    after = workers(instance)
+    assert len(after) == 1
+    assert after != before
+
+
+def test_a_bad_new_configuration_keeps_the_old_one(instance: Any, await_condition: Any) -> None:
+    process = instance.run(pool=[instance.python_pool()])
+    before = workers(instance)
+    instance.config_path.write_text('[[queue]]\nname = "a"\nwieght = 3\n')
+    process.send_signal(signal.SIGHUP)
+    await_condition(lambda: "did you mean" in instance.output(), "the complaint")
+    assert workers(instance) == before
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(DEADLINE_S) == service.EXIT_OK
+
+
+def test_a_bad_configuration_exits_with_its_status(instance: Any) -> None:
+    instance.config_path.write_text("[lgo]\n")
+    assert service.run(instance.config_path, log_format="json") == service.EXIT_CONFIG
+
+
+def test_workers_leave_when_the_supervisor_is_killed_and_jobs_survive(
+    instance: Any, tmp_path: Path, await_condition: Any
+) -> None:
+    process = instance.run(pool=[instance.python_pool()])
+    pids = workers(instance)
+    with hybridrt.connect(instance.directory) as client:
+        waiting = client.enqueue("echo", "survives", delay="1s", result_ttl="1h")
+        running = client.enqueue("slow", str(tmp_path / "started"), result_ttl="1h")
+        await_condition((tmp_path / "started").exists, "the handler began")
+        process.kill()
+        process.wait()
+    await_condition(lambda: not any(psutil.pid_exists(pid) for pid in pids), "the workers are gone")
+    (tmp_path / "started.go").touch()
+    instance.run(pool=[instance.python_pool()])
+    with hybridrt.connect(instance.directory) as client:
+        for job, result in ((waiting.id, b"survives"), (running.id, b"done")):
+            assert read(client, job) == result
+
+
+def read(client: hybridrt.Client, job: int) -> bytes:
+    """Wait for the result of a job of an earlier client."""
+    handle = ClientJob(job, "", hybridrt.Durability.SYNC, client)
+    return handle.result(DEADLINE_S)
+
+
+def test_worker_output_is_logged_with_its_origin(instance: Any, await_condition: Any) -> None:
+    instance.run(pool=[instance.python_pool()], runtime={"log_format": "json"})
+    await_condition(lambda: "a plain line" in instance.output(), "the plain line")
+    lines = instance.output().splitlines()
+    (json_line,) = [line for line in lines if "a line in JSON" in line]
+    assert '"answer": 42' in json_line
+    assert '"level": "warning"' in json_line
+    (plain_line,) = [line for line in lines if "a plain line" in line]
+    assert '"stream": "stderr"' in plain_line
+    assert '"worker": "python/0"' in plain_line
