@@ -21,8 +21,11 @@ package hybridrt
 #cgo nocallback hrt_progress
 #cgo noescape hrt_last_error
 #cgo nocallback hrt_last_error
+#cgo noescape clock_gettime
+#cgo nocallback clock_gettime
 
 #include <stdlib.h>
+#include <time.h>
 #include <hybridrt/hybridrt.h>
 */
 import "C"
@@ -152,6 +155,12 @@ func libraryVersion() string {
 
 func boottimeNS() uint64 {
 	return uint64(C.hrt_boottime_ns())
+}
+
+func monotonic() time.Duration {
+	var now C.struct_timespec
+	C.clock_gettime(C.CLOCK_MONOTONIC, &now)
+	return time.Duration(now.tv_sec)*time.Second + time.Duration(now.tv_nsec)
 }
 
 // optionalString makes a C string, or NULL of an empty one. The caller frees it.

@@ -2,7 +2,9 @@ package hybridrt
 
 import (
 	"context"
+	"runtime"
 	"testing"
+	"time"
 )
 
 // Goal: notices are listened to while a handler is slow, and only then.
@@ -77,5 +79,20 @@ func TestClosedClientSaysSo(t *testing.T) {
 	}
 	if client.ID() != 0 {
 		t.Error("a closed client has a number")
+	}
+}
+
+// Goal: the shared clock runs as the time package's does.
+func TestMonotonicRunsAtThePaceOfTime(t *testing.T) {
+	outer := time.Now()
+	shared := Monotonic()
+	inner := time.Now()
+	for time.Since(inner) < time.Millisecond {
+		runtime.Gosched()
+	}
+	least := time.Since(inner)
+	passed := Monotonic() - shared
+	if most := time.Since(outer); passed < least || passed > most {
+		t.Errorf("the shared clock says %v, which is not in %v to %v", passed, least, most)
 	}
 }

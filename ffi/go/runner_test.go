@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unsafe"
 )
 
 const testUnitMax = 1 << 16
@@ -31,22 +30,21 @@ func setHandler(r *runner, handler Handler) {
 	r.run.byKind[0].Store(&route{kind: "test", handler: handler})
 }
 
-// newRaw makes a job as C would hand it over, and the place where its start is stored.
-func newRaw() (*rawJob, *uint64) {
-	started := new(uint64)
+// newRaw makes a job as C would hand it over.
+func newRaw() *rawJob {
 	raw := &rawJob{id: 7, token: 9, attempt: 2, max_attempts: 5}
-	point(&raw.started, started)
-	return raw, started
+	allocate(&raw.started)
+	return raw
 }
 
-// point sets a pointer whose C type has no name outside of cabi.go.
-func point[T any](place **T, to *uint64) { *place = (*T)(unsafe.Pointer(to)) }
+// allocate makes what a pointer points to whose type has no name outside of cabi.go.
+func allocate[T any](place **T) { *place = new(T) }
 
 // Goal: a handler sees its job, its start is stored, and its result is what is settled.
 func TestAttemptRunsTheHandler(t *testing.T) {
-	raw, started := newRaw()
+	raw := newRaw()
 	r := newTestRunner(t, func(_ context.Context, job *Job) error {
-		if *started != 7 {
+		if *raw.started != 7 {
 			t.Error("the handler began before its start was stored")
 		}
 		return job.SetResult(fmt.Appendf(nil, "%d %d %s %d %d", job.ID(), job.Token(),
@@ -65,7 +63,7 @@ func explode() { panic("too hot") }
 
 // Goal: a panic is a failed attempt whose text names the value and the place, within the limit.
 func TestPanicIsAFailureWithItsStack(t *testing.T) {
-	raw, _ := newRaw()
+	raw := newRaw()
 	end := newTestRunner(t, func(context.Context, *Job) error {
 		explode()
 		return nil
@@ -97,7 +95,7 @@ func TestDrainedHandlerHandsItsJobBack(t *testing.T) {
 		{Snooze(time.Second), outcomeSnooze},
 		{nil, outcomeOK},
 	} {
-		raw, _ := newRaw()
+		raw := newRaw()
 		r := newTestRunner(t, nil)
 		setHandler(r, func(ctx context.Context, _ *Job) error {
 			r.run.cancelAll(ErrDraining)
@@ -121,7 +119,7 @@ func TestCancelNoticeFindsItsJob(t *testing.T) {
 		return nil
 	})
 	r.run.onNotice(notice{kind: noticeCancel, token: 8, code: int(outcomeCancelled)})
-	raw, _ := newRaw()
+	raw := newRaw()
 	if r.attempt(raw); cause != nil {
 		t.Errorf("cancelled by a notice for another job: %v", cause)
 	}
@@ -156,7 +154,7 @@ func TestEarlyStopsAreBounded(t *testing.T) {
 // Goal: what cannot be committed in one step is a dead letter that says so.
 func TestTooLargeEndIsADeadLetter(t *testing.T) {
 	r := newTestRunner(t, nothing)
-	raw, _ := newRaw()
+	raw := newRaw()
 	end := ending{outcome: outcomeOK, follow: []spec{{payload: make([]byte, testUnitMax)}}}
 	r.hold(raw, &end)
 	if r.held.count != 1 || r.held.entries[0].outcome != 5 ||
@@ -189,7 +187,7 @@ func TestFollowUpsAreHeldBack(t *testing.T) {
 		kinds:  newNumberTable(fixedNames{}.kind),
 		queues: newNumberTable(fixedNames{}.queue),
 	}
-	raw, _ := newRaw()
+	raw := newRaw()
 	end := r.attempt(raw)
 	if len(end.follow) != 1 || end.follow[0].kind != 7 || string(end.follow[0].payload) != "one" {
 		t.Errorf("%+v", end.follow)
@@ -203,7 +201,7 @@ func TestEndedJobShowsNoViews(t *testing.T) {
 		kept = job
 		return nil
 	})
-	raw, _ := newRaw()
+	raw := newRaw()
 	raw.payload_length, raw.key_length = 10, 10
 	r.attempt(raw)
 	if kept.Payload() != nil || kept.Key() != "" || kept.Meta() != nil || kept.ID() != 7 {

@@ -108,3 +108,7 @@ func (c *Client) Stats() (Stats, error) {
 	defer c.leave()
 	return c.native.stats(), nil
 }
+
+// Monotonic reads the clock that all processes of the machine share and that nobody can set: the
+// difference of two readings, of whatever processes, is the time between them.
+func Monotonic() time.Duration { return monotonic() }

@@ -17,15 +17,11 @@ import (
 	"sync"
 	"syscall"
 	"time"
-	"unsafe"
 
 	hybridrt "hybridrt.dev/go"
 )
 
-const (
-	stampSize      = 8 // little-endian CLOCK_MONOTONIC ns at the start of a payload; 0: none
-	clockMonotonic = 1
-)
+const stampSize = 8 // little-endian CLOCK_MONOTONIC ns at the start of a payload; 0: none
 
 type options struct {
 	kind        string
@@ -64,9 +60,6 @@ func work(chosen options) error {
 	seen := &recorder{}
 	handler := func(context.Context, *hybridrt.Job) error { return nil }
 	if chosen.latency {
-		if err := seen.start(); err != nil {
-			return err
-		}
 		handler = seen.record
 	}
 	mux := hybridrt.NewMux()
@@ -78,25 +71,10 @@ func work(chosen options) error {
 	return errors.Join(err, seen.write(chosen.out))
 }
 
-// recorder counts latencies. The clock is that of the producer, read once by system call and from
-// there on by the faster clock of the time package, which runs at the same pace.
+// recorder counts latencies.
 type recorder struct {
 	lock      sync.Mutex
 	histogram hybridrt.Histogram
-	anchor    time.Time
-	anchorNS  int64
-}
-
-func (r *recorder) start() error {
-	var now syscall.Timespec
-	r.anchor = time.Now()
-	_, _, failed := syscall.Syscall(syscall.SYS_CLOCK_GETTIME, clockMonotonic,
-		uintptr(unsafe.Pointer(&now)), 0)
-	if failed != 0 {
-		return fmt.Errorf("read the clock: %w", failed)
-	}
-	r.anchorNS = now.Nano()
-	return nil
 }
 
 func (r *recorder) record(_ context.Context, job *hybridrt.Job) error {
@@ -104,14 +82,14 @@ func (r *recorder) record(_ context.Context, job *hybridrt.Job) error {
 	if len(payload) < stampSize {
 		return nil
 	}
-	stamp := int64(binary.LittleEndian.Uint64(payload))
+	stamp := time.Duration(binary.LittleEndian.Uint64(payload))
 	if stamp == 0 {
 		return nil
 	}
-	now := r.anchorNS + int64(time.Since(r.anchor))
+	now := hybridrt.Monotonic()
 	r.lock.Lock()
 	defer r.lock.Unlock()
-	r.histogram.Record(time.Duration(max(now-stamp, 0)))
+	r.histogram.Record(max(now-stamp, 0))
 	return nil
 }
 
