@@ -2,7 +2,7 @@
  * The C worker of the conformance suite. Its kinds do what the suite's scenarios ask of a worker,
  * and are the same in every language.
  *
- *   conformance-c [-concurrency N]
+ *   conformance-c [--concurrency N]
  */
 #include "arguments.h"
 #include "worker.h"
@@ -206,17 +206,32 @@ static void progress(worker_run *run)
     check(run, hrt_progress(run->client, run->job->id, run->job->token, 500, "half", 4));
 }
 
+static void encode_base64(const uint8_t *bytes, uint32_t length, char *out)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (uint32_t i = 0; i < length; i += 3) {
+        uint32_t bits = 0;
+        for (uint32_t j = 0; j < 3; j++)
+            bits = bits << 8 | (i + j < length ? bytes[i + j] : 0u);
+        for (uint32_t j = 0; j < 4; j++)
+            *out++ = i + j <= length ? digits[bits >> (18 - 6 * j) & 63] : '=';
+    }
+    *out = '\0';
+}
+
 static void info(worker_run *run)
 {
     const hrt_job *job = run->job;
+    char meta[2 * HRT_META_MAX];
+
+    encode_base64(job->meta, job->meta_length, meta);
     run->length = (uint32_t)snprintf(
         (char *)run->data, WORKER_DATA_MAX,
         "{\"id\":%" PRIu64 ",\"token\":%" PRIu64 ",\"attempt\":%u,\"max_attempts\":%u,"
-        "\"key\":\"%.*s\",\"meta\":\"%.*s\",\"kind\":\"%s\",\"queue\":\"%s\",\"deadline\":%s}",
+        "\"key\":\"%.*s\",\"meta\":\"%s\",\"kind\":\"%s\",\"queue\":\"%s\",\"deadline\":%s}",
         job->id, job->token, job->attempt, job->max_attempts, job->key_length,
-        (const char *)job->key, job->meta_length, (const char *)job->meta,
-        hrt_kind_name(run->client, job->kind), hrt_queue_name(run->client, job->queue),
-        job->deadline_ns != 0 ? "true" : "false");
+        (const char *)job->key, meta, hrt_kind_name(run->client, job->kind),
+        hrt_queue_name(run->client, job->queue), job->deadline_ns != 0 ? "true" : "false");
 }
 
 static void large(worker_run *run)
@@ -247,7 +262,7 @@ static const worker_kind kinds[] = {
 int main(int argc, char **argv)
 {
     uint32_t concurrency = 1;
-    if (argc == 3 && strcmp(argv[1], "-concurrency") == 0)
+    if (argc == 3 && strcmp(argv[1], "--concurrency") == 0)
         concurrency = (uint32_t)strtoul(argv[2], NULL, 10);
     return worker_main(kinds, sizeof(kinds) / sizeof(kinds[0]), concurrency);
 }

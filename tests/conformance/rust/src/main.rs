@@ -85,13 +85,13 @@ fn endings(worker: WorkerBuilder) -> WorkerBuilder {
         })
         .handle("conf.dead", |job, _| Ok(Outcome::Dead(text(job))))
         .handle("conf.discard", |job, _| Ok(Outcome::Discard(text(job))))
-        .handle_json("conf.snooze", |snooze: Snooze, _, _| {
+        .handle_json("conf.snooze", |snooze: Snooze, job, _| {
             append(&snooze.path, b".")?;
             let runs = std::fs::metadata(&snooze.path)?.len();
             if runs <= snooze.n {
                 return Ok(Outcome::Snooze(Duration::from_millis(snooze.ms)));
             }
-            Ok(Outcome::Done)
+            Ok(Outcome::Result(job.attempt().to_string().into_bytes()))
         })
         .handle_json("conf.large", |large: Large, _, _| {
             Ok(Outcome::Result(vec![b'x'; large.bytes]))
