@@ -24,3 +24,6 @@
 //
 //	export PKG_CONFIG_PATH=$(hybridrt config pkgconfigdir)
 package hybridrt
+
+// Version is that of this package, and of the whole product.
+const Version = "0.1.0"

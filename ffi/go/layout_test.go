@@ -85,9 +85,9 @@ func TestValuesAreAsTheGoldenFileSays(t *testing.T) {
 	}
 }
 
-// Goal: the header that this package was built with has the version of the library it found.
-func TestLibraryHasAVersion(t *testing.T) {
-	if libraryVersion() == "" {
-		t.Error("the library tells no version")
+// Goal: the package and the library that it is built over are of one release.
+func TestLibraryHasTheVersionOfThePackage(t *testing.T) {
+	if libraryVersion() != Version {
+		t.Errorf("the package is %s, the library %s", Version, libraryVersion())
 	}
 }
