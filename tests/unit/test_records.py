@@ -51,6 +51,11 @@ def test_the_fields_of_a_kept_job_are_where_the_header_has_them() -> None:
         assert [i for i, value in enumerate(values) if value] == [index]
 
 
+def test_the_type_is_read_alone_as_with_the_whole_header() -> None:
+    plain = record(records.RecordType.LEASE, bytes(8))
+    assert records.record_type(plain) == records.read_header(plain)["type"] == 2
+
+
 def test_record_types_are_those_of_the_header() -> None:
     found = dict(re.findall(r"^enum hrt_record_type HRT_RECORD_(\w+)=(\d+)$", LAYOUT, re.MULTILINE))
     assert {kind.name: str(kind.value) for kind in records.RecordType} == found

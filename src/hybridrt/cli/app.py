@@ -64,7 +64,8 @@ class CommandTree(click.Group):
         sys.exit(self._run(words, extra))
 
     def _run(self, words: list[str], extra: dict[str, Any]) -> int:
-        as_json = "--json" in words
+        # `demo --json FILE` names a file; everywhere else it asks for JSON on stdout.
+        as_json = "--json" in words and words[0] != "demo"
         try:
             result = super().main(args=words, standalone_mode=False, **extra)
         except click.UsageError as err:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybridrt.errors import HybridrtError, StartError, TimedOutError
+from hybridrt.programs import built_program, packaged_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 KIND = "bench.noop"
 QUEUE = "bench"
-BACKLOG_MAX = 100_000  # jobs waiting before the producer pauses
+BACKLOG_MAX = 5_000  # jobs waiting before the producer pauses
 WARMUP_JOBS = 200
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 30.0
@@ -83,36 +84,19 @@ def percentiles(buckets: Mapping[str, int]) -> dict[str, Any]:
 # ---- the programs ----
 
 
-def hrt_bench() -> Path:
-    """Return the C producer and worker that the package brings."""
-    return Path(__file__).resolve().parent.parent / "bin" / "hrt-bench"
-
-
-def find_program(name: str, advice: str) -> Path:
-    """Find a built program: in $HYBRIDRT_BIN, else in ./build/bin."""
-    places = [Path(os.environ.get("HYBRIDRT_BIN") or "."), Path("build/bin")]
-    for place in places:
-        if os.access(place / name, os.X_OK):
-            return (place / name).resolve()
-    looked = ", ".join(str(place) for place in places)
-    raise HybridrtError(f"the program {name} is not there: looked in {looked}", advice)
-
-
 def _worker_command(plan: Plan) -> list[str]:
-    advice = "Build the programs with `make build`, or name their directory in HYBRIDRT_BIN."
     if plan.worker == "c":
-        command = [str(hrt_bench()), "work"]
+        program = packaged_program("hrt-bench")
     else:
-        language = "go" if plan.worker == "go" else "rust"
-        command = [str(find_program(f"bench-worker-{language}", advice)), "work"]
-    return [*command, "--kind", KIND]
+        program = built_program(f"bench-worker-{'go' if plan.worker == 'go' else 'rust'}")
+    return [str(program), "work", "--kind", KIND]
 
 
 def _producer_command(plan: Plan) -> list[str]:
     if plan.worker == "python-producer":
         command = [sys.executable, "-m", "hybridrt.cli.feed"]
     else:
-        command = [str(hrt_bench()), "produce"]
+        command = [str(packaged_program("hrt-bench")), "produce"]
     command += ["--kind", KIND, "--queue", QUEUE, "--size", str(plan.size)]
     command += ["--jobs", str(plan.jobs)] if plan.jobs else ["--seconds", str(plan.seconds)]
     if plan.rate:

@@ -1,0 +1,1 @@
+"""The demonstration: real files travel through Go and Rust workers, and nothing gets lost."""
