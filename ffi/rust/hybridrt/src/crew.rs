@@ -346,12 +346,20 @@ impl<'c> Crew<'c> {
         let jobs = mem::take(&mut share.jobs);
         drop(share);
         if !jobs.is_empty() {
-            let mut state = lock(&self.state);
-            for job in jobs.into_iter().rev() {
-                state.queue.push_front(job);
-            }
-            self.work.notify_one();
+            self.give_back(jobs);
         }
         false
+    }
+
+    /// Puts jobs in front again, and sees to it that an idle thread notices.
+    fn give_back(&self, jobs: VecDeque<Leased<'c>>) {
+        let mut state = lock(&self.state);
+        for job in jobs.into_iter().rev() {
+            state.queue.push_front(job);
+        }
+        self.work.notify_one();
+        if state.fetching {
+            self.client.handle().interrupt();
+        }
     }
 }
