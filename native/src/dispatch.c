@@ -13,6 +13,8 @@
 enum {
     LEASES_PER_PASS = 32,
     YIELDS_MAX = 100,
+    RESCUE_STEPS = 100,       /* until a wake-up that has not come counts as lost */
+    RESCUE_STEP_NS = 1000000, /* between two looks at whether the client lives */
 };
 
 #define LONGEST_SLEEP_NS ((uint64_t)60 * 1000000000)
@@ -317,7 +319,21 @@ static void get_up(hrt_runtime *runtime, const hrt_bed *bed)
     hrt_store_release_u32(&runtime->parked, 0);
 }
 
-/* A wake-up was lost if work waits on a lane whose word still says that nobody tried to wake us. */
+/* No wake-up is lost while the client is between its publish and its wake, or when it died there.
+ */
+static bool wake_was_lost(const hrt_seat *seat)
+{
+    const hrt_park_word asleep = {&seat->host.lane->submit_park, HRT_PARK_FUTEX};
+    for (uint32_t step = 0; step < RESCUE_STEPS; step++) {
+        if (hrt_lane_died(seat->host.lane) || hrt_park_wait_any(&asleep, 1, RESCUE_STEP_NS) != -1) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A wake-up was lost if work waits on a lane whose word goes on to say that nobody tried to wake
+ * us. */
 static void count_rescues(hrt_runtime *runtime, const hrt_bed *bed)
 {
     hrt_runtime_lock(runtime);
@@ -326,7 +342,7 @@ static void count_rescues(hrt_runtime *runtime, const hrt_bed *bed)
         if (seat->phase == HRT_LANE_LIVE && !seat->local && hrt_ring_ready(&seat->host.submit) &&
             hrt_load_acquire_u32(&seat->host.lane->submit_park) == HRT_PARK_FUTEX) {
             for (uint32_t word = 1; word < bed->count; word++) {
-                if (bed->words[word].word == &seat->host.lane->submit_park) {
+                if (bed->words[word].word == &seat->host.lane->submit_park && wake_was_lost(seat)) {
                     hrt_add_relaxed(&runtime->page->runtime.rescues, 1);
                 }
             }

@@ -1,0 +1,205 @@
+"""Kills processes at random under load, then judges from the log what became of each job.
+
+Usage: python -m tests.crash.campaign [--kills N] [--seed S] [--durability sync|async|memory]
+           [--keep]
+"""
+
+import argparse
+import json
+import random
+import secrets
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.crash.history import History
+from tests.crash.mix import PIN_DELAY_S, PIN_QUEUE, PINS
+from tests.crash.verdict import judge
+from tests.crash.world import ENDING, LANGUAGES, StuckError, World
+
+VICTIMS = {"producer": 2, "go": 3, "rust": 3, "c": 1, "supervisor": 2}
+PACES = (0, 1, 10, 50, 150, 300)  # jobs settled between one kill and the next
+EARLY_SHARE = 0.25  # of the supervisors are killed again while they recover
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a campaign came to."""
+
+    seed: str
+    durability: str
+    kills: Counter[str] = field(default_factory=Counter)
+    acknowledged: int = 0
+    rescues: int = 0
+    history: History = field(default_factory=History)
+    seconds: float = 0.0
+    judging_seconds: float = 0.0
+
+    @property
+    def good(self) -> bool:
+        """Say whether nothing was found wrong."""
+        return not self.history.faults
+
+    def text(self) -> str:
+        """Return the report."""
+        history = self.history
+        victims = ", ".join(f"{name} {count}" for name, count in sorted(self.kills.items()))
+        ends = ", ".join(f"{name} {n}" for name, n in sorted(history.outcomes.items()))
+        lines = [
+            f"seed {self.seed}, durability {self.durability}",
+            f"kills: {self.kills.total()} ({victims})",
+            f"jobs: {len(history.lives)} in the log, {self.acknowledged} acknowledged",
+            f"settles: {ends}",
+            f"log: {history.records} records, {history.bytes / 2**20:.1f} MiB",
+            f"epochs: {history.epochs} records, {history.torn} over a torn tail",
+            f"state hash: {history.replay_hash:016x}, {history.replay_jobs} jobs left",
+            f"rescues: {self.rescues}",
+            f"time: {self.seconds:.1f} s, of which judging {self.judging_seconds:.1f} s",
+            *(f"FAULT {fault}" for fault in history.faults),
+        ]
+        found = f"{history.fault_count} faults" if history.faults else "good"
+        return "\n".join([*lines, f"verdict: {found}"])
+
+
+class Campaign:
+    """Drives a world from one kill to the next."""
+
+    def __init__(self, world: World, seed: str, kills: int) -> None:
+        """Plan `kills` kills chosen by `seed`."""
+        self.kills: Counter[str] = Counter()
+        self._world = world
+        self._random = random.Random(seed)
+        self._wanted = kills
+
+    def run(self) -> None:
+        """Kill, restart and go on, then let everything come to its end."""
+        world = self._world
+        world.start_supervisor()
+        world.attach()
+        self._pin()
+        world.start_producer()
+        while self.kills.total() < self._wanted:
+            self._await_progress(self._random.choice(PACES))
+            victim = self._random.choices(list(VICTIMS), list(VICTIMS.values()))[0]
+            self._kill(victim)
+        self._await_progress(max(PACES))
+        world.finish()
+
+    def _pin(self) -> None:
+        """Fill the first segment with jobs far ahead: the log keeps everything behind them."""
+        assert self._world.monitor is not None
+        self._world.until(lambda: self._world.workers("c"), "a worker declares the kinds")
+        self._world.until(lambda: int(self._world.counter("lanes")) > len(LANGUAGES), "lanes")
+        self._world.monitor.enqueue_many(
+            "conf.echo", [b"pin"] * PINS, queue=PIN_QUEUE, delay=PIN_DELAY_S
+        ).check()
+
+    def _await_progress(self, jobs: int) -> None:
+        world = self._world
+        begun = world.counter("settles")
+        world.until(lambda: world.counter("settles") >= begun + jobs, f"{jobs} more settles")
+
+    def _kill(self, victim: str) -> None:
+        world = self._world
+        if victim == "supervisor":
+            self._kill_supervisor()
+        elif victim == "producer":
+            world.kill_producer()
+            world.start_producer()
+        else:
+            workers = world.until(lambda: world.workers(victim), f"a {victim} worker")
+            self._random.choice(workers).kill()
+        self.kills[victim] += 1
+
+    def _kill_supervisor(self) -> None:
+        """Kill it, and sometimes its successor too, while that reads the log."""
+        world = self._world
+        world.kill_supervisor()
+        world.start_supervisor()
+        if self._random.random() < EARLY_SHARE and self.kills.total() + 1 < self._wanted:
+            world.until(world.holds_log, "the new supervisor locks the log")
+            world.kill_supervisor()
+            self.kills["supervisor, recovering"] += 1
+            world.start_supervisor()
+        world.attach()
+        world.await_orphans()
+
+
+def run_campaign(kills: int, seed: str, durability: str, directory: Path) -> Outcome:
+    """Run a campaign in a directory of its own and judge it.
+
+    Raises:
+        StuckError: something stood still, or ended by itself; says what the processes printed.
+    """
+    outcome = Outcome(seed, durability)
+    begun = time.monotonic()
+    log_directory = directory / "log"
+    world = World(directory, log_directory, durability, seed)
+    campaign = Campaign(world, seed, kills)
+    try:
+        campaign.run()
+    except StuckError as error:
+        raise StuckError(
+            f"{error}\nseed {seed}, after {campaign.kills.total()} kills; the last output:\n"
+            f"{world.output()}"
+        ) from error
+    finally:
+        world.close()
+    outcome.kills = campaign.kills
+    judging = time.monotonic()
+    outcome.history.read(str(log_directory))
+    outcome.acknowledged = judge(outcome.history, directory)
+    compare_ending(outcome, world, json.loads((directory / ENDING).read_text()))
+    outcome.seconds = time.monotonic() - begun
+    outcome.judging_seconds = time.monotonic() - judging
+    return outcome
+
+
+def compare_ending(outcome: Outcome, world: World, ending: dict[str, int]) -> None:
+    """Hold the replayed state against the one that the last supervisor had in memory."""
+    history = outcome.history
+    outcome.rescues = world.rescues
+    if world.rescues:
+        history.fault(f"{world.rescues} wake-ups were lost")
+    if history.replay_hash != ending["state_hash"]:
+        history.fault(f"the live state hash was {ending['state_hash']:016x}")
+    if history.replay_jobs != ending["jobs"]:
+        history.fault(f"the supervisor had {ending['jobs']} jobs, the log has another number")
+    if history.epochs < world.supervisors - outcome.kills["supervisor, recovering"]:
+        history.fault(f"{world.supervisors} supervisors ran")
+
+
+def make_directory(durability: str) -> Path:
+    """Make a directory on disk, or in memory where nothing has to be synced."""
+    place = "/dev/shm" if durability == "memory" else None
+    return Path(tempfile.mkdtemp(prefix="hrt-crash-", dir=place))
+
+
+def main() -> int:
+    """Run as a command."""
+    parser = argparse.ArgumentParser(prog="python -m tests.crash.campaign", description=__doc__)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", default=secrets.token_hex(4))
+    parser.add_argument("--durability", choices=("sync", "async", "memory"), default="sync")
+    parser.add_argument("--keep", action="store_true", help="leave the directory behind")
+    options = parser.parse_args()
+    directory = make_directory(options.durability)
+    print(f"seed {options.seed}, in {directory}", flush=True)
+    try:
+        outcome = run_campaign(options.kills, options.seed, options.durability, directory)
+    except StuckError as error:
+        print(f"{error}\nverdict: stuck")
+        return 1
+    finally:
+        if not options.keep:
+            shutil.rmtree(directory)
+    print(outcome.text())
+    return 0 if outcome.good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
