@@ -45,7 +45,7 @@ def load(path: str | Path | None = None) -> Config:
 def runtime_directory(config: Config | None = None) -> Path:
     """Return the directory of the sockets: as configured, else by user."""
     if config is not None and config.runtime.directory:
-        return _from_config(config, config.runtime.directory)
+        return Path(config.runtime.directory).expanduser()
     base = os.environ.get("XDG_RUNTIME_DIR")
     return Path(base) / "hybridrt" if base else Path(f"/tmp/hybridrt-{os.getuid()}")  # noqa: S108 - made 0700 and checked
 
@@ -53,15 +53,8 @@ def runtime_directory(config: Config | None = None) -> Path:
 def log_directory(config: Config) -> Path:
     """Return the directory of the log: as configured, else below the user's state directory."""
     if config.log.directory:
-        return _from_config(config, config.log.directory)
+        return Path(config.log.directory).expanduser()
     if named := os.environ.get("STATE_DIRECTORY"):
         return Path(named) / "log"
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(base) / "hybridrt" / "log"
-
-
-def _from_config(config: Config, directory: str) -> Path:
-    """Resolve a path of the file against the file's own directory."""
-    place = Path(directory).expanduser()
-    origin = Path(config.origin)
-    return place if place.is_absolute() or not origin.is_file() else origin.parent / place

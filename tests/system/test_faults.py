@@ -100,7 +100,8 @@ async def test_a_lane_full_of_garbage_harms_nobody_else(instance: Any) -> None:
     )
     bad = {"name": "bad", "command": [sys.executable, "-c", program], "required": False}
     pools = [instance.python_pool(), {**bad, "crash_limit": 1, "restart_backoff": "1ms"}]
-    async with Supervisor(instance.config(pool=pools)) as rt:
+    config = instance.config(runtime={"drain_timeout": "1s"}, pool=pools)
+    async with Supervisor(config) as rt:
         counters = rt.stats().runtime
         async with asyncio.timeout(DEADLINE_S):
             while int(counters["lane_faults"]) == 0:  # each job makes the runtime look at its lanes

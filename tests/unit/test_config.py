@@ -167,9 +167,15 @@ def test_a_missing_file_is_a_configuration_error(tmp_path: Path) -> None:
         Config.load(tmp_path / "absent.toml")
 
 
-def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "hybridrt.toml"
-    path.write_text('[log]\ndirectory = "log"\n[runtime]\ndirectory = "/run/x"\n')
-    config = Config.load(path)
-    assert configfile.log_directory(config) == tmp_path / "log"
-    assert configfile.runtime_directory(config) == Path("/run/x")
+def test_directories_follow_the_file_then_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/7")
+    named = Config.parse('[log]\ndirectory = "log"\n[runtime]\ndirectory = "/run/x"\n')
+    assert configfile.log_directory(named) == Path("log")
+    assert configfile.runtime_directory(named) == Path("/run/x")
+    unnamed = Config.parse("")
+    assert configfile.log_directory(unnamed) == tmp_path / "hybridrt" / "log"
+    assert configfile.runtime_directory(unnamed) == Path("/run/user/7/hybridrt")
