@@ -10,8 +10,9 @@ import (
 	"unicode/utf8"
 )
 
-// Job is one attempt to run a job, as a handler gets it. It is valid until the handler returns,
-// and is meant for the goroutine that the handler runs in.
+// Job is one attempt to run a job, as a handler gets it. It is valid until the handler returns;
+// after that it may stand for another job, so do not keep it. It is meant for the goroutine that
+// the handler runs in.
 type Job struct {
 	raw     rawJob
 	run     *run

@@ -160,9 +160,7 @@ func (r *run) watchStop(ctx context.Context, grace time.Duration, done <-chan st
 
 func (r *run) cancelAll(cause error) {
 	for _, one := range r.runners {
-		if job := one.current.Load(); job != nil {
-			job.context.cancel(cause)
-		}
+		one.cancel(anyToken, cause)
 	}
 }
 
@@ -234,8 +232,7 @@ func causeOf(why outcome) error {
 // cancelRunning cancels the context of the attempt with this token, if it runs now.
 func (r *run) cancelRunning(token uint64, cause error) bool {
 	for _, one := range r.runners {
-		if job := one.current.Load(); job != nil && job.Token() == token {
-			job.context.cancel(cause)
+		if one.cancel(token, cause) {
 			return true
 		}
 	}

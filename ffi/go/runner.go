@@ -11,15 +11,12 @@ import (
 	"sync/atomic"
 )
 
-// slabSize is how many jobs are allocated at once. They are never used again, so a context that
-// outlives its handler stays what it was.
-const slabSize = 32
-
 type runner struct {
-	run     *run
-	current atomic.Pointer[Job] // what runs now; nil between jobs
-	step    atomic.Uint64       // batches begun and ended, see isBusy
-	slab    []Job
+	run      *run
+	current  atomic.Pointer[Job] // what runs now; nil between jobs
+	visitors atomic.Int64        // goroutines that look at current
+	spare    *Job                // to be used again
+	step     atomic.Uint64       // batches begun and ended, see isBusy
 
 	lock sync.Mutex // guards the rest; the lookout also flushes
 	held *settleBuffer
@@ -79,25 +76,49 @@ func (r *runner) attempt(raw *rawJob) ending {
 	r.current.Store(nil)
 	cause := job.context.finish()
 	job.ended = true
+	if !job.context.touched.Load() && r.visitors.Load() == 0 {
+		r.spare = job
+	}
 	if err == nil {
 		return ending{outcome: outcomeOK, data: job.result, follow: job.follow}
 	}
 	return r.failure(job, err, cause)
 }
 
+// newJob makes a Job, out of the last one if nobody can know that one any more: garbage for each
+// job would cost more than all the rest. A context that was waited on or derived from is left to
+// those who did so, and so is a job at which another goroutine looks just now.
 func (r *runner) newJob(raw *rawJob, route *route) *Job {
-	if len(r.slab) == 0 {
-		r.slab = make([]Job, slabSize)
+	job := r.spare
+	r.spare = nil
+	if job == nil {
+		job = &Job{run: r.run}
+		job.context.base = r.run.base
 	}
-	job := &r.slab[0]
-	r.slab = r.slab[1:]
-	job.raw, job.run, job.route = *raw, r.run, route
-	job.context.base = r.run.base
-	if raw.deadline_ns != 0 {
-		job.context.deadlineNS.Store(uint64(raw.deadline_ns))
+	job.raw, job.route = *raw, route
+	job.result, job.follow, job.followBytes, job.ended = nil, nil, 0, false
+	if deadline := uint64(raw.deadline_ns); deadline != job.context.deadlineNS.Load() {
+		job.context.deadlineNS.Store(deadline)
 	}
 	return job
 }
+
+// cancel cancels the context of what runs now, if it is the attempt with this token; anyToken
+// stands for whatever runs.
+func (r *runner) cancel(token uint64, cause error) bool {
+	// Said before the look: a job that is seen now is not used again meanwhile.
+	r.visitors.Add(1)
+	defer r.visitors.Add(-1)
+	job := r.current.Load()
+	if job == nil || (token != anyToken && job.Token() != token) {
+		return false
+	}
+	job.context.cancel(cause)
+	return true
+}
+
+// anyToken is no lease's token: those are sequence numbers, which begin at 1.
+const anyToken = 0
 
 // invoke calls the handler and turns a panic into an error.
 func invoke(job *Job) (err error) {

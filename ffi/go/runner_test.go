@@ -61,6 +61,44 @@ func TestAttemptRunsTheHandler(t *testing.T) {
 
 func explode() { panic("too hot") }
 
+// Goal: a handler that does not need anything costs no allocation, and its Job is used again clean.
+func TestQuickJobsAllocateNothing(t *testing.T) {
+	r := newTestRunner(t, nothing)
+	raw := newRaw()
+	if allocations := testing.AllocsPerRun(100, func() { r.attempt(raw) }); allocations != 0 {
+		t.Errorf("%v allocations for each job", allocations)
+	}
+	setHandler(r, func(_ context.Context, job *Job) error { return job.SetResult([]byte("r")) })
+	r.attempt(raw)
+	setHandler(r, nothing)
+	if end := r.attempt(raw); end.data != nil {
+		t.Errorf("the result of an earlier job: %q", end.data)
+	}
+}
+
+// Goal: whoever waits on a context, or cancels it, does so for one job only.
+func TestTouchedJobsAreNotUsedAgain(t *testing.T) {
+	var first context.Context
+	r := newTestRunner(t, func(ctx context.Context, _ *Job) error {
+		if first == nil {
+			first = ctx
+			_ = ctx.Done()
+		} else if ctx == first {
+			t.Error("a context that somebody waits on is used again")
+		}
+		return nil
+	})
+	raw := newRaw()
+	r.attempt(raw)
+	r.attempt(raw)
+	<-first.Done()
+	r.visitors.Add(1) // somebody looks at the job that is about to end
+	r.attempt(raw)
+	if r.spare != nil {
+		t.Error("a job that somebody looks at is used again")
+	}
+}
+
 // Goal: a panic is a failed attempt whose text names the value and the place, within the limit.
 func TestPanicIsAFailureWithItsStack(t *testing.T) {
 	raw := newRaw()
