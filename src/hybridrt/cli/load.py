@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +26,13 @@ if TYPE_CHECKING:
 KIND = "bench.noop"
 QUEUE = "bench"
 BACKLOG_MAX = 5_000  # jobs waiting before the producer pauses
-WARMUP_JOBS = 200
+WARMUP_JOBS = 200  # at a pace: they carry no stamp
+WARMUP_FLAT_OUT_JOBS = 200_000  # before the clock runs, so that log segments are there to be reused
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 30.0
+STARTED_NAME = "start.json"
+MEMORY_DIRECTORY = "/dev/shm"  # noqa: S108 - made with a name of its own below
+DISK_DIRECTORY = "/var/tmp"  # noqa: S108 - the same; unlike /tmp, it is by convention on a disk
 RUN_TIMEOUT_S = 900.0
 COUNTERS = ("passes", "groups", "records", "bytes", "parks", "wakes", "rescues", "syncs", "sync_ns",
             "lane_deaths")  # fmt: skip
@@ -50,46 +54,107 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """A running private supervisor."""
+    """A running private supervisor. Its sockets are in `home`, for their paths have to be short."""
 
     process: subprocess.Popen[bytes]
     home: Path
     environment: dict[str, str]
 
+    @property
+    def started_path(self) -> Path:
+        """Return where a worker that records latency writes its histogram when it ends."""
+        return self.home / STARTED_NAME
+
 
 def measure(plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
-    """Run the plan and return its figures."""
-    worker = _worker_command(plan)
-    parent = plan.directory or ("/dev/shm" if plan.durability == "memory" else None)  # noqa: S108
-    with tempfile.TemporaryDirectory(prefix="hybridrt-bench-", dir=parent) as home:
-        say(f"starting a private instance in {home}")
-        with _instance(plan, worker, Path(home)) as instance:
-            figures = _loaded(plan, instance)
-        histogram = Path(home) / "start.json"
-        started = json.loads(histogram.read_text()) if histogram.exists() else {"buckets": {}}
-    figures["latency"]["enqueue_to_start"] = percentiles(started["buckets"])
+    """Run the plan on an instance of its own and return the figures."""
+    with directories(plan.durability, plan.directory) as (home, log):
+        say(f"starting a private instance with its log in {log}")
+        with private_instance(
+            plan.durability, {"bench": worker_command(plan, home)}, home, log
+        ) as it:
+            if not plan.latency and not plan.rate:
+                warm_up(plan, it)
+            figures = load(plan, it)
+            if plan.latency:
+                figures["latency"] |= _to_the_end(plan, it)
+        if plan.latency:
+            buckets = json.loads(it.started_path.read_text())["buckets"]
+            figures["latency"]["enqueue_to_start"] = percentiles(buckets)
     return figures
 
 
-def percentiles(buckets: Mapping[str, int]) -> dict[str, Any]:
+def load(plan: Plan, instance: Instance) -> dict[str, Any]:
+    """Feed a running instance once as planned, and return the figures of that."""
+    from hybridrt.native import Client
+
+    client = Client.attach(instance.environment["HYBRIDRT_SOCKET"], "hybridrt bench")
+    try:
+        before = client.page.runtime_counters()
+        waited_before = _page_buckets(client)
+        cpu_before = _cpu_seconds(instance)
+        produced = _produce(_producer_command(plan), instance)
+        cpu = _difference(_cpu_seconds(instance), cpu_before) | {"producer": produced["cpu"]}
+        after = client.page.runtime_counters()
+        latency = {
+            name: percentiles(_difference(buckets, waited_before[name]))
+            for name, buckets in _page_buckets(client).items()
+        }
+    finally:
+        client.close()
+    return {
+        "worker": plan.worker,
+        "durability": plan.durability,
+        "size": plan.size,
+        "rate": plan.rate,
+        "jobs": produced["accepted"],
+        "seconds": produced["seconds"],
+        "enqueue_seconds": produced["enqueue_seconds"],
+        "jobs_per_second": produced["accepted"] / produced["seconds"],
+        "latency": latency,
+        "cpu_seconds": cpu,
+        "counters": {name: after[name] - before[name] for name in COUNTERS},
+    }
+
+
+def warm_up(plan: Plan, instance: Instance) -> None:
+    """Feed a running instance for a moment, uncounted."""
+    jobs = min(plan.jobs or WARMUP_FLAT_OUT_JOBS, WARMUP_FLAT_OUT_JOBS)
+    _produce(_producer_command(replace(plan, jobs=jobs, seconds=None)), instance)
+
+
+def _to_the_end(plan: Plan, instance: Instance) -> dict[str, Any]:
+    """Time one job at a time until it is acknowledged, and until it is settled."""
+    if plan.worker == "python-producer":
+        return {}
+    timed = _produce([*_producer_command(plan), "--settled"], instance)
+    return {
+        f"enqueue_to_{name}": percentiles(timed[name]["buckets"])
+        for name in ("acknowledged", "settled")
+    }
+
+
+def percentiles(buckets: Mapping[str, int] | Mapping[int, int]) -> dict[str, Any]:
     """Return count and percentiles of a histogram that a program wrote."""
     from hybridrt import stats
 
-    counts = {int(index): count for index, count in buckets.items()}
+    counts = {int(index): count for index, count in buckets.items() if count}
     marks = stats.percentiles(counts).items()
     found = {f"p{mark:g}": round(seconds * 1e9) for mark, seconds in marks}
-    return {"count": sum(counts.values()), "nanoseconds": found}
+    return {"count": sum(counts.values()), "nanoseconds": found, "buckets": counts}
 
 
 # ---- the programs ----
 
 
-def _worker_command(plan: Plan) -> list[str]:
+def worker_command(plan: Plan, home: Path) -> list[str]:
+    """Return the command line of the worker that the plan asks for."""
     if plan.worker == "c":
         program = packaged_program("hrt-bench")
     else:
         program = built_program(f"bench-worker-{'go' if plan.worker == 'go' else 'rust'}")
-    return [str(program), "work", "--kind", KIND]
+    command = [str(program), "work", "--kind", KIND]
+    return [*command, "--latency", "--out", str(home / STARTED_NAME)] if plan.latency else command
 
 
 def _producer_command(plan: Plan) -> list[str]:
@@ -109,50 +174,67 @@ def _producer_command(plan: Plan) -> list[str]:
 # ---- the instance ----
 
 
-def _configuration(plan: Plan, worker: list[str], home: Path) -> str:
-    if plan.latency:
-        worker = [*worker, "--latency", "--out", str(home / "start.json")]
-    return f"""
+@contextmanager
+def directories(durability: str, parent: str | None) -> Iterator[tuple[Path, Path]]:
+    """Make a directory for sockets and results, and one for the log; remove both afterwards."""
+    parent = parent or (MEMORY_DIRECTORY if durability == "memory" else DISK_DIRECTORY)
+    with (
+        tempfile.TemporaryDirectory(prefix="hrt-bench-") as home,
+        tempfile.TemporaryDirectory(prefix="hrt-bench-log-", dir=parent) as log,
+    ):
+        yield Path(home), Path(log)
+
+
+def configuration(durability: str, pools: Mapping[str, list[str]], home: Path, log: Path) -> str:
+    """Return the configuration of a private instance with one worker a pool."""
+    text = f"""
 [log]
-directory = {json.dumps(str(home / "log"))}
+directory = {json.dumps(str(log))}
 max_size = "2GiB"
 
 [runtime]
-directory = {json.dumps(str(home / "run"))}
-log_level = "warning"
+directory = {json.dumps(str(home))}
+log_level = "error"
 
 [[queue]]
 name = "{QUEUE}"
-durability = "{plan.durability}"
+durability = "{durability}"
 max_jobs = 0
 result_ttl = 0
 
-[[pool]]
-name = "bench"
-command = {json.dumps(worker)}
-kinds = ["{KIND}"]
-workers = 1
+[[kind]]
+name = "{KIND}"
 """
+    for name, command in pools.items():
+        text += f"""
+[[pool]]
+name = "{name}"
+command = {json.dumps(command)}
+kinds = ["{KIND}"]
+"""
+    return text
 
 
 @contextmanager
-def _instance(plan: Plan, worker: list[str], home: Path) -> Iterator[Instance]:
-    """Start a supervisor, wait until its worker has registered, and end it in any case."""
+def private_instance(
+    durability: str, pools: Mapping[str, list[str]], home: Path, log: Path
+) -> Iterator[Instance]:
+    """Start a supervisor, wait until its workers have registered, and end it in any case."""
     config = home / "hybridrt.toml"
-    config.write_text(_configuration(plan, worker, home))
-    (home / "run").mkdir(mode=0o700)
+    config.write_text(configuration(durability, pools, home, log))
     command = [sys.executable, "-m", "hybridrt.cli", "run", "--config", str(config)]
-    environment = {**os.environ, "HYBRIDRT_SOCKET": str(home / "run" / "attach.sock")}
+    environment = {**os.environ, "HYBRIDRT_SOCKET": str(home / "attach.sock")}
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sys.stderr) as process:
         instance = Instance(process, home, environment)
         try:
-            _await_workers(instance)
+            await_workers(instance, len(pools))
             yield instance
         finally:
             _stop(process)
 
 
-def _await_workers(instance: Instance) -> None:
+def await_workers(instance: Instance, wanted: int) -> None:
+    """Wait until so many workers have registered."""
     from hybridrt.cli.link import ask
 
     deadline = time.monotonic() + START_TIMEOUT_S
@@ -162,16 +244,13 @@ def _await_workers(instance: Instance) -> None:
             message = f"the private supervisor ended with status {instance.process.returncode}"
             raise StartError(message, "Its own message is above.")
         try:
-            if any(row["registered"] for row in _workers(ask, instance)):
+            rows = ask(instance.home, "worker.ls", {}, START_TIMEOUT_S)["workers"]
+            if sum(row["registered"] for row in rows) >= wanted:
                 return
         except HybridrtError as error:
             last = error
         time.sleep(0.05)
     raise StartError(f"the private instance was not ready in time: {last}")
-
-
-def _workers(ask: Callable[..., dict[str, Any]], instance: Instance) -> list[dict[str, Any]]:
-    return list(ask(instance.home / "run", "worker.ls", {}, START_TIMEOUT_S)["workers"])
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
@@ -184,41 +263,6 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 # ---- the load ----
-
-
-def _loaded(plan: Plan, instance: Instance) -> dict[str, Any]:
-    """Run the producer, once to load and for latency once more to time each job to its end."""
-    from hybridrt.native import Client
-
-    client = Client.attach(instance.environment["HYBRIDRT_SOCKET"], "hybridrt bench")
-    try:
-        before = client.page.runtime_counters()
-        cpu_before = _cpu_seconds(instance)
-        produced = _produce(_producer_command(plan), instance)
-        cpu = _difference(_cpu_seconds(instance), cpu_before) | {"producer": produced["cpu"]}
-        after = client.page.runtime_counters()
-        latency = _page_latency(client)
-        if plan.latency and plan.worker != "python-producer":
-            closed = _produce([*_producer_command(plan), "--settled"], instance)
-            latency |= {
-                f"enqueue_to_{name}": percentiles(closed[name]["buckets"])
-                for name in ("acknowledged", "settled")
-            }
-    finally:
-        client.close()
-    return {
-        "worker": plan.worker,
-        "durability": plan.durability,
-        "size": plan.size,
-        "rate": plan.rate,
-        "jobs": produced["accepted"],
-        "seconds": produced["seconds"],
-        "enqueue_seconds": produced["enqueue_seconds"],
-        "jobs_per_second": produced["accepted"] / produced["seconds"],
-        "latency": latency,
-        "cpu_seconds": cpu,
-        "counters": {name: after[name] - before[name] for name in COUNTERS},
-    }
 
 
 def _produce(command: list[str], instance: Instance) -> dict[str, Any]:
@@ -242,10 +286,10 @@ def _produce(command: list[str], instance: Instance) -> dict[str, Any]:
     return {**json.loads(done.stdout), "cpu": used}
 
 
-def _page_latency(client: Client) -> dict[str, Any]:
+def _page_buckets(client: Client) -> dict[str, dict[Any, int]]:
     """Return what the runtime itself saw: waiting for a worker, and from there to the settle."""
     counters = client.page.kind_counters(client.kind(KIND))
-    return {name: percentiles(counters[name]["buckets"]) for name in ("wait", "run")}
+    return {name: counters[name]["buckets"] for name in ("wait", "run")}
 
 
 def _cpu_seconds(instance: Instance) -> dict[str, float]:
@@ -260,5 +304,5 @@ def _cpu_seconds(instance: Instance) -> dict[str, float]:
     return used
 
 
-def _difference(after: dict[str, float], before: dict[str, float]) -> dict[str, float]:
-    return {name: after[name] - before[name] for name in after}
+def _difference(after: Mapping[Any, Any], before: Mapping[Any, Any]) -> dict[Any, Any]:
+    return {name: value - before.get(name, 0) for name, value in after.items()}
