@@ -33,7 +33,8 @@ var (
 
 // These errors can be returned when a client attaches, or when its runtime went away.
 var (
-	// ErrClosed is returned after Close, and when the runtime is gone.
+	// ErrClosed is returned after Close, and when the runtime is gone. It is also the cause with
+	// which the contexts of handlers are cancelled when their runtime is gone.
 	ErrClosed = errors.New("hybridrt: closed")
 	// ErrUnreachable is returned when nothing answers at the address.
 	ErrUnreachable = errors.New("hybridrt: cannot reach the runtime")

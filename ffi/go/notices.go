@@ -22,8 +22,10 @@ type noticeBoard struct {
 	started bool
 	stopped error // why nobody listens any more
 	waiters map[uint64][]chan notice
-	// onLease hears of notices about jobs that this process runs. Set before listening begins.
+	// onLease hears of notices about jobs that this process runs, and onLost when the runtime is
+	// gone. Set before listening begins.
 	onLease func(notice)
+	onLost  func()
 }
 
 func newNoticeBoard() *noticeBoard {
@@ -90,6 +92,9 @@ func (c *Client) takeNotices() {
 		}
 		if status != statusOK && status != statusAgain {
 			c.notices.stop(statusError(status, ""))
+			if c.notices.onLost != nil {
+				c.notices.onLost()
+			}
 			return
 		}
 	}

@@ -124,12 +124,18 @@ func (r *run) share(jobs *batch) {
 
 // endOfJobs decides what the end of the pump means.
 func (r *run) endOfJobs(status int) error {
-	r.stop()
 	if status == statusDraining {
+		r.stop()
 		return nil
 	}
-	r.cancelAll(ErrClosed)
+	r.onLost()
 	return statusError(status, "")
+}
+
+// onLost stops everything: the runtime is gone, and so is the lease of whatever runs.
+func (r *run) onLost() {
+	r.stop()
+	r.cancelAll(ErrClosed)
 }
 
 func (r *run) stop() {

@@ -98,7 +98,7 @@ func (w *Worker) start(ctx context.Context) (*run, error) {
 	if w.Logger != nil {
 		current.log = w.Logger
 	}
-	client.notices.onLease = current.onNotice
+	client.notices.onLease, client.notices.onLost = current.onNotice, current.onLost
 	client.listen()
 	kinds := kindsOf(routes)
 	err = client.native.register(registration{
