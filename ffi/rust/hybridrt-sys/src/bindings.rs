@@ -101,7 +101,8 @@ pub struct hrt_segment {
     pub number: u64,
     pub uuid: [u8; 16usize],
     pub created_ns: u64,
-    pub reserved: [u64; 2usize],
+    pub head: u64,
+    pub reserved: u64,
 }
 pub const HRT_RECORD_ENQUEUE: hrt_record_type = 1;
 pub const HRT_RECORD_LEASE: hrt_record_type = 2;
@@ -273,7 +274,8 @@ pub struct hrt_lane {
     pub draining: u32,
     pub closed: u32,
     pub names: u64,
-    pub pad_4: [u8; 96usize],
+    pub runtime_alive: u32,
+    pub pad_4: [u8; 92usize],
     pub deliver_head: u64,
     pub pad_5: [u8; 120usize],
     pub deliver_park: u32,

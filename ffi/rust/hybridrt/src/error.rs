@@ -29,9 +29,9 @@ impl Detail {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// An argument or a name is out of its range.
+    /// An argument is out of its range, or a name or key cannot be one.
     Invalid(Detail),
-    /// A payload, key, result or settle is over its limit.
+    /// A payload, a result or a whole settle is over its limit.
     TooLarge(Detail),
     /// No such kind is known to the runtime.
     UnknownKind(Detail),

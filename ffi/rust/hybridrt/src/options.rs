@@ -99,7 +99,7 @@ impl<'a, To> NewJob<'a, To> {
     }
 
     /// Orders the job: those with the same key in a queue run one at a time, in the order of the
-    /// log. At most 255 bytes.
+    /// log. Text without control characters, at most 255 bytes.
     pub fn key(mut self, key: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
         self.key = key.as_ref();
         self
@@ -175,9 +175,9 @@ impl<'a, To> NewJob<'a, To> {
             Ok(payload) => payload.as_ref(),
             Err(error) => return Err(Error::new(sys::HRT_EINVAL, error.to_string())),
         };
-        check_size("payload", payload, sys::HRT_PAYLOAD_MAX)?;
-        check_size("key", self.key, sys::HRT_KEY_MAX)?;
-        check_size("meta", self.meta, sys::HRT_META_MAX)?;
+        check_size("payload", payload, sys::HRT_PAYLOAD_MAX, sys::HRT_ETOOLARGE)?;
+        check_size("key", self.key, sys::HRT_KEY_MAX, sys::HRT_ENAME)?;
+        check_size("meta", self.meta, sys::HRT_META_MAX, sys::HRT_ETOOLARGE)?;
         let mut options = self.options;
         options.kind = handle.kind(self.kind)?;
         options.queue = handle.queue(self.queue)?;
@@ -228,7 +228,12 @@ fn milliseconds(duration: Duration) -> u32 {
         .clamp(1, sys::HRT_NONE - 1)
 }
 
-fn check_size(what: &str, bytes: &[u8], limit: sys::hrt_limit) -> Result<(), Error> {
+fn check_size(
+    what: &str,
+    bytes: &[u8],
+    limit: sys::hrt_limit,
+    status: sys::hrt_status,
+) -> Result<(), Error> {
     if bytes.len() <= limit as usize {
         return Ok(());
     }
@@ -236,7 +241,7 @@ fn check_size(what: &str, bytes: &[u8], limit: sys::hrt_limit) -> Result<(), Err
         "a {what} of {} bytes is over the limit of {limit}",
         bytes.len()
     );
-    Err(Error::new(sys::HRT_ETOOLARGE, sentence))
+    Err(Error::new(status, sentence))
 }
 
 #[cfg(test)]
@@ -267,11 +272,11 @@ mod tests {
 
     #[test]
     fn what_is_too_large_is_named() {
-        let error = check_size("key", &[0; 256], sys::HRT_KEY_MAX).unwrap_err();
+        let error = check_size("key", &[0; 256], sys::HRT_KEY_MAX, sys::HRT_ENAME).unwrap_err();
         assert_eq!(
             error.to_string(),
             "a key of 256 bytes is over the limit of 255"
         );
-        assert!(matches!(error, Error::TooLarge(_)));
+        assert!(matches!(error, Error::Invalid(_)));
     }
 }

@@ -1,7 +1,7 @@
 // Made by ffi/rust/bindings.sh from abi.h; do not edit.
 fields! {
     hrt_segment { magic, crc, format_version, must_understand, segment_size, number, uuid,
-created_ns, reserved, }
+created_ns, head, reserved, }
     hrt_record { length, crc, sequence, position, durable, time_ns, epoch, type_, flags, kind,
 queue, reserved, count, key_hash, }
     hrt_enqueue_body { due_ns, expires_ns, parent, timeout_ms, result_ttl_ms, payload_length,
@@ -19,8 +19,8 @@ result_length, attempt, crashes, state, outcome, cause, reserved, }
     hrt_lane { magic, abi_version, incarnation, number, size, submit_offset, submit_capacity,
 deliver_offset, deliver_capacity, reply_offset, reply_capacity, started_offset,
 started_capacity, lease_ns, pad_0, submit_tail, pad_1, submit_head, pad_2, submit_park, pad_3,
-deliver_tail, reply_tail, draining, closed, names, pad_4, deliver_head, pad_5, deliver_park,
-pad_6, alive, detached, heartbeat_ns, pad_7, }
+deliver_tail, reply_tail, draining, closed, names, runtime_alive, pad_4, deliver_head, pad_5,
+deliver_park, pad_6, alive, detached, heartbeat_ns, pad_7, }
     hrt_submit { length, type_, reserved, }
     hrt_submit_enqueue { head, delay_ns, due_ns, payload_length, timeout_ms, result_ttl_ms,
 expires_ms, kind, queue, meta_length, max_attempts, key_length, max_crashes, flags, reserved, }

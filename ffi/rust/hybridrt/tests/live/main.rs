@@ -354,7 +354,7 @@ fn what_cannot_be_enqueued_is_refused_with_a_reason() {
     ));
     assert!(matches!(
         client.enqueue(WORK, "").key(&[b'k'; 256]).send(),
-        Err(Error::TooLarge(_))
+        Err(Error::Invalid(_))
     ));
     send(WORK, "narrow", b"").unwrap();
     assert!(matches!(send(WORK, "narrow", b""), Err(Error::Full(_))));
