@@ -187,6 +187,15 @@ static int apply_control(hrt_state *state, const hrt_record *record)
     }
 }
 
+/* Where a KEEP holds what a job's end has to say. */
+static uint64_t said_at(const hrt_state_job *job, const hrt_record *keep, const hrt_parts *parts)
+{
+    if (job->result_length > 0) {
+        return keep->position + parts->result;
+    }
+    return job->error_length > 0 ? keep->position + parts->error : 0;
+}
+
 /* A job that is known only moves: its KEEP says what the state says already. */
 static int move_home(hrt_state *state, uint32_t index, const hrt_record *record)
 {
@@ -195,7 +204,7 @@ static int move_home(hrt_state *state, uint32_t index, const hrt_record *record)
     hrt_residents_unlink(state, index);
     job->position = record->position;
     job->data_offset = parts.payload;
-    job->result_position = job->result_length > 0 ? record->position + parts.result : 0;
+    job->result_position = said_at(job, record, &parts);
     return hrt_residents_link(state, index);
 }
 
@@ -215,7 +224,6 @@ static int restore(hrt_state *state, uint32_t index, const hrt_record *record)
     job->outcome = body->outcome;
     job->cause = body->cause;
     job->result_length = body->result_length;
-    job->result_position = body->result_length > 0 ? record->position + parts.result : 0;
     if (body->error_length > 0) {
         job->error_length = (uint16_t)body->error_length;
         job->error = malloc(body->error_length);
@@ -224,6 +232,7 @@ static int restore(hrt_state *state, uint32_t index, const hrt_record *record)
         }
         memcpy(job->error, (const uint8_t *)record + parts.error, body->error_length);
     }
+    job->result_position = said_at(job, record, &parts);
     return hrt_life_begin(state, index, body->state, body->due_ns);
 }
 

@@ -223,5 +223,8 @@ int hrt_settle_apply(hrt_state *state, const hrt_settle_entry *entry, const void
         count_crash(job);
     }
     int status = keep_error(job, data, entry->data_length);
+    if (entry->data_length > 0) {
+        job->result_position = position;
+    }
     return status == HRT_OK ? transition(state, index, entry) : status;
 }

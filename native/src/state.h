@@ -53,7 +53,7 @@ typedef struct hrt_state_job {
     uint64_t enqueued_ns;
     uint64_t settled_ns; /* of the last settle entry */
     uint64_t parent;
-    uint64_t result_position; /* of the result's first byte, in a SETTLE or KEEP record */
+    uint64_t result_position; /* of the result, else of the last error; in a SETTLE or KEEP */
     char *error;              /* last error, malloc'd, or NULL */
     uint32_t result_length;
     uint32_t result_ttl_ms;

@@ -381,9 +381,10 @@ static void take_watch(hrt_runtime *runtime, uint32_t lane, uint64_t id)
                              .code = job != NULL ? job->state : HRT_ENOTFOUND,
                              .job = id,
                              .slot = UINT32_MAX};
-    if (job != NULL && job->state == HRT_JOB_COMPLETED && job->result_length > 0) {
+    if (job != NULL) {
         delivery.token = job->result_position;
-        delivery.data_length = job->result_length;
+        delivery.data_length =
+            job->state == HRT_JOB_COMPLETED ? job->result_length : job->error_length;
     }
     hrt_effect_deliver(runtime, lane, &delivery,
                        job != NULL && hrt_effect_is_sync(runtime, job->queue));

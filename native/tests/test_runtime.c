@@ -269,6 +269,26 @@ static void a_stale_token_is_refused(void)
     end(&f);
 }
 
+static void a_late_watcher_learns_why_a_job_is_dead(void)
+{
+    fixture f;
+    begin(&f, true);
+    (void)offer_lane(&f);
+    hrt_client *worker = attach_worker();
+    int64_t id = enqueue(&f, "a", NULL);
+    hrt_job job = fetch_one(worker);
+    settle(worker, &job, HRT_OUTCOME_DEAD, "beyond repair");
+    hrt_notice early = await_result(&f, (uint64_t)id);
+    hrt_notice late = await_result(&f, (uint64_t)id);
+    CHECK_EQ(early.code, HRT_JOB_DEAD);
+    CHECK_EQ(late.code, HRT_JOB_DEAD);
+    CHECK(late.data_length == 13 && memcmp(late.data, "beyond repair", 13) == 0);
+    hrt_notice_free(&early);
+    hrt_notice_free(&late);
+    hrt_detach(worker);
+    end(&f);
+}
+
 static void follow_ups_commit_with_the_settle(void)
 {
     fixture f;
@@ -398,7 +418,7 @@ int main(void)
     TAP_LIST(TEST(jobs_survive_a_restart), TEST(a_second_supervisor_is_refused),
              TEST(a_job_runs_and_its_result_comes_back),
              TEST(a_failed_job_is_retried_and_its_key_waits), TEST(a_stale_token_is_refused),
-             TEST(follow_ups_commit_with_the_settle),
+             TEST(a_late_watcher_learns_why_a_job_is_dead), TEST(follow_ups_commit_with_the_settle),
              TEST(a_killed_worker_costs_an_attempt_and_nothing_else),
              TEST(a_delayed_job_comes_when_it_is_due), TEST(many_jobs_lap_the_log));
 }
