@@ -1,0 +1,83 @@
+/* Runs a piece of code in a process of its own and kills it at a chosen system call. */
+#ifndef HRT_TRACER_H
+#define HRT_TRACER_H
+
+#include "tap.h"
+
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { TRACER_SYSCALL = SIGTRAP | 0x80 }; /* with PTRACE_O_TRACESYSGOOD */
+
+typedef void (*tracer_body)(void *context);
+
+static inline pid_t tracer_start(tracer_body body, void *context)
+{
+    (void)fflush(stdout);
+    pid_t child = fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0) {
+            (void)raise(SIGSTOP);
+            body(context);
+            (void)fflush(stdout);
+            _exit(0);
+        }
+        _exit(1);
+    }
+    int status = 0;
+    REQUIRE(waitpid(child, &status, 0) == child && WIFSTOPPED(status));
+    long options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_EXITKILL;
+    REQUIRE(ptrace(PTRACE_SETOPTIONS, child, NULL, options) == 0);
+    REQUIRE(ptrace(PTRACE_SYSCALL, child, NULL, NULL) == 0);
+    return child;
+}
+
+/* A thread that dies between its stop and this call is no error. */
+static inline void tracer_resume(pid_t thread)
+{
+    (void)ptrace(PTRACE_SYSCALL, thread, NULL, NULL);
+}
+
+/* Collects all threads of the process; returns how it ended. */
+static inline int tracer_collect(pid_t child)
+{
+    int ended = 0;
+    int status = 0;
+    for (pid_t pid = waitpid(-1, &status, __WALL); pid > 0; pid = waitpid(-1, &status, __WALL)) {
+        ended = pid == child ? status : ended;
+    }
+    return ended;
+}
+
+/*
+ * Kills the process at its stop number `stop`: each system call of each thread stops twice, before
+ * it is done and after. False: the process came to its end before, which has to be a good one.
+ */
+static inline bool tracer_kill_at(uint64_t stop, tracer_body body, void *context)
+{
+    pid_t child = tracer_start(body, context);
+    for (;;) {
+        int status = 0;
+        pid_t thread = waitpid(-1, &status, __WALL);
+        REQUIRE(thread > 0);
+        if (!WIFSTOPPED(status)) {
+            if (thread == child) {
+                CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+                return false;
+            }
+            continue;
+        }
+        if (WSTOPSIG(status) == TRACER_SYSCALL && stop-- == 0) {
+            REQUIRE(kill(child, SIGKILL) == 0);
+            CHECK(WIFSIGNALED(tracer_collect(child)));
+            return true;
+        }
+        tracer_resume(thread);
+    }
+}
+
+#endif
