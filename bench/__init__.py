@@ -1,0 +1,1 @@
+"""Benchmarks of hybridrt and, in the same run, of its peers. See README.md."""

@@ -1,0 +1,33 @@
+"""A worker that holds memory, and that holds the first attempt at a job until it is killed.
+
+Usage: victim.py BYTES KIND. It prints the time (CLOCK_BOOTTIME ns) at which each attempt started.
+"""
+
+import mmap
+import sys
+import threading
+
+import numpy as np
+
+import hybridrt
+from hybridrt.native import boottime_ns
+
+
+def main() -> None:
+    """Make the memory resident, then work."""
+    size, kind = int(sys.argv[1]), sys.argv[2]
+    memory = mmap.mmap(-1, size)
+    np.frombuffer(memory, dtype="u1")[:: mmap.PAGESIZE] = 1
+    worker = hybridrt.Worker(concurrency=1)
+
+    @worker.handle(kind)
+    def hold(job: hybridrt.Job) -> None:
+        print(job.attempt, boottime_ns(), flush=True)
+        if job.attempt == 1:
+            threading.Event().wait()
+
+    worker.run()
+
+
+if __name__ == "__main__":
+    main()
