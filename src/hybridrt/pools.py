@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hybridrt.config import PoolConfig
-from hybridrt.errors import StartError
+from hybridrt.errors import HybridrtError, StartError
 from hybridrt.logs import get_logger
 from hybridrt.native import Runtime
 from hybridrt.processes import WorkerProcess
@@ -102,7 +102,7 @@ class Pool:
     def _exited(self, worker: WorkerProcess) -> None:
         """Take the jobs back, log, and plan the restart."""
         self.workers.pop(worker.number, None)
-        self._runtime.lane_gone(worker.incarnation, counted=not worker.stopping)
+        self._take_back(worker)
         lived = time.monotonic() - worker.started
         text = f"worker {worker.name} {worker.describe_exit()} after {lived:.1f} s"
         fields = {"worker": worker.name, "pid": worker.pid, "status": worker.status}
@@ -113,6 +113,15 @@ class Pool:
             return
         log.warning(text, **fields)
         self._after_exit("\n    ".join([text, *worker.last_lines]), lived)
+
+    def _take_back(self, worker: WorkerProcess) -> None:
+        """Tell the runtime that a worker is gone; after a failure of the log it cannot act on it."""
+        try:
+            self._runtime.lane_gone(worker.incarnation, counted=not worker.stopping)
+        except HybridrtError as error:
+            log.warning(
+                "its jobs stay leased until the restart", worker=worker.name, err=str(error)
+            )
 
     def _after_exit(self, reason: str, lived: float) -> None:
         self.failure = reason

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 import hybridrt
-from hybridrt import service
+from hybridrt import errors, service
 from hybridrt.client import ClientJob
 
 DEADLINE_S = 20
@@ -115,3 +115,19 @@ def test_worker_output_is_logged_with_its_origin(instance: Any, await_condition:
     (plain_line,) = [line for line in lines if "a plain line" in line]
     assert '"stream": "stderr"' in plain_line
     assert '"worker": "python/0"' in plain_line
+
+
+def test_a_failing_log_ends_the_supervisor_and_loses_nothing_acknowledged(instance: Any) -> None:
+    process = instance.run(pool=[instance.python_pool()])
+    with hybridrt.connect(instance.directory) as client:
+        kept = client.enqueue("echo", "acknowledged", delay="1s", result_ttl="1h")
+        client.enqueue("echo", bytes(100_000), delay="1h")
+        # From here the supervisor cannot write where its log is, as on a disk that is gone.
+        psutil.Process(process.pid).rlimit(psutil.RLIMIT_FSIZE, (65_536, 65_536))
+        with pytest.raises((errors.ClosedError, errors.StorageError)):
+            client.enqueue("echo", "never acknowledged")
+    assert process.wait(DEADLINE_S) == service.EXIT_IO
+    assert "the log failed, nothing more is acknowledged" in instance.output()
+    instance.run(pool=[instance.python_pool()])
+    with hybridrt.connect(instance.directory) as client:
+        assert read(client, kept.id) == b"acknowledged"
