@@ -119,7 +119,10 @@ class Listener:
 
     def _died(self, incarnation: int) -> None:
         self._forget(incarnation)
-        self._runtime.lane_gone(incarnation, counted=True)
+        try:
+            self._runtime.lane_gone(incarnation, counted=True)
+        except HybridrtError as error:
+            log.warning("jobs stay leased until a restart", incarnation=incarnation, err=str(error))
 
     def _forget(self, incarnation: int) -> None:
         pidfd = self.peers.pop(incarnation)

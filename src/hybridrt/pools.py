@@ -115,7 +115,7 @@ class Pool:
         self._after_exit("\n    ".join([text, *worker.last_lines]), lived)
 
     def _take_back(self, worker: WorkerProcess) -> None:
-        """Tell the runtime that a worker is gone; after a failure of the log it cannot act on it."""
+        """Tell the runtime that a worker is gone; once the log failed it cannot act on that."""
         try:
             self._runtime.lane_gone(worker.incarnation, counted=not worker.stopping)
         except HybridrtError as error:
