@@ -83,6 +83,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Moves all to the back of the queue; without a copy when it is empty, as it mostly is.
+fn take_all<T>(queue: &mut VecDeque<T>, new: &mut Vec<T>) {
+    if queue.is_empty() {
+        let emptied = mem::replace(queue, mem::take(new).into());
+        *new = emptied.into();
+    } else {
+        queue.extend(new.drain(..));
+    }
+}
+
+/// What a lock guards, while nobody else can know of it.
+fn unlocked<T>(mutex: &mut Mutex<T>) -> &mut T {
+    mutex.get_mut().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl<'c> Crew<'c> {
     pub fn new(
         client: &'c Client,
@@ -163,9 +178,14 @@ impl<'c> Crew<'c> {
     fn claim(&self, state: &mut State<'c>, index: usize) {
         let threads = self.shares.len();
         let count = (state.queue.len() / threads).max(1);
-        lock(&self.shares[index])
-            .jobs
-            .extend(state.queue.drain(..count));
+        let mut share = lock(&self.shares[index]);
+        if count == state.queue.len() {
+            // The thread's own is empty, or it would not be here: no need to copy.
+            mem::swap(&mut share.jobs, &mut state.queue);
+        } else {
+            share.jobs.extend(state.queue.drain(..count));
+        }
+        drop(share);
         if threads > 1 {
             self.work.notify_one();
         }
@@ -193,7 +213,7 @@ impl<'c> Crew<'c> {
             .fetch(fetched, FETCH_MAX, Some(FETCH_TIMEOUT));
         let mut state = lock(&self.state);
         state.fetching = false;
-        state.queue.extend(fetched.drain(..));
+        take_all(&mut state.queue, fetched);
         match answer {
             Ok(()) => {}
             Err(error) if error.has_status(sys::HRT_EAGAIN) => {}
@@ -217,19 +237,14 @@ impl<'c> Crew<'c> {
             share.begun_count += 1;
             drop(share);
             let verdict = self.run_job(&job, member);
-            let held = member
-                .held
-                .get_mut()
-                .unwrap_or_else(PoisonError::into_inner);
-            let needed = Batch::needed(&verdict, held);
+            let needed = Batch::needed(&verdict, unlocked(&mut member.held));
             share = lock(&self.shares[index]);
             if share.batch.lane_size() + needed > self.unit_max {
                 share = self.flush(share, index, member);
             }
             let (id, token) = job.give_away();
-            share
-                .batch
-                .push(id, token, &verdict, &mut lock(&member.held));
+            let held = unlocked(&mut member.held);
+            share.batch.push(id, token, &verdict, held);
         }
         drop(self.flush(share, index, member));
     }
@@ -251,12 +266,10 @@ impl<'c> Crew<'c> {
         if self.is_winding_down() {
             return Verdict::returned();
         }
-        let handle = self.client.handle();
-        let fields = leased.fields();
-        let kind = handle.kind_name(fields.kind);
-        let job = Job::new(leased, kind, handle.queue_name(fields.queue));
-        let Some(handler) = self.handler(&mut member.known, fields.kind, kind) else {
-            return Verdict::retry(format!("this worker does not serve the kind {kind}"));
+        let job = Job::new(leased, self.client.handle());
+        let Some(handler) = self.handler(&mut member.known, leased.fields().kind) else {
+            let text = format!("this worker does not serve the kind {}", job.kind());
+            return Verdict::retry(text);
         };
         leased.begin();
         let context = Context::new(self.client, &job, &member.held);
@@ -269,20 +282,15 @@ impl<'c> Crew<'c> {
         verdict
     }
 
-    fn handler(
-        &self,
-        known: &mut Vec<Option<&'c Handler>>,
-        number: u16,
-        kind: &str,
-    ) -> Option<&'c Handler> {
-        let number = usize::from(number);
-        if number >= known.len() {
-            known.resize(number + 1, None);
+    fn handler(&self, known: &mut Vec<Option<&'c Handler>>, kind: u16) -> Option<&'c Handler> {
+        let index = usize::from(kind);
+        if index >= known.len() {
+            known.resize(index + 1, None);
         }
-        if known[number].is_none() {
-            known[number] = self.handlers.get(kind);
+        if known[index].is_none() {
+            known[index] = self.handlers.get(self.client.handle().kind_name(kind));
         }
-        known[number]
+        known[index]
     }
 
     /// Publishes the ends of attempts and empties the batch.

@@ -2,23 +2,18 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::ffi::Leased;
+use crate::ffi::{Handle, Leased};
 use crate::trace::TraceContext;
 
 /// A job that this worker holds. All bytes lie in the log and are lent, not copied.
 pub struct Job<'a> {
     leased: &'a Leased<'a>,
-    kind: &'a str,
-    queue: &'a str,
+    handle: &'a Handle,
 }
 
 impl<'a> Job<'a> {
-    pub(crate) fn new(leased: &'a Leased<'_>, kind: &'a str, queue: &'a str) -> Self {
-        Self {
-            leased,
-            kind,
-            queue,
-        }
+    pub(crate) fn new(leased: &'a Leased<'_>, handle: &'a Handle) -> Self {
+        Self { leased, handle }
     }
 
     /// The job's id: the sequence number of its record in the log.
@@ -33,12 +28,12 @@ impl<'a> Job<'a> {
 
     /// What to run.
     pub fn kind(&self) -> &'a str {
-        self.kind
+        self.handle.kind_name(self.leased.fields().kind)
     }
 
     /// Where the job waited.
     pub fn queue(&self) -> &'a str {
-        self.queue
+        self.handle.queue_name(self.leased.fields().queue)
     }
 
     /// The payload.
@@ -101,8 +96,8 @@ impl std::fmt::Debug for Job<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Job")
             .field("id", &self.id())
-            .field("kind", &self.kind)
-            .field("queue", &self.queue)
+            .field("kind", &self.kind())
+            .field("queue", &self.queue())
             .field("attempt", &self.attempt())
             .finish_non_exhaustive()
     }
