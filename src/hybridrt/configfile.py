@@ -46,8 +46,9 @@ def runtime_directory(config: Config | None = None) -> Path:
     """Return the directory of the sockets: as configured, else by user."""
     if config is not None and config.runtime.directory:
         return Path(config.runtime.directory).expanduser()
-    base = os.environ.get("XDG_RUNTIME_DIR")
-    return Path(base) / "hybridrt" if base else Path(f"/tmp/hybridrt-{os.getuid()}")  # noqa: S108 - made 0700 and checked
+    if base := os.environ.get("XDG_RUNTIME_DIR"):
+        return Path(base) / "hybridrt"
+    return Path(f"/tmp/hybridrt-{os.getuid()}")  # noqa: S108 - made 0700 and checked
 
 
 def log_directory(config: Config) -> Path:
