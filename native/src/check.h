@@ -2,6 +2,7 @@
 #ifndef HRT_CHECK_H
 #define HRT_CHECK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -25,6 +26,18 @@
 static inline uint64_t hrt_align_up(uint64_t value, uint64_t alignment)
 {
     return (value + alignment - 1) & ~(alignment - 1);
+}
+
+/* Names and keys are shown to people: they hold no control characters. */
+static inline bool hrt_is_text(const void *bytes, size_t length)
+{
+    const uint8_t *at = bytes;
+    for (size_t i = 0; i < length; i++) {
+        if (at[i] < 0x20 || at[i] == 0x7f) {
+            return false;
+        }
+    }
+    return true;
 }
 
 #endif

@@ -88,6 +88,7 @@ typedef struct hrt_seat {
     uint32_t mark_head, mark_count, mark_capacity;
     hrt_delivery *overflow; /* deliveries that found the ring full, FIFO */
     uint32_t overflow_count, overflow_capacity;
+    bool flooded; /* the overflow has reached its limit: the client does not read */
     hrt_pin *pins;
     uint32_t pin_count, pin_capacity;
     uint64_t full_queues; /* bit: an enqueue that wants to wait found this queue full */

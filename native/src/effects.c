@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { OVERFLOW_MAX = 1048576 }; /* deliveries that wait for a client that does not read */
+
 bool hrt_effect_is_sync(const hrt_runtime *runtime, uint16_t queue)
 {
     return hrt_state_settings(runtime->state, queue)->durability == HRT_DURABILITY_SYNC;
@@ -65,6 +67,9 @@ void hrt_effect_deliver(hrt_runtime *runtime, uint32_t lane, const hrt_delivery 
         hrt_delivery placed = *delivery;
         place_result(runtime, seat, &placed);
         hrt_lane_deliver(&seat->host, &placed);
+    } else if (seat->overflow_count >= OVERFLOW_MAX && !seat->local) {
+        seat->flooded = true; /* the lane is shut by the next pass, what it held is taken back */
+        return;
     } else {
         if (seat->overflow_count == seat->overflow_capacity &&
             !grow((void **)&seat->overflow, &seat->overflow_capacity, sizeof(*seat->overflow))) {

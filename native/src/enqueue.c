@@ -34,6 +34,16 @@ static int check_names(const hrt_client *client, const hrt_spec *spec, uint32_t 
     return HRT_OK;
 }
 
+static int check_key(const hrt_spec *spec, uint32_t index)
+{
+    if (spec->key_length > 0 && !hrt_is_text(spec->key, spec->key_length))
+        return hrt_fail(HRT_ENAME,
+                        "job %u of the batch: its key holds a control character; encode binary "
+                        "keys as text",
+                        index);
+    return HRT_OK;
+}
+
 /* All of a spec but its payload. */
 static int check_common(const hrt_client *client, const hrt_spec *spec, uint32_t index)
 {
@@ -44,14 +54,17 @@ static int check_common(const hrt_client *client, const hrt_spec *spec, uint32_t
         (spec->meta == NULL && spec->meta_length > 0))
         return hrt_fail(HRT_EINVAL, "job %u of the batch: key or meta is NULL but has a length",
                         index);
-    return check_names(client, spec, index);
+    const int status = check_key(spec, index);
+    return status != HRT_OK ? status : check_names(client, spec, index);
 }
 
 static int check_payload(const hrt_client *client, const hrt_spec *spec, uint32_t payload_length,
                          uint32_t index)
 {
     if (payload_length > HRT_PAYLOAD_MAX)
-        return hrt_fail(HRT_ETOOLARGE, "job %u of the batch: payload has %u bytes, the limit is %d",
+        return hrt_fail(HRT_ETOOLARGE,
+                        "job %u of the batch: payload has %u bytes, the limit is %d; store it "
+                        "elsewhere and enqueue where it is",
                         index, payload_length, HRT_PAYLOAD_MAX);
     const uint32_t length = entry_length(spec, payload_length);
     if (length > hrt_submit_limit(client))
@@ -392,12 +405,16 @@ static uint32_t chunk_of(const hrt_client *client, const hrt_spec *specs, uint32
     return chunk;
 }
 
-static int first_refusal(const int64_t *ids, uint32_t count)
+static int first_refusal(hrt_client *client, const hrt_spec *specs, const int64_t *ids,
+                         uint32_t count)
 {
-    for (uint32_t i = 0; i < count; i++)
-        if (ids[i] < 0)
-            return hrt_fail((int)ids[i], "job %u of the batch was not taken: %s", i,
-                            hrt_strerror((int)ids[i]));
+    for (uint32_t i = 0; i < count; i++) {
+        if (ids[i] < 0) {
+            const char *queue = hrt_queue_name(client, specs[i].queue);
+            return hrt_fail((int)ids[i], "job %u of the batch was not taken by queue \"%s\": %s", i,
+                            queue != NULL ? queue : "?", hrt_strerror((int)ids[i]));
+        }
+    }
     return HRT_OK;
 }
 
@@ -421,5 +438,5 @@ int hrt_enqueue_wait(hrt_client *client, const hrt_spec *specs, uint32_t count, 
     for (uint32_t i = 0; i < count; i++)
         if (ids_out[i] == HRT_EAGAIN)
             ids_out[i] = status;
-    return status != HRT_OK ? status : first_refusal(ids_out, count);
+    return status != HRT_OK ? status : first_refusal(client, specs, ids_out, count);
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -51,6 +52,34 @@ static int check_owner(int fd, const hrt_attach_options *options, const char *pa
     return HRT_OK;
 }
 
+/* Whose directory it is can be seen even where the socket in it cannot. */
+static int refuse_stranger(const char *path)
+{
+    char directory[sizeof(((struct sockaddr_un *)0)->sun_path)];
+    struct stat status;
+    (void)snprintf(directory, sizeof(directory), "%s", path);
+    char *slash = strrchr(directory, '/');
+    if (slash != NULL && slash != directory)
+        *slash = '\0';
+    if (slash == NULL || stat(directory, &status) != 0)
+        return hrt_fail(HRT_EPERM, "user %u may not connect to %s: %s", (unsigned)geteuid(), path,
+                        strerror(EACCES));
+    return hrt_fail(HRT_EPERM,
+                    "user %u may not connect to %s: its directory belongs to user %u; run as that "
+                    "user, or start a runtime of your own",
+                    (unsigned)geteuid(), path, (unsigned)status.st_uid);
+}
+
+static int refuse_connection(int error, const char *path)
+{
+    if (error == EAGAIN)
+        return hrt_fail(HRT_ETIMEOUT, "the runtime at %s took no connection in time", path);
+    if (error == EACCES || error == EPERM)
+        return refuse_stranger(path);
+    return hrt_fail(HRT_EREACH, "cannot reach a runtime at %s: %s. Is it running?", path,
+                    strerror(error));
+}
+
 static int reach(const hrt_attach_options *options, int *fd_out)
 {
     struct sockaddr_un address;
@@ -70,11 +99,7 @@ static int reach(const hrt_attach_options *options, int *fd_out)
     (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
     if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0)
-        status = errno == EAGAIN
-                     ? hrt_fail(HRT_ETIMEOUT, "the runtime at %s took no connection in time",
-                                address.sun_path)
-                     : hrt_fail(HRT_EREACH, "cannot reach a runtime at %s: %s. Is it running?",
-                                address.sun_path, strerror(errno));
+        status = refuse_connection(errno, address.sun_path);
     else
         status = check_owner(fd, options, address.sun_path);
     if (status != HRT_OK) {

@@ -199,6 +199,16 @@ static bool missed_its_heartbeat(const hrt_runtime *runtime, const hrt_seat *sea
            runtime->boot_ns - beat > runtime->options.lease_ns;
 }
 
+/* What a client does that no lease could ever end; NULL: nothing. */
+static const char *broken_promise(const hrt_runtime *runtime, const hrt_seat *seat)
+{
+    uint64_t beat = hrt_load_relaxed(&seat->host.lane->heartbeat_ns);
+    if (beat > runtime->boot_ns && beat - runtime->boot_ns > runtime->options.lease_ns) {
+        return "its heartbeat lies in the future";
+    }
+    return seat->flooded ? "it does not read what is delivered" : NULL;
+}
+
 static bool watch_one(hrt_runtime *runtime, uint32_t lane)
 {
     hrt_seat *seat = &runtime->seats[lane];
@@ -221,6 +231,11 @@ static bool watch_one(hrt_runtime *runtime, uint32_t lane)
         hrt_lanes_shut(runtime, lane, HRT_ECLOSED,
                        seat->pardoned ? HRT_OUTCOME_RETURNED : HRT_OUTCOME_CRASHED,
                        seat->pardoned ? HRT_EVENT_DETACHED : HRT_EVENT_DIED, "its worker died");
+        return true;
+    }
+    const char *broken = broken_promise(runtime, seat);
+    if (broken != NULL) {
+        hrt_lanes_fault(runtime, lane, broken);
         return true;
     }
     if (missed_its_heartbeat(runtime, seat)) {

@@ -159,12 +159,23 @@ static int advance(hrt_log *log, enum hrt_log_class class)
     return HRT_OK;
 }
 
+/* Old work is in the reserve: new work waits as long as files are made, else the log is full. */
 static int check_reserve(hrt_log *log)
 {
+    int status = HRT_OK;
     (void)pthread_mutex_lock(&log->mutex);
+    while (status == HRT_OK && !reserve_untouched(log, 0)) {
+        if (log->failed != 0) {
+            status = hrt_log_failed(log);
+        } else if (log->flusher.making.fd < 0 && !hrt_flusher_may_grow(log)) {
+            status = HRT_ELOGFULL;
+        } else {
+            wait_step(log);
+        }
+    }
     log->reserve_only = !reserve_untouched(log, 0);
     (void)pthread_mutex_unlock(&log->mutex);
-    return log->reserve_only ? HRT_ELOGFULL : HRT_OK;
+    return status;
 }
 
 int hrt_log_reserve(hrt_log *log, size_t bytes, enum hrt_log_class class)
@@ -173,7 +184,7 @@ int hrt_log_reserve(hrt_log *log, size_t bytes, enum hrt_log_class class)
         return HRT_ETOOLARGE;
     }
     if (HRT_UNLIKELY(log->reserve_only && class == HRT_LOG_NEW_WORK)) {
-        int status = check_reserve(log);
+        int status = log->pending > 0 ? HRT_EAGAIN : check_reserve(log);
         if (status != HRT_OK) {
             return status;
         }

@@ -1,5 +1,6 @@
 /* Kinds and queues by name, looked up in the shared page. */
 #include "atomic.h"
+#include "check.h"
 #include "error.h"
 #include "handle.h"
 
@@ -11,14 +12,7 @@ _Static_assert(sizeof(hrt_name) == HRT_KIND_NAME_MAX + 1, "a kind's name fills i
 
 bool hrt_name_valid(const char *name, size_t length)
 {
-    if (name == NULL || length == 0 || length > HRT_KIND_NAME_MAX)
-        return false;
-    for (size_t i = 0; i < length; i++) {
-        const unsigned char byte = (unsigned char)name[i];
-        if (byte < 0x20 || byte == 0x7f)
-            return false;
-    }
-    return true;
+    return name != NULL && length > 0 && length <= HRT_KIND_NAME_MAX && hrt_is_text(name, length);
 }
 
 static int refuse_name(const char *what, const char *name, size_t length)
@@ -62,7 +56,9 @@ int hrt_kind(hrt_client *client, const char *name, size_t length, uint16_t *kind
             return HRT_OK;
         }
     }
-    return hrt_fail(HRT_EKIND, "kind \"%.*s\" is not among the %u that the runtime knows",
+    return hrt_fail(HRT_EKIND,
+                    "kind \"%.*s\" is not among the %u that the runtime knows; declare it in the "
+                    "configuration or start a worker that serves it",
                     (int)length, name, count);
 }
 
@@ -80,8 +76,10 @@ int hrt_queue(hrt_client *client, const char *name, size_t length, uint16_t *que
             return HRT_OK;
         }
     }
-    return hrt_fail(HRT_EQUEUE, "queue \"%.*s\" is not among the %u that are declared", (int)length,
-                    name, count);
+    return hrt_fail(HRT_EQUEUE,
+                    "queue \"%.*s\" is not among the %u that are declared; declare it in the "
+                    "configuration",
+                    (int)length, name, count);
 }
 
 const char *hrt_kind_name(hrt_client *client, uint16_t kind)

@@ -406,15 +406,20 @@ int hrt_runtime_lane_pid(hrt_runtime *runtime, uint64_t incarnation, uint32_t pi
 static int judge_hello(const void *bytes, size_t length, uint32_t uid, hrt_hello *hello)
 {
     if (uid != geteuid() && uid != 0) {
-        return hrt_fail(HRT_EPERM, "this runtime belongs to user %u, you are user %u", geteuid(),
-                        uid);
+        return hrt_fail(HRT_EPERM,
+                        "this runtime belongs to user %u, you are user %u; run as that user, or "
+                        "start a runtime of your own",
+                        geteuid(), uid);
     }
     if (length >= 8) {
         memcpy(hello, bytes, length < sizeof(*hello) ? length : sizeof(*hello));
     }
     if (length < 8 || hello->magic != HRT_MAGIC_HELLO) {
-        return hrt_fail(HRT_EPEER,
-                        "this is not a hybridrt client: its hello of %zu bytes is foreign", length);
+        return hrt_fail(
+            HRT_EPEER,
+            "this is the attach socket of hybridrt, and the hello of %zu bytes is not that "
+            "of its client library",
+            length);
     }
     if (hello->abi_version != HRT_ABI_VERSION || length != sizeof(*hello)) {
         return hrt_fail(HRT_EVERSION,

@@ -57,6 +57,14 @@ static int check_enqueue(const hrt_runtime *runtime, const hrt_submit_enqueue *s
     return HRT_OK;
 }
 
+/* The entry is known to hold the key. It may change until it is copied, but harms nobody then. */
+static int check_key(const hrt_submit_enqueue *submit, const uint8_t *entry)
+{
+    size_t trace = (submit->flags & HRT_ENQUEUE_TRACE) ? HRT_TRACE_SIZE : 0;
+    const uint8_t *key = entry + sizeof(*submit) + trace;
+    return hrt_is_text(key, submit->key_length) ? HRT_OK : HRT_ENAME;
+}
+
 static int admit(hrt_runtime *runtime, hrt_seat *seat, const hrt_submit_enqueue *submit)
 {
     if (runtime->refusing) {
@@ -137,6 +145,9 @@ static void take_enqueue(hrt_runtime *runtime, uint32_t lane, const hrt_submit_e
     hrt_seat *seat = &runtime->seats[lane];
     int64_t answer = 0;
     int status = check_enqueue(runtime, submit);
+    if (status == HRT_OK) {
+        status = check_key(submit, entry);
+    }
     if (status == HRT_OK) {
         /* Settles that are still open may have made room. */
         status = hrt_group_close(runtime);
@@ -266,6 +277,9 @@ static bool take_follow_up(hrt_runtime *runtime, uint32_t lane, const hrt_submit
     if (unit->accepted) {
         int status = check_enqueue(runtime, submit);
         if (status == HRT_OK) {
+            status = check_key(submit, entry);
+        }
+        if (status == HRT_OK) {
             status = build_enqueue(runtime, submit, unit->parent, entry, &answer);
             sync = hrt_effect_is_sync(runtime, submit->queue);
             runtime->group_sync |= sync;
@@ -282,12 +296,7 @@ static bool take_follow_up(hrt_runtime *runtime, uint32_t lane, const hrt_submit
 
 static bool name_is_valid(const uint8_t *name, size_t length)
 {
-    for (size_t i = 0; i < length; i++) {
-        if (name[i] < 0x20 || name[i] == 0x7f) {
-            return false;
-        }
-    }
-    return length > 0 && length <= HRT_KIND_NAME_MAX;
+    return length > 0 && length <= HRT_KIND_NAME_MAX && hrt_is_text(name, length);
 }
 
 static bool serve_names(hrt_runtime *runtime, hrt_seat *seat, const uint8_t *names, size_t length,
@@ -543,7 +552,7 @@ bool hrt_submission_take(hrt_runtime *runtime, uint32_t lane)
             return true;
         }
         if (hrt_runtime_has_failed(runtime)) {
-            return true;
+            return false; /* the entry stays: callers go on until there is nothing to take */
         }
         hrt_ring_advance(reader, &head);
         count++;

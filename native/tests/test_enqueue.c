@@ -115,6 +115,9 @@ static void bad_jobs_are_refused_whole_with_a_reason(void)
     CHECK_EQ(refused(&end, client, &meta), HRT_ETOOLARGE);
     const hrt_spec key = {.key_length = 1};
     CHECK_EQ(refused(&end, client, &key), HRT_EINVAL);
+    const hrt_spec control = {.key = "a\nb", .key_length = 3};
+    CHECK_EQ(refused(&end, client, &control), HRT_ENAME);
+    CHECK(peer_error_says("job 1 of the batch: its key holds a control character"));
     const hrt_spec payload = {.payload_length = 1};
     CHECK_EQ(refused(&end, client, &payload), HRT_EINVAL);
     hrt_detach(client);

@@ -424,6 +424,22 @@ static void a_full_log_keeps_its_reserve_for_old_work(void)
     fixture_end(&f);
 }
 
+/* Old work that took the last files is no reason to refuse new work while more can be made. */
+static void new_work_waits_for_files_that_can_still_be_made(void)
+{
+    fixture f;
+    fixture_make(&f);
+    REQUIRE(fixture_open(&f) == HRT_OK);
+    uint64_t segment = hrt_log_current(f.log);
+    while (hrt_log_current(f.log) < segment + 3) {
+        REQUIRE(fixture_group(&f, 4, IDS, 1) == HRT_OK);
+    }
+    CHECK(hrt_log_segments(f.log) < f.options.segments_max);
+    CHECK_EQ(fixture_add(&f, IDS, 1, HRT_LOG_NEW_WORK), HRT_OK);
+    CHECK_EQ(hrt_log_seal(f.log), HRT_OK);
+    fixture_end(&f);
+}
+
 static void the_current_segment_cannot_be_retired(void)
 {
     fixture f;
@@ -459,5 +475,6 @@ int main(void)
              TEST(a_file_cut_short_is_damage),
              TEST(a_file_whose_making_was_cut_short_is_made_again),
              TEST(recycling_goes_on_for_many_laps), TEST(a_full_log_keeps_its_reserve_for_old_work),
+             TEST(new_work_waits_for_files_that_can_still_be_made),
              TEST(the_current_segment_cannot_be_retired), TEST(odd_options_are_refused));
 }
