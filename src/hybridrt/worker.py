@@ -26,7 +26,7 @@ from hybridrt.errors import (
     InvalidArgumentError,
     NotReadyError,
 )
-from hybridrt.names import DEFAULT_QUEUE, Delivery, Outcome, check_name
+from hybridrt.names import DEFAULT_QUEUE, RESULT_BYTES_MAX, Delivery, Outcome, check_name
 from hybridrt.native import Client, Follow, Lease, Settlement, boottime_ns
 from hybridrt.options import Payload, Seconds, encode_payload, make_options
 from hybridrt.outcomes import (
@@ -175,6 +175,7 @@ class Worker:
         self._slots = threading.Semaphore(self._concurrency)
         self._running: dict[tuple[int, int], Job] = {}
         self._failure: HybridrtError | None = None
+        self._client: Client | None = None
 
     def handle(self, kind: str) -> Callable[[Handler], Handler]:
         """Register a function for a kind, as a decorator; the function stays callable as it is.
@@ -195,6 +196,10 @@ class Worker:
     def stop(self) -> None:
         """Take no more jobs, finish what runs, and let `run` return."""
         self._stopping.set()
+        client = self._client
+        if client is not None:
+            with contextlib.suppress(ClosedError):
+                client.interrupt()
 
     def run(self) -> None:
         """Work until the runtime drains, SIGTERM or SIGINT comes, or `stop` is called.
@@ -203,13 +208,14 @@ class Worker:
             UnreachableError, VersionError, PermissionDeniedError: cannot attach.
             ClosedError: the runtime died.
         """
-        client = Client.attach(self._address, "python")
-        self._catch_signals(client)
+        client = self._client = Client.attach(self._address, "python")
+        self._catch_signals()
         try:
             kinds = sorted(self._handlers)
             client.register(kinds, concurrency=self._concurrency)
             self._serve(client)
         finally:
+            self._client = None
             client.close()
         if self._failure is not None:
             raise self._failure
@@ -233,15 +239,13 @@ class Worker:
         client.interrupt()
         notices.join()
 
-    def _catch_signals(self, client: Client) -> None:
+    def _catch_signals(self) -> None:
         """SIGTERM and SIGINT finish what runs; only the main thread may ask for that."""
         if threading.current_thread() is not threading.main_thread():
             return
 
         def stop(_number: int, _frame: Any) -> None:
             self.stop()
-            with contextlib.suppress(ClosedError):
-                client.interrupt()
 
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
@@ -281,7 +285,7 @@ class Worker:
         """Run the handler and turn whatever happens into an outcome."""
         try:
             returned = self._handlers[job.kind](job)
-            return returned if isinstance(returned, OutcomeError) else Ok(returned)
+            return _within_limit(returned if isinstance(returned, OutcomeError) else Ok(returned))
         except OutcomeError as outcome:
             return outcome
         except Stopped:
@@ -314,6 +318,14 @@ class Worker:
             # The runtime is gone, which the fetching thread reports; what runs should stop.
             for job in list(self._running.values()):
                 job._cancelled.set()  # noqa: SLF001 - the two are one
+
+
+def _within_limit(outcome: OutcomeError) -> OutcomeError:
+    """Return the outcome, or Dead when its result is too long to be kept: it would be so again."""
+    if len(outcome.data) <= RESULT_BYTES_MAX:
+        return outcome
+    size = len(outcome.data)
+    return Dead(f"the result of {size} bytes is over the limit of {RESULT_BYTES_MAX}")
 
 
 def _describe(error: Exception) -> str:

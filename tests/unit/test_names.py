@@ -33,6 +33,7 @@ def test_limits_equal_the_header() -> None:
     assert names.KEY_BYTES_MAX == lib.HRT_KEY_MAX
     assert names.META_BYTES_MAX == lib.HRT_META_MAX
     assert names.PAYLOAD_BYTES_MAX == lib.HRT_PAYLOAD_MAX
+    assert names.RESULT_BYTES_MAX == lib.HRT_RESULT_MAX
 
 
 @pytest.mark.parametrize("name", ["", "x" * 64, "a\nb", "a\x7f", "ü" * 32])

@@ -1,0 +1,52 @@
+"""A Python worker in this process, attached by hand to a supervisor beside it."""
+
+import threading
+from typing import Any
+
+import pytest
+
+import hybridrt
+from hybridrt import errors
+
+DEADLINE_S = 20
+
+
+def test_a_worker_attached_by_hand_serves_and_stops_when_told(instance: Any) -> None:
+    instance.run(kind=[{"name": "double"}])
+    worker = hybridrt.Worker(concurrency=2, address=str(instance.directory / "attach.sock"))
+
+    @worker.handle("double")
+    def double(job: hybridrt.Job) -> int:
+        return int(job.json()) * 2
+
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    with hybridrt.connect(instance.directory) as client:
+        assert client.enqueue("double", 21).result(DEADLINE_S) == b"42"
+        with pytest.raises(errors.JobDeadError, match="not the JSON expected"):
+            client.enqueue("double", "{").result(DEADLINE_S)
+    worker.stop()
+    thread.join(DEADLINE_S)
+    assert not thread.is_alive()
+
+
+def test_a_result_over_the_limit_makes_the_job_dead(instance: Any) -> None:
+    instance.run(pool=[instance.python_pool()])
+    with hybridrt.connect(instance.directory) as client:
+        job = client.enqueue("echo", bytes(100_000))
+        with pytest.raises(errors.JobDeadError, match="over the limit"):
+            job.result(DEADLINE_S)
+
+
+def test_a_kind_has_one_handler() -> None:
+    worker = hybridrt.Worker()
+    worker.handle("a")(lambda job: job.payload)
+    with pytest.raises(errors.InvalidArgumentError, match="has a handler already"):
+        worker.handle("a")
+
+
+def test_a_worker_without_a_runtime_says_so(instance: Any) -> None:
+    worker = hybridrt.Worker(address=str(instance.directory / "attach.sock"))
+    worker.handle("a")(lambda job: job.payload)
+    with pytest.raises(errors.UnreachableError):
+        worker.run()
