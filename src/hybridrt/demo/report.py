@@ -219,7 +219,7 @@ def _language_row(kind: dict[str, Any]) -> tuple[str, ...]:
 
 def _kill_row(kill: dict[str, Any]) -> tuple[str, ...]:
     known = kill["recovery_ms"] is not None
-    ready = f"after {kill['recovery_ms']:.2f} ms" if known else "not noticed"
+    ready = f"after {format_duration(kill['recovery_ms'] / 1e3)}" if known else "not noticed"
     jobs = f"{kill['started']} jobs"
     return (kill["language"], str(kill["pid"]), jobs, f"{kill['returned']} jobs", ready)
 

@@ -28,8 +28,10 @@ QUEUES = ("scan", "sniff", "digest")
 KINDS = {"tree.scan": "go", "file.sniff": "go", "file.digest": "rust"}
 VICTIMS = {"go": "file.sniff", "rust": "file.digest"}
 RECORDS_AT_ONCE = 2000  # read from the log before the event loop gets its turn
-SEGMENT_SIZE = "64MiB"  # a segment is reused when its jobs have ended: leave the reader some time
-LOOK_INTERVAL_S = 0.2
+SEGMENT_SIZE = "64MiB"  # a segment is reused once its jobs have ended: the reader needs some time
+FEEDS = {"scan": "sniff", "sniff": "digest"}  # a queue whose jobs enqueue into another
+BACKLOG_MAX = 8_000  # jobs waiting in the other one before the first is paused
+LOOK_INTERVAL_S = 0.1
 KILL_INTERVAL_S = 0.005  # while waiting for a worker to be in the middle of a job
 MEMORY_LOG = Path("/dev/shm")  # noqa: S108 - where a log that is kept in memory lies
 KIBIBYTE = 1024
@@ -172,25 +174,47 @@ def _first_payload(root: Path) -> dict[str, Any]:
     return {"root": str(root), "path": "", "queues": {name: name for name in QUEUES}}
 
 
+@dataclass(slots=True)
+class Valve:
+    """Pauses a queue while the one that it feeds is too long: a tree of any size fits in memory."""
+
+    paused: set[str] = field(default_factory=set)
+
+    def turn(self, rt: Supervisor, counters: dict[str, dict[str, Any]]) -> None:
+        """Pause and resume by what waits just now."""
+        for queue, fed in FEEDS.items():
+            waiting = counters[fed]["ready"]
+            if waiting > BACKLOG_MAX and queue not in self.paused:
+                rt.pause(queue)
+                self.paused.add(queue)
+            elif waiting < BACKLOG_MAX // 2 and queue in self.paused:
+                rt.resume(queue)
+                self.paused.remove(queue)
+
+
 async def _drive(
     rt: WatchedSupervisor, follower: Follower, killer: Killer, shown: Display, total: int
 ) -> None:
     """Follow the log until every job has ended."""
     step = shown.languages(total)
+    valve = Valve()
+    looked = 0.0
     while True:
-        count = follower.advance(RECORDS_AT_ONCE)
-        if count == RECORDS_AT_ONCE:
-            await asyncio.sleep(0)
+        behind = follower.advance(RECORDS_AT_ONCE) == RECORDS_AT_ONCE
+        await asyncio.sleep(0 if behind else LOOK_INTERVAL_S)
+        if time.monotonic() - looked < LOOK_INTERVAL_S:
             continue
+        looked = time.monotonic()
         if rt.failure is not None:
             raise rt.failure
+        counters = _queue_counters(rt)
+        valve.turn(rt, counters)
         step(list(_languages(rt)))
         completed = {kind["name"]: kind["completed"] for kind in _kinds(rt)}
         for pool in killer.due(completed):
             await _kill(rt, killer, pool, shown)
-        if _finished(rt, follower):
+        if _finished(counters, follower):
             return
-        await asyncio.sleep(LOOK_INTERVAL_S)
 
 
 async def _kill(rt: WatchedSupervisor, killer: Killer, pool: str, shown: Display) -> None:
@@ -201,14 +225,18 @@ async def _kill(rt: WatchedSupervisor, killer: Killer, pool: str, shown: Display
         await asyncio.sleep(KILL_INTERVAL_S)
 
 
-def _finished(rt: Supervisor, follower: Follower) -> bool:
+def _queue_counters(rt: Supervisor) -> dict[str, dict[str, Any]]:
+    page = rt.runtime.page
+    numbers = {settings["name"]: number for number, settings in enumerate(page.queues())}
+    return {name: page.queue_counters(numbers[name]) for name in QUEUES}
+
+
+def _finished(counters: dict[str, dict[str, Any]], follower: Follower) -> bool:
     """Say whether no job is left and the end of each was seen in the log."""
-    names = [settings["name"] for settings in rt.runtime.page.queues()]
-    counters = [rt.runtime.page.queue_counters(names.index(name)) for name in QUEUES]
     waiting = ("scheduled", "ready", "running", "retrying")
-    if any(queue[state] for queue in counters for state in waiting):
+    if any(queue[state] for queue in counters.values() for state in waiting):
         return False
-    enqueued: int = sum(queue["enqueued"] for queue in counters)
+    enqueued: int = sum(queue["enqueued"] for queue in counters.values())
     return follower.ended >= enqueued
 
 
