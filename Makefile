@@ -9,7 +9,7 @@ STAMP := build/stamp
 sources = $(shell find $(1) -type f -not -path '*/target/*' -not -path '*/__pycache__/*')
 C_SOURCES := $(call sources,native) meson.build meson.options
 PACKAGE_SOURCES := $(C_SOURCES) $(call sources,src ffi) pyproject.toml README.md
-PROGRAM_SOURCES := $(call sources,examples tests/conformance bench/workers)
+PROGRAM_SOURCES := $(call sources,examples tests/conformance tests/produce bench/workers)
 
 help: ## say what there is
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 16
@@ -40,8 +40,11 @@ layout: $(STAMP)/native ## rewrite tests/abi/layout.txt from the header
 bindings: $(STAMP)/venv ## rewrite the Rust bindings from the headers (needs bindgen)
 	$(IN) ffi/rust/bindings.sh
 
-bench: $(STAMP)/programs $(STAMP)/bench ## measure, beside the peers; writes build/bench
-	$(IN) python -m pytest bench $(BENCH)
+# Only a whole run replaces the figures in bench/; one that was cut short goes to build/bench.
+bench: $(STAMP)/programs $(STAMP)/bench ## measure, beside the peers (BENCH_QUICK=1: only see that it works)
+	@mkdir -p build/bench
+	$(IN) python -m pytest bench -v --benchmark-quiet --benchmark-json build/bench/run.json $(BENCH)
+	$(IN) python -m bench.report build/bench/run.json $(if $(BENCH)$(BENCH_QUICK),build/bench,bench)
 
 demo: $(STAMP)/programs ## find duplicate files through Go and Rust workers, killing some (DIR=folder)
 	@$(IN) hybridrt demo $(DIR)

@@ -32,7 +32,7 @@ FULL = Scale(
 )
 QUICK = Scale(
     throughput_s=0,
-    throughput_jobs=2_000,
+    throughput_jobs=10_000,
     rounds=1,
     latency_jobs=300,
     rate=500,

@@ -42,7 +42,7 @@ def command_of(plan: Plan) -> str:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("worker", WORKERS)
 def test_throughput(
-    benchmark: Any, note: Any, scale: Scale, worker: str, size: int, durability: str
+    benchmark: Any, note: Any, scale: Scale, *, worker: str, size: int, durability: str
 ) -> None:
     """Flat out, the queue bounded: jobs settled a second, over the whole path and its log."""
     how = {"jobs": scale.throughput_jobs, "seconds": scale.throughput_s or None}
@@ -70,7 +70,7 @@ def test_throughput(
 @pytest.mark.parametrize("durability", DURABILITIES)
 @pytest.mark.parametrize(("worker", "size"), LATENCIES)
 def test_latency_from_another_process(
-    benchmark: Any, note: Any, scale: Scale, worker: str, size: int, durability: str
+    benchmark: Any, note: Any, scale: Scale, *, worker: str, size: int, durability: str
 ) -> None:
     """At a pace that leaves the machine idle: enqueue to start, acknowledged, settled."""
     plan = plan_of(worker, size, durability, latency=True, jobs=scale.latency_jobs, rate=scale.rate)

@@ -51,7 +51,7 @@ def test_throughput(benchmark: Any, note: Any, scale: Scale, peer: Peer, size: i
     with serving(peer) as address:
         arguments = (peer, address, size, scale.throughput_s, scale.throughput_jobs)
         benchmark.pedantic(lambda: runs.append(drive.throughput(*arguments)), rounds=scale.rounds)
-    command = f"make bench BENCH='-k \"throughput and {peer.name}\"'"
+    command = f"make bench BENCH='-k \"throughput and {peer.key}\"'"
     rates = [run["jobs_per_second"] for run in runs]
     note("throughput", size=size, command=command, jobs_per_second=rates, **about(peer))
 
@@ -64,5 +64,5 @@ def test_latency(benchmark: Any, note: Any, scale: Scale, peer: Peer) -> None:
     with serving(peer) as address:
         arguments = (peer, address, 64, scale.rate, scale.latency_jobs)
         spans = benchmark.pedantic(drive.latency, args=arguments, rounds=1)
-    command = f"make bench BENCH='-k \"latency and {peer.name}\"'"
+    command = f"make bench BENCH='-k \"latency and {peer.key}\"'"
     note("latency", size=64, command=command, latency=spans, **about(peer))

@@ -7,7 +7,7 @@ from bench.peers.sqlite_table import SqliteBatches, SqliteCommits
 from bench.peers.transports import MultiprocessingQueue, ZmqPush
 
 PEERS: dict[str, Peer] = {
-    peer.name: peer
+    peer.key: peer
     for peer in (
         MultiprocessingQueue(),
         ZmqPush(),

@@ -19,6 +19,7 @@ PRIORITY, DELAY_S, TIME_TO_RUN_S = 0, 0, 60
 class Beanstalkd(Peer):
     """beanstalkd of its own on a unix socket."""
 
+    key = "beanstalkd"
     name = "beanstalkd"
     durability = "sync"
     setup = "-b -f 0, unix socket; 64 puts a packet, and 64 reserves and deletes"

@@ -84,7 +84,7 @@ def _sleep_exactly() -> None:
 def _consumer(peer: Peer, address: Any) -> Iterator[Connection]:
     spawn = multiprocessing.get_context("spawn")
     ours, theirs = spawn.Pipe()
-    process = spawn.Process(target=_consume, args=(peer.name, address, theirs))
+    process = spawn.Process(target=_consume, args=(peer.key, address, theirs))
     process.start()
     try:
         _answer(ours)  # it is ready
@@ -102,9 +102,9 @@ def _answer(consumer: Connection) -> Any:
     return consumer.recv()
 
 
-def _consume(name: str, address: Any, answer: Connection) -> None:
+def _consume(key: str, address: Any, answer: Connection) -> None:
     """Take until the end comes; note how old each stamped payload was."""
-    receiver = PEERS[name].receiver(address)
+    receiver = PEERS[key].receiver(address)
     answer.send("ready")
     ages_ns: list[int] = []
     while True:

@@ -37,6 +37,7 @@ class Receiver(End, Protocol):
 class Peer:
     """A queue that others use."""
 
+    key: ClassVar[str]  # for pytest -k
     name: ClassVar[str]
     durability: ClassVar[str]  # "memory" or "sync", in the sense of hybridrt
     setup: ClassVar[str]  # one line for the table

@@ -16,6 +16,7 @@ LIST = "jobs"
 class RedisList(Peer):
     """redis-server of its own on a unix socket, clients by redis-py."""
 
+    key = "redis"
     name = "Redis list"
     durability = "sync"
     setup = "appendfsync always, unix socket; RPUSH and LPOP of 256 a call"

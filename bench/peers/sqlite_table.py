@@ -43,6 +43,7 @@ class _Sqlite(Peer):
 class SqliteCommits(_Sqlite):
     """Each job is committed when it is enqueued, and again when it is taken."""
 
+    key = "sqlite_rows"
     name = "SQLite, a commit a job"
     setup = "WAL, synchronous=FULL; one row a commit"
 
@@ -50,6 +51,7 @@ class SqliteCommits(_Sqlite):
 class SqliteBatches(_Sqlite):
     """A commit for many jobs, both when they are enqueued and when they are taken."""
 
+    key = "sqlite_batches"
     name = "SQLite, a commit a batch"
     setup = "WAL, synchronous=FULL; 1,000 rows a commit"
     batch = 1000

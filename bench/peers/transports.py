@@ -18,6 +18,7 @@ LINGER_MS = 1000
 class MultiprocessingQueue(Peer):
     """multiprocessing.Queue: a pipe, a lock, pickle, and a thread that feeds it."""
 
+    key = "multiprocessing"
     name = "multiprocessing.Queue"
     durability = "memory"
     setup = "put and get, one at a time: it has no batches"
@@ -59,6 +60,7 @@ class _QueueEnd:
 class ZmqPush(Peer):
     """ZeroMQ PUSH to PULL over an ipc socket."""
 
+    key = "pyzmq"
     name = "pyzmq PUSH/PULL"
     durability = "memory"
     setup = "ipc, one frame a message; ZeroMQ batches below"
