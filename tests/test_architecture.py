@@ -20,12 +20,13 @@ C_MODULES = {
     "timer": "timer",
     "map": "map",
     "lane": "lane liveness",
-    "client": "client handle heartbeat hello inbox names segments submit",
+    "client": "client enqueue fetch handle heartbeat hello inbox names notices outcome register"
+    " replies segments submit",
     "log": "catalog flusher log log_state recover scan segment",
     "state": "apply core digest holders jobs keep keys life list ready replay residents settle"
     " state",
-    "scheduler": "scheduler",
-    "dispatch": "attempts audience counters dispatch effects events group lanes operators retire"
+    "scheduler": "agenda judge pick plan scheduler",
+    "dispatch": "attempts audience counters dispatch effects events group lanes operator retire"
     " runtime sentinel submissions",
 }
 C_MAY_USE = {
@@ -153,7 +154,7 @@ def with_line(pattern: str, paths: list[Path]) -> set[str]:
 
 
 def test_go_meets_c_in_one_file() -> None:
-    folders = ("ffi/go", "examples/go", "tests/conformance/go", "bench/workers/go")
+    folders = ("ffi", "examples", "tests", "bench")
     go_files = [path for folder in folders for path in (ROOT / folder).rglob("*.go")]
     assert len(go_files) > 10
     assert with_line(r'^import "C"', go_files) == {"cabi.go"}
@@ -161,7 +162,8 @@ def test_go_meets_c_in_one_file() -> None:
 
 
 def test_rust_is_unsafe_only_at_the_border() -> None:
-    everything = list((ROOT / "ffi" / "rust").rglob("*.rs"))
-    rust_files = [path for path in everything if "hybridrt-sys" not in path.parts]
-    assert len(rust_files) > 5
-    assert with_line(r"^[^/\n]*\bunsafe\s*(\{|fn|impl)", rust_files) <= {"ffi.rs"}
+    """The raw bindings aside, and the runtime that the library's own tests host."""
+    folders = ("ffi/rust/hybridrt", "examples", "tests", "bench")
+    rust_files = [path for folder in folders for path in (ROOT / folder).rglob("*.rs")]
+    assert len(rust_files) > 10
+    assert with_line(r"^[^/\n]*\bunsafe\s*(\{|fn|impl)", rust_files) <= {"ffi.rs", "host.rs"}

@@ -17,12 +17,11 @@ COLUMNS_MAX = 100
 FUNCTION_LINES_MAX = 70
 GENERATED = {"bindings.rs", "runtime.rs", "tables.rs"}  # of hybridrt-sys
 TEXT_SUFFIXES = {".c", ".h", ".py", ".pyi", ".go", ".rs", ".md", ".toml", ".build", ".sh", ".json"}
-TABS_ALLOWED = {".go", ".mod"}
+TABS_ALLOWED = {".go", ".mod", ".md"}  # pages quote Go
 LEFTOVERS = re.compile(r"\b(FIXME|TODO|XXX)\b")
 # The project speaks of itself: not of the desk it was written at.
-DESK = re.compile(
-    r"/tmp/hrt|/work/|\bissue #?\d|shared/(design|anchors)|helper session", re.IGNORECASE
-)
+DESK = re.compile(r"(?i)/tmp/hrt/|/work/|\bissue #?\d|shared/(design|anchors)|helper session")
+PRAGMA = re.compile(r"  # (noqa|type: ignore).*")
 HERE = Path(__file__).name
 
 
@@ -56,12 +55,12 @@ def lines_that(matter: re.Pattern[str], paths: list[Path]) -> list[str]:
 
 def test_no_source_line_is_too_long() -> None:
     written = [path for path in SOURCES if path.name not in GENERATED]
-    # Tabs count as four columns.
+    # Tabs count as four columns; what is said to a linter does not count.
     long_lines = [
         place(path, number)
         for path in written
         for number, line in enumerate(path.read_text().splitlines(), 1)
-        if len(line.expandtabs(4)) > COLUMNS_MAX
+        if len(PRAGMA.sub("", line).expandtabs(4)) > COLUMNS_MAX
     ]
     assert long_lines == []
 

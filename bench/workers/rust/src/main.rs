@@ -2,8 +2,8 @@
 //! from the producer's stamp to the start of the handler.
 //!
 //! `bench-worker-rust work [--kind K] [--concurrency N] [--latency --out FILE]`. With --latency
-//! each //! payload starts with the CLOCK_MONOTONIC ns of its enqueue (8 bytes, little-endian; 0: do not
-//! record); at the end a histogram of the times until the handler began is written to FILE.
+//! each payload starts with the CLOCK_MONOTONIC ns of its enqueue (8 bytes, little-endian; 0: do
+//! not record); at the end a histogram of the times until the handler began is written to FILE.
 
 use std::fmt::Write;
 use std::sync::Arc;

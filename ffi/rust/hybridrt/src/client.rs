@@ -162,7 +162,8 @@ impl Client {
     /// struct Resize<'a> { url: &'a str, width: u32 }
     ///
     /// let client = Client::connect()?;
-    /// let job = client.enqueue_json("image.resize", &Resize { url: "cat.png", width: 64 }).send()?;
+    /// let resize = Resize { url: "cat.png", width: 64 };
+    /// let job = client.enqueue_json("image.resize", &resize).send()?;
     /// # Ok::<(), hybridrt::Error>(())
     /// ```
     #[cfg(feature = "serde")]
@@ -181,7 +182,8 @@ impl Client {
     /// # use hybridrt::{Client, NewJob};
     /// let client = Client::connect()?;
     /// let paths = ["a.png", "b.png", "c.png"];
-    /// for answer in client.enqueue_many(paths.iter().map(|path| NewJob::new("image.resize", path))) {
+    /// let jobs = paths.iter().map(|path| NewJob::new("image.resize", path));
+    /// for answer in client.enqueue_many(jobs) {
     ///     println!("job {}", answer?);
     /// }
     /// # Ok::<(), hybridrt::Error>(())

@@ -3,7 +3,8 @@
 //! Rules of `hybridrt.h` that the SAFETY comments lean on:
 //! - THREADS: every function may be called from any thread; `hrt_detach` is the last call.
 //! - COPIED: arguments are copied before a function returns; nothing of ours is kept.
-//! - LEASED: a pointer inside `hrt_job` stays valid until the job is settled or the client detaches.
+//! - LEASED: a pointer inside `hrt_job` stays valid until the job is settled, or the client
+//!   detaches.
 //! - FILLED: out-parameters are written on success, and `count_out` items of an array.
 
 use std::ffi::{CStr, CString, c_char, c_int};

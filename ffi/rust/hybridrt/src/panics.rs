@@ -105,9 +105,18 @@ mod tests {
 
     #[test]
     fn only_the_handlers_own_frames_are_kept() {
-        let backtrace = "   0: std::backtrace::Backtrace::force_capture\n   5: core::panicking::panic_fmt\n             at /rustc/x\n   6: worker::resize\n             at ./src/main.rs:7\n   7: hybridrt::panics::catch\n   8: main";
+        let backtrace = [
+            "   0: std::backtrace::Backtrace::force_capture",
+            "   5: core::panicking::panic_fmt",
+            "             at /rustc/x",
+            "   6: worker::resize",
+            "             at ./src/main.rs:7",
+            "   7: hybridrt::panics::catch",
+            "   8: main",
+        ]
+        .join("\n");
         assert_eq!(
-            interesting(backtrace),
+            interesting(&backtrace),
             "   6: worker::resize\n             at ./src/main.rs:7"
         );
         assert_eq!(interesting("   0: <unknown>"), "   0: <unknown>");

@@ -19,8 +19,10 @@ use crate::{panics, report};
 #[cfg(feature = "serde")]
 use crate::outcome::NonRetryable;
 
-pub(crate) type Handler =
-    Box<dyn Fn(&Job<'_>, &Context<'_>) -> Result<Outcome, BoxError> + Send + Sync>;
+/// What a handler says at the end of its attempt.
+type Answer = Result<Outcome, BoxError>;
+
+pub(crate) type Handler = Box<dyn Fn(&Job<'_>, &Context<'_>) -> Answer + Send + Sync>;
 
 /// Serves kinds of jobs: fetches them in batches, runs their handlers, settles them in batches.
 ///
@@ -59,7 +61,7 @@ impl WorkerBuilder {
     pub fn handle(
         mut self,
         kind: impl Into<String>,
-        handler: impl Fn(&Job<'_>, &Context<'_>) -> Result<Outcome, BoxError> + Send + Sync + 'static,
+        handler: impl Fn(&Job<'_>, &Context<'_>) -> Answer + Send + Sync + 'static,
     ) -> Self {
         self.handlers.insert(kind.into(), Box::new(handler));
         self
@@ -84,7 +86,7 @@ impl WorkerBuilder {
     pub fn handle_json<T: serde::de::DeserializeOwned>(
         self,
         kind: impl Into<String>,
-        handler: impl Fn(T, &Job<'_>, &Context<'_>) -> Result<Outcome, BoxError> + Send + Sync + 'static,
+        handler: impl Fn(T, &Job<'_>, &Context<'_>) -> Answer + Send + Sync + 'static,
     ) -> Self {
         self.handle(kind, move |job, context| {
             let value = job.json().map_err(|error| {
