@@ -5,6 +5,7 @@
 #include "check.h"
 #include "record.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -220,8 +221,20 @@ static uint8_t outcome_after_stop(const hrt_attempt *attempt, uint8_t outcome)
     return outcome;
 }
 
+static void tell_of_dead_letter(hrt_runtime *runtime, const hrt_state_job *job,
+                                const hrt_settle_entry *entry, const char *why)
+{
+    hrt_event event = {.type = HRT_EVENT_DEAD,
+                       .job = entry->job,
+                       .code = entry->cause,
+                       .incarnation = job->client,
+                       .time_ns = runtime->wall_ns};
+    (void)snprintf(event.text, sizeof(event.text), "%.*s", (int)entry->data_length, why);
+    hrt_news_add(runtime->news, &event);
+}
+
 static void announce(hrt_runtime *runtime, const hrt_state_job *job, const hrt_settle_entry *entry,
-                     uint64_t position)
+                     const void *data, uint64_t position)
 {
     bool sync = hrt_effect_is_sync(runtime, job->queue);
     runtime->group_sync |= sync;
@@ -233,12 +246,7 @@ static void announce(hrt_runtime *runtime, const hrt_state_job *job, const hrt_s
     hrt_audience_tell(runtime, entry->job, end_state(entry->outcome), position, entry->data_length,
                       sync);
     if (entry->outcome == HRT_OUTCOME_DEAD) {
-        hrt_event event = {.type = HRT_EVENT_DEAD,
-                           .job = entry->job,
-                           .code = entry->cause,
-                           .incarnation = job->client,
-                           .time_ns = runtime->wall_ns};
-        hrt_news_add(runtime->news, &event);
+        tell_of_dead_letter(runtime, job, entry, entry->data_length > 0 ? data : "");
     }
 }
 
@@ -255,7 +263,7 @@ int hrt_attempt_settle(hrt_runtime *runtime, uint32_t lane, hrt_attempt *attempt
     if (status != HRT_OK) {
         return status;
     }
-    announce(runtime, job, &entry, position);
+    announce(runtime, job, &entry, data, position);
     hrt_kind_counters *kind = &runtime->page->kind_counters[attempt->kind];
     hrt_counters_observe(&kind->run, runtime->boot_ns - attempt->leased_ns);
     hrt_add_relaxed(&runtime->page->runtime.settles, 1);

@@ -285,6 +285,11 @@ static void a_late_watcher_learns_why_a_job_is_dead(void)
     CHECK(late.data_length == 13 && memcmp(late.data, "beyond repair", 13) == 0);
     hrt_notice_free(&early);
     hrt_notice_free(&late);
+    hrt_event events[8];
+    uint32_t count = 0;
+    CHECK_EQ(hrt_runtime_events(f.runtime, events, 8, &count), HRT_OK);
+    CHECK(count > 0 && events[count - 1].type == HRT_EVENT_DEAD);
+    CHECK(count > 0 && strcmp(events[count - 1].text, "beyond repair") == 0);
     hrt_detach(worker);
     end(&f);
 }
