@@ -1,14 +1,13 @@
 """Idle latency of jobs that the embedding program enqueues, in the process of the supervisor."""
 
 import asyncio
-import ctypes
 import json
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from bench.figures import count_ns, summary
-from bench.peers.drive import PR_SET_TIMERSLACK
+from bench.pace import sleep_exactly
 from hybridrt import Config, Supervisor
 from hybridrt.cli.load import (
     KIND,
@@ -44,7 +43,7 @@ def latency(plan: Plan, how: str) -> dict[str, Any]:
 
 async def _run(config: Config, plan: Plan, how: str) -> list[int]:
     """Pace the jobs; return how long each took to be acknowledged."""
-    ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0)
+    sleep_exactly()
     async with Supervisor(config) as rt:
         if how == WAYS[0]:
             return await _pace(plan, lambda payload: rt.enqueue(KIND, payload, queue=QUEUE))

@@ -1,6 +1,5 @@
 """Drive a peer: flat out for throughput, at a gentle pace for latency."""
 
-import ctypes
 import multiprocessing
 import time
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from bench.figures import count_ns, summary
+from bench.pace import sleep_exactly
 from bench.peers import PEERS
 from bench.peers.peer import Peer
 
@@ -16,7 +16,6 @@ STAMP_BYTES = 8
 END = b"end of the run"  # after all other payloads, which have other lengths
 CONSUMER_TIMEOUT_S = 300.0
 WARMUP_JOBS = 100
-PR_SET_TIMERSLACK = 29
 
 
 def throughput(peer: Peer, address: Any, size: int, seconds: float, jobs: int) -> dict[str, Any]:
@@ -37,7 +36,7 @@ def throughput(peer: Peer, address: Any, size: int, seconds: float, jobs: int) -
 
 def latency(peer: Peer, address: Any, size: int, rate: int, jobs: int) -> dict[str, Any]:
     """Send one at a time; time each until it was taken, and until its send returned."""
-    _sleep_exactly()
+    sleep_exactly()
     acknowledged: list[int] = []
     with closing(peer.sender(address)) as sender, _consumer(peer, address) as consumer:
         begin = time.monotonic()
@@ -70,11 +69,6 @@ def _turns(peer: Peer, address: Any, size: int, seconds: float, jobs: int) -> di
 def _rate(jobs: int, nanoseconds: int) -> dict[str, Any]:
     seconds = nanoseconds / 1e9
     return {"jobs": jobs, "seconds": seconds, "jobs_per_second": jobs / seconds}
-
-
-def _sleep_exactly() -> None:
-    """Have sleeps of this thread end when they are due: the kernel may add 50 us else."""
-    ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0)
 
 
 # ---- the consumer, a process of its own ----

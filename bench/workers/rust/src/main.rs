@@ -9,7 +9,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hybridrt::{BoxError, Outcome, Worker, histogram_bucket};
+use hybridrt::{BoxError, Outcome, StopToken, Worker, histogram_bucket};
 use rustix::time::{ClockId, clock_gettime};
 
 const BUCKETS: usize = 512;
@@ -37,7 +37,7 @@ fn main() -> Result<(), BoxError> {
     } else {
         worker.handle(&options.kind, |_job, _ctx| Ok(Outcome::Done))
     };
-    let ended = worker.run();
+    let ended = worker.build()?.run_until(&StopToken::on_signals()?);
     if let Some(path) = options.out {
         std::fs::write(path, json(&buckets))?;
     }
