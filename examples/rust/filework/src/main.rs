@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use hybridrt::{BoxError, Context, Error, Outcome, Worker};
+use hybridrt::{BoxError, Context, Outcome, StopToken, Worker};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zstd::stream::write::Encoder;
@@ -47,13 +47,14 @@ struct Measure {
     zstd: u64,
 }
 
-fn main() -> Result<(), Error> {
-    Worker::builder()
+fn main() -> Result<(), BoxError> {
+    let worker = Worker::builder()
         .version(env!("CARGO_PKG_VERSION"))
         .handle_json("file.digest", |request: Request, _job, ctx| {
             digest(&request, ctx)
         })
-        .run()
+        .build()?;
+    Ok(worker.run_until(&StopToken::on_signals()?)?)
 }
 
 fn digest(request: &Request, ctx: &Context<'_>) -> Result<Outcome, BoxError> {

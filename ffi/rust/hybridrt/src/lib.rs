@@ -27,8 +27,11 @@
 //!
 //! # Features
 //!
-//! `serde` (default): payloads and results as JSON. `tracing` (default): an event for each failed
-//! attempt, and a debug span named `process` around each handler.
+//! All are on unless you turn them off.
+//!
+//! - `serde`: payloads and results as JSON.
+//! - `signals`: `StopToken::on_signals`, for a worker that SIGTERM and SIGINT stop well.
+//! - `tracing`: an event for each failed attempt, a debug span `process` around each handler.
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 

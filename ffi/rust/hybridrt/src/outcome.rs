@@ -145,6 +145,7 @@ impl<'a> Verdict<'a> {
     }
 
     /// The text that goes along, empty for a result.
+    #[cfg(any(test, feature = "tracing"))]
     pub fn text(&self) -> Cow<'_, str> {
         match u32::from(self.outcome) {
             sys::HRT_OUTCOME_OK => Cow::default(),

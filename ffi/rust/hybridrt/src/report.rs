@@ -1,5 +1,6 @@
 //! What the library tells about jobs through `tracing`; nothing without that feature.
 
+#[cfg(feature = "tracing")]
 use hybridrt_sys as sys;
 
 use crate::job::Job;

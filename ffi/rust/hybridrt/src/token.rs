@@ -6,6 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+#[cfg(feature = "signals")]
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    iterator::Signals,
+    low_level::emulate_default_handler,
+};
+
 type Callback = Box<dyn Fn() + Send>;
 
 /// Asks to stop, once and for all. Clones are the same token.
@@ -41,6 +48,40 @@ impl StopToken {
     /// Makes a token that does not ask yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Makes a token that SIGTERM and SIGINT stop. The second such signal ends the process at once,
+    /// as it would without this.
+    ///
+    /// ```no_run
+    /// use hybridrt::{Outcome, StopToken, Worker};
+    ///
+    /// let worker = Worker::builder().handle("nap", |_job, _ctx| Ok(Outcome::Done)).build()?;
+    /// worker.run_until(&StopToken::on_signals()?)?;
+    /// # Ok::<(), hybridrt::BoxError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses a signal handler or a thread.
+    #[cfg(feature = "signals")]
+    pub fn on_signals() -> std::io::Result<Self> {
+        let mut signals = Signals::new([SIGTERM, SIGINT])?;
+        let token = Self::new();
+        let listener = token.clone();
+        let listen = move || {
+            for signal in signals.forever() {
+                if listener.is_stopped() {
+                    // It ends the process; when it cannot, there is nothing left to do.
+                    let _ = emulate_default_handler(signal);
+                }
+                listener.stop();
+            }
+        };
+        std::thread::Builder::new()
+            .name("hybridrt-signals".into())
+            .spawn(listen)?;
+        Ok(token)
     }
 
     /// Asks to stop.

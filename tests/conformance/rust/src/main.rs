@@ -8,7 +8,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use hybridrt::{BoxError, Context, Job, Outcome, Worker, WorkerBuilder};
+use hybridrt::{BoxError, Context, Job, Outcome, StopToken, Worker, WorkerBuilder};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -58,8 +58,8 @@ struct Large {
 
 fn main() -> Result<(), BoxError> {
     let worker = Worker::builder().concurrency(concurrency(std::env::args().skip(1))?);
-    let worker = interruptions(effects(endings(worker)));
-    Ok(worker.run()?)
+    let worker = interruptions(effects(endings(worker))).build()?;
+    Ok(worker.run_until(&StopToken::on_signals()?)?)
 }
 
 fn concurrency(mut arguments: impl Iterator<Item = String>) -> Result<usize, BoxError> {
