@@ -52,6 +52,7 @@ typedef struct hrt_mark {
     uint64_t need;
     uint64_t deliver_end;
     uint64_t reply_end;
+    uint64_t made_ns; /* boot clock */
 } hrt_mark;
 
 /* A result that lies in the log while the client has not yet taken the delivery. */

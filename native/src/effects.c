@@ -89,13 +89,14 @@ void hrt_effect_reply(hrt_runtime *runtime, uint32_t lane, int64_t value, bool s
 
 static void push_mark(hrt_runtime *runtime, hrt_seat *seat, uint64_t need)
 {
-    hrt_mark mark = {need, seat->host.deliver_tail, seat->host.reply_next};
+    hrt_mark mark = {need, seat->host.deliver_tail, seat->host.reply_next, runtime->boot_ns};
     if (seat->mark_count > 0) {
         /* In order: nothing overtakes what waits. Marks with the same need are one mark. */
         hrt_mark *last =
             &seat->marks[(seat->mark_head + seat->mark_count - 1) & (seat->mark_capacity - 1)];
         if (last->need >= need) {
             mark.need = last->need;
+            mark.made_ns = last->made_ns;
             *last = mark;
             return;
         }
@@ -155,7 +156,8 @@ static void refill_from_overflow(hrt_runtime *runtime, uint32_t lane)
 static bool release_lane(hrt_runtime *runtime, uint32_t lane, uint64_t durable)
 {
     hrt_seat *seat = &runtime->seats[lane];
-    hrt_mark ready = {0, 0, 0};
+    hrt_mark ready = {0, 0, 0, 0};
+    uint64_t oldest_ns = 0;
     bool found = false;
     if (HRT_UNLIKELY(seat->overflow_count > 0)) {
         refill_from_overflow(runtime, lane);
@@ -165,6 +167,7 @@ static bool release_lane(hrt_runtime *runtime, uint32_t lane, uint64_t durable)
         if (mark->need > durable) {
             break;
         }
+        oldest_ns = found ? oldest_ns : mark->made_ns;
         ready = *mark;
         found = true;
         seat->mark_head++;
@@ -172,6 +175,9 @@ static bool release_lane(hrt_runtime *runtime, uint32_t lane, uint64_t durable)
     }
     if (!found) {
         return false;
+    }
+    if (seat->registered) {
+        hrt_scheduler_delayed(runtime->scheduler, lane, runtime->boot_ns - oldest_ns);
     }
     if (hrt_lane_publish(&seat->host, ready.deliver_end, ready.reply_end, seat->event_fd)) {
         hrt_add_relaxed(&runtime->page->runtime.wakes, 1);

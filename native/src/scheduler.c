@@ -7,8 +7,10 @@
 #include <stdlib.h>
 
 enum {
-    HRT_CREDIT_GROW_NS = 1000000,   /* settled all of its credit within this: double it */
-    HRT_CREDIT_WINDOW_NS = 2000000, /* else look at what it settles in this */
+    HRT_CREDIT_GROW_NS = 1000000, /* settled all of its credit within this: double it */
+    HRT_CREDIT_WINDOWS = 2,       /* else look at what it settles in so many of them */
+    HRT_CREDIT_SYNCS = 2,         /* a window is longer by so many delays of the log */
+    HRT_DELAY_SHARE = 4,          /* a new delay counts for a quarter */
 };
 
 hrt_scheduler *hrt_scheduler_new(const hrt_state *state, uint64_t random_seed)
@@ -102,15 +104,19 @@ void hrt_scheduler_leased(hrt_scheduler *scheduler, uint32_t lane, uint32_t coun
 /*
  * A lane that settles its whole credit within a window was about to run dry: it may hold twice as
  * much. A slower one sinks towards what it settles in two milliseconds, so that jobs do not wait in
- * front of a busy worker while another one is idle.
+ * front of a busy worker while another one is idle. On a slow disk a lease is under way for longer
+ * than the handler runs, so the log's delay lengthens both: else a lane would sink to one job a
+ * sync.
  */
 static void adapt_credit(hrt_appetite *lane, uint64_t boot_ns)
 {
     uint64_t elapsed_ns = boot_ns > lane->window_ns ? boot_ns - lane->window_ns : 0;
-    if (elapsed_ns <= HRT_CREDIT_GROW_NS && lane->window_settled >= lane->credit) {
+    uint64_t grow_ns = HRT_CREDIT_GROW_NS + HRT_CREDIT_SYNCS * lane->delay_ns;
+    uint64_t window_ns = HRT_CREDIT_WINDOWS * grow_ns;
+    if (elapsed_ns <= grow_ns && lane->window_settled >= lane->credit) {
         lane->credit = credit_between(lane, (uint64_t)lane->credit * 2);
-    } else if (elapsed_ns >= HRT_CREDIT_WINDOW_NS) {
-        uint64_t pace = (uint64_t)lane->window_settled * HRT_CREDIT_WINDOW_NS / elapsed_ns;
+    } else if (elapsed_ns >= window_ns) {
+        uint64_t pace = (uint64_t)lane->window_settled * window_ns / elapsed_ns;
         uint64_t excess = lane->credit > pace ? lane->credit - pace : 0;
         lane->credit = credit_between(lane, lane->credit - (excess + 1) / 2);
     } else {
@@ -135,4 +141,11 @@ void hrt_scheduler_released(hrt_scheduler *scheduler, uint32_t lane, uint32_t co
         appetite->window_settled += count;
         adapt_credit(appetite, boot_ns);
     }
+}
+
+void hrt_scheduler_delayed(hrt_scheduler *scheduler, uint32_t lane, uint64_t delay_ns)
+{
+    HRT_ASSERT(lane < HRT_LANES_MAX);
+    hrt_appetite *appetite = &scheduler->lanes[lane];
+    appetite->delay_ns = (appetite->delay_ns * (HRT_DELAY_SHARE - 1) + delay_ns) / HRT_DELAY_SHARE;
 }

@@ -27,6 +27,7 @@ typedef struct hrt_appetite {
     /* pace, for adapting the credit */
     uint64_t window_ns;
     uint32_t window_settled;
+    uint64_t delay_ns; /* what it is told waits so long for the log, smoothed */
 } hrt_appetite;
 
 void hrt_scheduler_serve(hrt_scheduler *scheduler, uint32_t lane, const hrt_appetite *appetite);
@@ -37,6 +38,8 @@ const hrt_appetite *hrt_scheduler_appetite(const hrt_scheduler *scheduler, uint3
 void hrt_scheduler_leased(hrt_scheduler *scheduler, uint32_t lane, uint32_t count, bool suspect);
 void hrt_scheduler_released(hrt_scheduler *scheduler, uint32_t lane, uint32_t count, bool suspect,
                             uint64_t boot_ns);
+/* What the lane was to be told waited so long for the log: that time is not the worker's. */
+void hrt_scheduler_delayed(hrt_scheduler *scheduler, uint32_t lane, uint64_t delay_ns);
 
 /* ---- decisions ---- */
 

@@ -320,6 +320,22 @@ static hrt_settle_entry judged(test_bench *bench, uint64_t job, uint8_t outcome,
     return entry;
 }
 
+static void a_slow_log_does_not_starve_a_quick_lane(void)
+{
+    test_bench bench = new_bench();
+    serve(&bench, 0, 1, 1, 0);
+    const hrt_appetite *lane = hrt_scheduler_appetite(bench.scheduler, 0);
+    uint64_t boot_ns = 50ull * SECOND;
+    for (uint32_t step = 0; step < 40; step++) {
+        boot_ns += 5 * MILLISECOND; /* one sync: all that it holds is settled in each */
+        hrt_scheduler_delayed(bench.scheduler, 0, 5 * MILLISECOND);
+        hrt_scheduler_leased(bench.scheduler, 0, lane->credit, false);
+        hrt_scheduler_released(bench.scheduler, 0, lane->credit, false, boot_ns);
+    }
+    CHECK_EQ(lane->credit, HRT_CREDIT_MAX);
+    free_bench(&bench);
+}
+
 static void failures_back_off_and_end_with_the_attempts(void)
 {
     test_bench bench = new_bench();
@@ -433,7 +449,8 @@ int main(void)
         TEST(paused_queues_and_limits_are_held), TEST(one_job_of_a_key_is_picked_at_a_time),
         TEST(a_suspect_runs_alone_on_an_empty_lane), TEST(a_busy_lane_is_emptied_for_a_suspect),
         TEST(suspects_leave_half_of_the_lanes_to_the_others),
-        TEST(credit_follows_the_pace_of_a_lane), TEST(failures_back_off_and_end_with_the_attempts),
-        TEST(crashes_end_in_a_dead_letter), TEST(results_are_kept_for_their_time),
-        TEST(due_jobs_come_by_time_and_expired_ones_apart), TEST(deadlines_belong_to_one_attempt));
+        TEST(credit_follows_the_pace_of_a_lane), TEST(a_slow_log_does_not_starve_a_quick_lane),
+        TEST(failures_back_off_and_end_with_the_attempts), TEST(crashes_end_in_a_dead_letter),
+        TEST(results_are_kept_for_their_time), TEST(due_jobs_come_by_time_and_expired_ones_apart),
+        TEST(deadlines_belong_to_one_attempt));
 }
