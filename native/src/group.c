@@ -3,11 +3,14 @@
 
 #include "atomic.h"
 #include "check.h"
+#include "error.h"
 #include "record.h"
 #include "scan.h"
 
 #include <string.h>
 #include <unistd.h>
+
+enum { PROLOGUE_TRIES = 2 }; /* the second one has a segment of its own */
 
 int hrt_group_apply(hrt_runtime *runtime, const hrt_record *record)
 {
@@ -203,12 +206,29 @@ static int declare_all(hrt_runtime *runtime)
     return status;
 }
 
+/* Where a segment ends amid the declarations, the next one begins with all of them again. */
+static int declare_in_one_segment(hrt_runtime *runtime)
+{
+    uint64_t segment = 0;
+    for (uint32_t tries = 0; tries < PROLOGUE_TRIES; tries++) {
+        segment = hrt_log_current(runtime->log);
+        int status = declare_all(runtime);
+        if (status != HRT_OK || hrt_log_current(runtime->log) == segment) {
+            return status;
+        }
+    }
+    return hrt_fail(HRT_ELIMIT, "the declarations of %u kinds and %u queues do not fit a segment",
+                    runtime->page->kind_count, runtime->page->queue_count);
+}
+
 int hrt_group_prologue(hrt_runtime *runtime)
 {
     HRT_ASSERT(hrt_log_pending(runtime->log) == 0 || runtime->settle == NULL);
     runtime->prologue_open = true;
-    int status = declare_all(runtime);
-    runtime->prologue_segment = hrt_log_current(runtime->log);
+    int status = declare_in_one_segment(runtime);
+    if (status == HRT_OK) {
+        runtime->prologue_segment = hrt_log_current(runtime->log);
+    }
     runtime->prologue_open = false;
     return status;
 }

@@ -86,7 +86,12 @@ static uint32_t segment_size_on_disk(const char *directory)
 static int apply_recovered(void *context, const hrt_record *record)
 {
     hrt_runtime *runtime = context;
-    return hrt_state_apply(runtime->state, record);
+    int status = hrt_state_apply(runtime->state, record);
+    if (status == HRT_ECORRUPT) {
+        return hrt_fail(status, "record %llu at position %llu does not fit the records before it",
+                        (unsigned long long)record->sequence, (unsigned long long)record->position);
+    }
+    return status;
 }
 
 static void flusher_failed(void *context, int status)

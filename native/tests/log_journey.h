@@ -127,7 +127,8 @@ static inline void journey_check(fixture *f, const promise *promised)
         printf("# %s\n", f->report.text);
         return;
     }
-    CHECK_EQ(f->report.damage, HRT_DAMAGE_NONE);
+    /* A thread may have been amid its write: then the last group is torn, and was never sealed. */
+    CHECK(f->report.damage == HRT_DAMAGE_NONE || f->report.damage == HRT_DAMAGE_TORN);
     CHECK(f->last >= promised->sealed);
     CHECK(f->last <= promised->sealed + JOURNEY_RECORDS + 1); /* one group and a PAD on the way */
     CHECK(f->visited == 0 || f->first <= (promised->needed_from == 0 ? 1 : promised->needed_from));
