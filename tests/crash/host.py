@@ -15,9 +15,10 @@ from hybridrt.logs import configure
 
 async def serve(config: Config, ending_path: Path) -> int:
     """Supervise; write what is left in memory at a clean end."""
-    async with Supervisor(config) as supervisor:
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, supervisor.stop_wanted.set)
+    supervisor = Supervisor(config)
+    stop = supervisor.stop_wanted.set
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
+    async with supervisor:
         await supervisor.stop_wanted.wait()
         if supervisor.failure is not None:
             raise supervisor.failure

@@ -82,9 +82,11 @@ def main() -> int:
     runtime_directory, work_directory = Path(sys.argv[1]), Path(sys.argv[2])
     seed, number = sys.argv[3], sys.argv[4]
     mix = Mix(f"{seed}/{number}", f"p{number}", work_directory)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     with Ledger(work_directory / f"ledger-{number}") as ledger:
         load = Load(runtime_directory, mix, ledger)
         signal.signal(signal.SIGTERM, load.stop)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         try:
             load.run()
         except HybridrtError as error:

@@ -206,6 +206,8 @@ class World:
         """Stop the producer, let everything that is open run to its end, drain."""
         assert self.producer is not None
         assert self.supervisor is not None
+        ledger = self.directory / f"ledger-{self.producers}"
+        self.until(ledger.exists, "the producer can be told to stop")
         stop(self.producer, "producer")
         self.producer = None
         self.until(lambda: self.open_jobs() == 0, "all jobs end", 2 * DEADLINE_S)
