@@ -179,7 +179,7 @@ def _compressible(findings: Findings) -> list[dict[str, Any]]:
 
 
 LANGUAGE_COLUMNS = ("kind", "language", "jobs", "jobs/s", "wait p50 / p99", "run p50 / p99")
-KILL_COLUMNS = ("language", "pid", "in the middle of", "handed back", "ready again")
+KILL_COLUMNS = ("language", "pid", "had begun", "handed back", "ready again")
 
 
 @dataclass(frozen=True, slots=True)
