@@ -155,16 +155,30 @@ def _toml_value(value: Any) -> str:
     return str(value)
 
 
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[Instance]:
-    """Give an isolated instance."""
+@contextlib.contextmanager
+def isolated(log_directory: Path) -> Iterator[Instance]:
+    """Give an instance, and leave nothing of it running."""
     with tempfile.TemporaryDirectory(prefix="hrt-") as directory:
         Path(directory).chmod(0o700)
-        made = Instance(Path(directory), tmp_path / "log")
+        made = Instance(Path(directory), log_directory)
         try:
             yield made
         finally:
             made.clean()
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[Instance]:
+    """Give an isolated instance."""
+    with isolated(tmp_path / "log") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def shared_instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    """Give one instance to all tests of a module."""
+    with isolated(tmp_path_factory.mktemp("shared") / "log") as made:
+        yield made
 
 
 @pytest.fixture(name="await_condition")

@@ -46,7 +46,7 @@ C_MAY_USE = {
 
 # ---- Python ----
 
-PURE = {"config", "errors", "messages", "names", "options", "units"}
+PURE = {"config", "errors", "exits", "messages", "names", "options", "units"}
 # config.Config.load is the one door from a pure module to the file system.
 PURE_EXCEPTIONS = {("config", "configfile")}
 IO_LIBRARIES = {

@@ -21,6 +21,10 @@ int hrt_status_of(int error)
         return HRT_ENOSPC;
     case EIO:
         return HRT_EIO;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+        return HRT_EPERM;
     default:
         return HRT_ESYSTEM;
     }

@@ -48,7 +48,7 @@ def find_directory(address: str | os.PathLike[str] | None) -> Path:
     if not named:
         return configfile.runtime_directory()
     path = Path(named)
-    return path if path.is_dir() else path.parent
+    return path.parent if path.suffix == ".sock" else path
 
 
 class Control:

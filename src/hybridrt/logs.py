@@ -50,8 +50,7 @@ def configure(level: str, style: str) -> None:
         else structlog.processors.JSONRenderer(default=str)
     )
     steps: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
-    if not human:
-        steps.append(_order_keys)
+    steps.append(_spread_error if human else _order_keys)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=[*steps, renderer]))
     root = logging.getLogger(ROOT)
@@ -74,6 +73,15 @@ def pass_through(logger: Any, line: Mapping[str, Any], fields: Mapping[str, Any]
 def _add_time(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
     """Stamp the line in UTC, unless a worker stamped it already."""
     event.setdefault("time", datetime.now(UTC).isoformat(timespec="microseconds"))
+    return event
+
+
+def _spread_error(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Print an error of several lines below the line, where a traceback would be."""
+    if "\n" in str(event.get("err", "")):
+        event["exception"] = event.pop("err")
     return event
 
 

@@ -18,6 +18,7 @@ When = datetime | float
 NONE_MS = 0xFFFFFFFF  # HRT_NONE: no limit at all, against 0: the queue's default
 MILLISECONDS_MAX = NONE_MS - 1
 ATTEMPTS_MAX = 0xFFFF
+DELETE = 0x7F  # the one control character above the space
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,10 @@ def _key(key: str | bytes | None) -> bytes:
     data = key.encode() if isinstance(key, str) else bytes(key)
     if not 1 <= len(data) <= KEY_BYTES_MAX:
         raise InvalidNameError(f"a key has 1 to {KEY_BYTES_MAX} bytes, this one has {len(data)}")
+    if any(byte < ord(" ") or byte == DELETE for byte in data):
+        raise InvalidNameError(
+            f"key {key!r} holds a control character", "encode binary keys as text, such as hex"
+        )
     return data
 
 

@@ -16,6 +16,8 @@ from hybridrt.tasks import Tasks
 
 log = get_logger("pool")
 
+MEND_HINT = "mend its cause, or let the start go on without the pool: required = false"
+
 Publish = Callable[[str, dict[str, Any]], None]
 
 
@@ -56,7 +58,7 @@ class Pool:
         except StartError as error:
             del self.workers[number]
             log.warning("cannot start a worker", pool=self.config.name, err=str(error))
-            self._after_exit(error.message, lived=0.0)
+            self._after_exit(f"{error.message}\n    {error.hint}", lived=0.0)
             return None
         log.info("worker started", worker=worker.name, pid=worker.pid)
         self._tell("started", worker)
@@ -84,7 +86,7 @@ class Pool:
         """Wait until all wanted workers are registered; raise StartError when the pool fails."""
         while not self.is_ready():
             if self.state == "failed":
-                raise StartError(self.explain("does not start"), self.failure)
+                raise StartError(self.explain("does not start"), MEND_HINT)
             self._changed.clear()
             await self._changed.wait()
 

@@ -6,19 +6,13 @@ import signal
 from pathlib import Path
 
 from hybridrt.config import Config
-from hybridrt.errors import AlreadyRunningError, ConfigError, HybridrtError, PermissionDeniedError
+from hybridrt.errors import ConfigError, HybridrtError
+from hybridrt.exits import Status, exit_status
 from hybridrt.logs import configure, get_logger
 from hybridrt.supervisor import Supervisor
 from hybridrt.tasks import Tasks
 
 log = get_logger("service")
-
-EXIT_OK = 0
-EXIT_FAILED = 1
-EXIT_IO = 74  # sysexits: the log failed
-EXIT_BUSY = 75
-EXIT_PERMISSION = 77
-EXIT_CONFIG = 78
 
 
 class Service:
@@ -38,7 +32,7 @@ class Service:
             return await self._running
         except asyncio.CancelledError:
             log.warning("stopped at once; jobs that ran go back uncounted")
-            return 128 + signal.SIGINT
+            return Status.INTERRUPTED
         finally:
             await self._tasks.close()
 
@@ -48,13 +42,16 @@ class Service:
             async with supervisor:
                 await supervisor.stop_wanted.wait()
                 if supervisor.failure is not None:
-                    return EXIT_IO
+                    return Status.IO
                 await supervisor.drain(supervisor.stop_timeout)
         except HybridrtError as error:
             log.critical("cannot run", err=str(error), hint=error.hint or None, code=error.code)
-            return exit_status(error)
+            return exit_status(error.code)
+        except OSError as error:
+            log.critical("cannot run", err=str(error))
+            return Status.FAILED
         log.info("stopped")
-        return EXIT_OK
+        return Status.OK
 
     def _catch_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -88,17 +85,6 @@ class Service:
             log.warning("a change needs a restart to take effect", section=section)
 
 
-def exit_status(error: HybridrtError) -> int:
-    """Return the exit status for an error at start-up."""
-    if isinstance(error, ConfigError):
-        return EXIT_CONFIG
-    if isinstance(error, AlreadyRunningError):
-        return EXIT_BUSY
-    if isinstance(error, PermissionDeniedError):
-        return EXIT_PERMISSION
-    return EXIT_FAILED
-
-
 def run(
     path: str | Path | None = None, *, log_level: str | None = None, log_format: str | None = None
 ) -> int:
@@ -108,7 +94,7 @@ def run(
     except ConfigError as error:
         configure(log_level or "info", log_format or "auto")
         log.critical("bad configuration", err=str(error), hint=error.hint or None)
-        return EXIT_CONFIG
+        return Status.CONFIG
     configure(log_level or config.runtime.log_level, log_format or config.runtime.log_format)
     return run_loop(config)
 

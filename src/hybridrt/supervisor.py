@@ -7,6 +7,7 @@ Example:
 """
 
 import asyncio
+import errno
 import fcntl
 import os
 import signal
@@ -23,10 +24,12 @@ from hybridrt.errors import (
     AlreadyRunningError,
     ClosedError,
     ConfigError,
+    DiskFullError,
     HybridrtError,
     PermissionDeniedError,
     StartError,
     StorageError,
+    SystemCallError,
     UnknownPoolError,
     UnknownQueueError,
     UnknownWorkerError,
@@ -66,6 +69,22 @@ def queue_settings(queue: QueueConfig) -> dict[str, Any]:
         "result_ttl_ms": to_milliseconds(queue.result_ttl),
         "max_crashes": queue.max_crashes,
     }
+
+
+def make_directory(place: str, path: Path) -> None:
+    """Make a directory that the configuration names at `place`, for this user alone."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise ConfigError([f"{place}: {path} is not a directory, or lies below a file"]) from error
+    except PermissionError as error:
+        raise PermissionDeniedError(
+            f"{place}: cannot make {path}: {error.strerror}",
+            "name a directory that this user may write to",
+        ) from error
+    except OSError as error:
+        kind = DiskFullError if error.errno == errno.ENOSPC else SystemCallError
+        raise kind(f"{place}: cannot make {path}: {error.strerror}") from error
 
 
 class Supervisor(Producer):
@@ -142,8 +161,8 @@ class Supervisor(Producer):
 
     def _lock_directory(self) -> None:
         """Make the runtime directory ours, and refuse to share it."""
-        self.log_directory.parent.mkdir(parents=True, exist_ok=True)
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory("log.directory", self.log_directory)
+        make_directory("runtime.directory", self.directory)
         status = self.directory.stat()
         if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o077:
             raise PermissionDeniedError(
@@ -151,7 +170,11 @@ class Supervisor(Producer):
                 f"chmod 700 {self.directory}, or name another one in [runtime] directory",
             )
         if len(os.fsencode(self.attach_path)) > SOCKET_PATH_BYTES_MAX:
-            raise ConfigError([f"runtime.directory: {self.directory} is too long for a socket"])
+            limit = f"the path of a socket in it has at most {SOCKET_PATH_BYTES_MAX} bytes"
+            raise ConfigError(
+                [f"runtime.directory: {self.directory} is too long: {limit}"],
+                "name a shorter one, such as a directory in /run or /tmp",
+            )
         fd = os.open(self.directory / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

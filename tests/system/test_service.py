@@ -10,6 +10,7 @@ import pytest
 import hybridrt
 from hybridrt import errors, service
 from hybridrt.client import ClientJob
+from hybridrt.exits import Status
 
 DEADLINE_S = 20
 
@@ -24,7 +25,7 @@ def test_a_signal_drains_and_exits_cleanly(instance: Any, number: signal.Signals
     process = instance.run(pool=[instance.python_pool()])
     pids = workers(instance)
     process.send_signal(number)
-    assert process.wait(DEADLINE_S) == service.EXIT_OK
+    assert process.wait(DEADLINE_S) == Status.OK
     assert [pid for pid in pids if psutil.pid_exists(pid)] == []
     assert sorted(path.name for path in instance.directory.iterdir()) == ["lock"]
 
@@ -44,7 +45,7 @@ def test_a_second_signal_stops_at_once(instance: Any, tmp_path: Path, await_cond
 def test_shutdown_by_request_exits_cleanly(instance: Any) -> None:
     process = instance.run(pool=[instance.python_pool()])
     instance.call("shutdown")
-    assert process.wait(DEADLINE_S) == service.EXIT_OK
+    assert process.wait(DEADLINE_S) == Status.OK
 
 
 def test_hup_applies_changed_queues_and_rolls_changed_pools(
@@ -72,12 +73,12 @@ def test_a_bad_new_configuration_keeps_the_old_one(instance: Any, await_conditio
     await_condition(lambda: "did you mean" in instance.output(), "the complaint")
     assert workers(instance) == before
     process.send_signal(signal.SIGTERM)
-    assert process.wait(DEADLINE_S) == service.EXIT_OK
+    assert process.wait(DEADLINE_S) == Status.OK
 
 
 def test_a_bad_configuration_exits_with_its_status(instance: Any) -> None:
     instance.config_path.write_text("[lgo]\n")
-    assert service.run(instance.config_path, log_format="json") == service.EXIT_CONFIG
+    assert service.run(instance.config_path, log_format="json") == Status.CONFIG
 
 
 def test_workers_leave_when_the_supervisor_is_killed_and_jobs_survive(
@@ -126,7 +127,7 @@ def test_a_failing_log_ends_the_supervisor_and_loses_nothing_acknowledged(instan
         psutil.Process(process.pid).rlimit(psutil.RLIMIT_FSIZE, (65_536, 65_536))
         with pytest.raises((errors.ClosedError, errors.StorageError)):
             client.enqueue("echo", "never acknowledged")
-    assert process.wait(DEADLINE_S) == service.EXIT_IO
+    assert process.wait(DEADLINE_S) == Status.IO
     assert "the log failed, nothing more is acknowledged" in instance.output()
     instance.run(pool=[instance.python_pool()])
     with hybridrt.connect(instance.directory) as client:
