@@ -21,7 +21,9 @@ LATENCY_RATE_DEFAULT = 500
 
 def load_options(function: Any) -> Any:
     """Add the options that both measurements take."""
-    function = click.option("--jobs", type=click.IntRange(1, 1_000_000_000))(function)
+    function = click.option(
+        "--jobs", type=click.IntRange(1, 1_000_000_000), help="How many; else a default."
+    )(function)
     function = click.option(
         "--seconds", type=click.IntRange(1, 3600), help="Run so long instead of so many jobs."
     )(function)
