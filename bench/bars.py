@@ -70,7 +70,8 @@ def _in_syncs(what: str, syncs: float, **wanted: Any) -> Bar:
     return Bar(f"{what}, p50", "ns", lambda machine: syncs * machine["fdatasync_ns"], read)
 
 
-SUPERVISOR = "a lane of the supervisor"
+SUPERVISOR = "supervisor, a lane from C"
+EMBEDDED = "supervisor, await rt.enqueue()"
 OUTSIDE = "another process"
 
 BARS = (
@@ -80,15 +81,19 @@ BARS = (
     _throughput("Python enqueue_many → Rust, 64 B, memory", 1e6, "python-producer", 64, "memory"),
     _throughput("C → C, 64 B, sync", 1e6, "c", 64, "sync"),
     _throughput("C → C, 1 KiB, sync", 0.5e6, "c", 1024, "sync"),
-    _start("idle, enqueued in the supervisor", "p50", 15e3, durability="memory",
+    _start("idle, enqueued in the supervisor by C", "p50", 15e3, durability="memory",
            producer=SUPERVISOR),
-    _start("idle, enqueued in the supervisor", "p99", 100e3, durability="memory",
+    _start("idle, enqueued in the supervisor by C", "p99", 100e3, durability="memory",
            producer=SUPERVISOR),
+    _start("idle, enqueued in the supervisor by Python", "p50", 15e3, durability="memory",
+           producer=EMBEDDED),
+    _start("idle, enqueued in the supervisor by Python", "p99", 100e3, durability="memory",
+           producer=EMBEDDED),
     _start("idle, enqueued by another process", "p50", 40e3, durability="memory",
            producer=OUTSIDE),
     _start("idle, enqueued by another process", "p99", 250e3, durability="memory",
            producer=OUTSIDE),
-    _in_syncs("idle, sync, in the supervisor (limit: 3 fdatasyncs)", 3, durability="sync",
+    _in_syncs("idle, sync, in the supervisor by C (limit: 3 fdatasyncs)", 3, durability="sync",
               producer=SUPERVISOR),
     _in_syncs("idle, sync, another process (limit: 3 fdatasyncs)", 3, durability="sync",
               producer=OUTSIDE),

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import subprocess
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from bench.figures import count_ns, summary
@@ -19,8 +21,12 @@ from hybridrt.cli.load import (
     worker_command,
 )
 from hybridrt.options import Options
+from hybridrt.programs import packaged_program
 
-WAYS = ("await rt.enqueue()", "a lane of the supervisor")
+FROM_LOOP = "supervisor, await rt.enqueue()"
+FROM_PYTHON = "supervisor, a lane from Python"
+FROM_C = "supervisor, a lane from C"
+WAYS = (FROM_LOOP, FROM_PYTHON, FROM_C)
 STAMP_BYTES = 8
 WARMUP_JOBS = 100
 WAIT_S = 30.0
@@ -31,21 +37,32 @@ Enqueue = Callable[[bytes], Awaitable[object]]
 def latency(plan: Plan, how: str) -> dict[str, Any]:
     """Run the plan; return what was seen of each span."""
     with directories(plan.durability, plan.directory) as (home, log):
-        text = configuration(plan.durability, {"bench": worker_command(plan, home)}, home, log)
-        acknowledged = asyncio.run(_run(Config.parse(text), plan, how))
+        spans = {}
+        if how == FROM_C:
+            _run_in_c(plan, home, log)
+        else:
+            text = configuration(plan.durability, {"bench": worker_command(plan, home)}, home, log)
+            took_ns = asyncio.run(_run(Config.parse(text), plan, how))
+            spans["enqueue_to_acknowledged"] = summary(count_ns(took_ns))
         started = json.loads((home / STARTED_NAME).read_text())["buckets"]
     buckets = {int(bucket): count for bucket, count in started.items()}
-    return {
-        "enqueue_to_start": summary(buckets),
-        "enqueue_to_acknowledged": summary(count_ns(acknowledged)),
-    }
+    return {"enqueue_to_start": summary(buckets), **spans}
+
+
+def _run_in_c(plan: Plan, home: Path, log: Path) -> None:
+    """Let a program in C be the supervisor: what the runtime takes, without Python's part."""
+    command = [packaged_program("hrt-bench"), "inside", "--directory", log / "log"]
+    command += ["--out", home / STARTED_NAME, "--durability", plan.durability]
+    command += ["--size", plan.size, "--rate", plan.rate, "--warmup", WARMUP_JOBS]
+    command += ["--jobs", plan.jobs + WARMUP_JOBS]
+    subprocess.run(list(map(str, command)), check=True, stdout=subprocess.DEVNULL)
 
 
 async def _run(config: Config, plan: Plan, how: str) -> list[int]:
     """Pace the jobs; return how long each took to be acknowledged."""
     sleep_exactly()
     async with Supervisor(config) as rt:
-        if how == WAYS[0]:
+        if how == FROM_LOOP:
             return await _pace(plan, lambda payload: rt.enqueue(KIND, payload, queue=QUEUE))
         client = rt.runtime.client()
         kind, options = client.kind(KIND), Options(queue=QUEUE)

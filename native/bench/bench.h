@@ -14,18 +14,20 @@ enum bench_limit {
 typedef struct bench_options {
     const char *kind;
     const char *queue;
-    const char *out;      /* worker: where the histogram goes */
-    const char *pool;     /* worker: NULL: from the environment */
-    uint64_t jobs;        /* producer: how many; 0: until `seconds` have passed */
-    uint64_t rate;        /* producer: jobs a second; 0: as fast as it goes */
-    uint64_t warmup;      /* producer: first jobs without a stamp */
-    uint64_t backlog;     /* producer: pauses while more jobs than this are ready */
-    uint32_t size;        /* producer: bytes of a payload */
-    uint32_t batch;       /* producer: jobs of one enqueue; worker: of one fetch */
-    uint32_t seconds;     /* producer */
-    uint32_t concurrency; /* worker */
-    bool latency;         /* worker: record stamp to start */
-    bool settled;         /* producer: wait for the end of each job and record enqueue to end */
+    const char *out;       /* worker: where the histogram goes */
+    const char *pool;      /* worker: NULL: from the environment */
+    const char *directory; /* inside: of the log */
+    uint64_t jobs;         /* producer: how many; 0: until `seconds` have passed */
+    uint64_t rate;         /* producer: jobs a second; 0: as fast as it goes */
+    uint64_t warmup;       /* producer: first jobs without a stamp */
+    uint64_t backlog;      /* producer: pauses while more jobs than this are ready */
+    uint32_t size;         /* producer: bytes of a payload */
+    uint32_t batch;        /* producer: jobs of one enqueue; worker: of one fetch */
+    uint32_t seconds;      /* producer */
+    uint32_t concurrency;  /* worker */
+    uint8_t durability;    /* inside: enum hrt_durability */
+    bool latency;          /* worker: record stamp to start */
+    bool settled;          /* producer: wait for the end of each job and record enqueue to end */
 } bench_options;
 
 typedef struct bench_histogram {
@@ -44,5 +46,8 @@ hrt_client *bench_attach(const char *name);
 
 int bench_produce(const bench_options *options);
 int bench_work(const bench_options *options);
+int bench_inside(const bench_options *options);
+/* Produces over a client that is there already. */
+int bench_feed(hrt_client *client, const bench_options *options);
 
 #endif

@@ -254,24 +254,29 @@ static void report(const producer *p)
     printf("}\n");
 }
 
-int bench_produce(const bench_options *options)
+int bench_feed(hrt_client *client, const bench_options *options)
 {
     producer *p = calloc(1, sizeof *p);
     if (p == NULL)
         return bench_fail("cannot start", HRT_ENOMEM);
     p->options = options;
-    p->client = bench_attach("hrt-bench produce");
-    int result = 1;
-    if (p->client != NULL) {
-        int status = prepare(p);
-        if (status == HRT_OK)
-            status = produce(p);
-        if (status == HRT_OK)
-            report(p);
-        result = status == HRT_OK ? 0 : bench_fail("the run ended early", status);
-        hrt_detach(p->client);
-    }
+    p->client = client;
+    int status = prepare(p);
+    if (status == HRT_OK)
+        status = produce(p);
+    if (status == HRT_OK)
+        report(p);
     free(p->payloads);
     free(p);
+    return status == HRT_OK ? 0 : bench_fail("the run ended early", status);
+}
+
+int bench_produce(const bench_options *options)
+{
+    hrt_client *client = bench_attach("hrt-bench produce");
+    if (client == NULL)
+        return 1;
+    const int result = bench_feed(client, options);
+    hrt_detach(client);
     return result;
 }

@@ -3,6 +3,7 @@
  *
  *   hrt-bench produce --kind bench.noop --queue bench --size 64 --jobs N [--rate R] [--settled]
  *   hrt-bench work [--latency --out FILE]
+ *   hrt-bench inside --directory LOG --out FILE --jobs N --rate R [--durability sync]
  */
 #include "bench.h"
 
@@ -19,12 +20,16 @@ static const char usage_text[] =
     "                         [--settled]\n"
     "       hrt-bench work    [--kind K] [--batch N] [--concurrency N] [--pool NAME]\n"
     "                         [--latency --out FILE]\n"
+    "       hrt-bench inside  --directory LOG [--durability memory|async|sync] [--out FILE]\n"
+    "                         and the options of produce: both ends, the runtime in this process\n"
     "Both attach to $HYBRIDRT_ATTACH or $HYBRIDRT_SOCKET.\n";
 
 static const struct option long_options[] = {
     {"backlog", required_argument, NULL, 'b'},
     {"batch", required_argument, NULL, 'n'},
     {"concurrency", required_argument, NULL, 'c'},
+    {"directory", required_argument, NULL, 'd'},
+    {"durability", required_argument, NULL, 'y'},
     {"jobs", required_argument, NULL, 'j'},
     {"kind", required_argument, NULL, 'k'},
     {"latency", no_argument, NULL, 'l'},
@@ -53,6 +58,16 @@ static uint64_t number(const char *text, uint64_t lowest, uint64_t highest)
     return value;
 }
 
+static uint8_t durability(const char *text)
+{
+    static const char *const names[] = {"sync", "async", "memory"};
+    for (uint8_t value = 0; value < sizeof names / sizeof *names; value++)
+        if (strcmp(text, names[value]) == 0)
+            return value;
+    (void)fprintf(stderr, "hrt-bench: %s is not memory, async or sync\n", text);
+    exit(USAGE);
+}
+
 static void read_text_option(bench_options *options, int option, const char *text)
 {
     switch (option) {
@@ -67,6 +82,12 @@ static void read_text_option(bench_options *options, int option, const char *tex
         break;
     case 'p':
         options->pool = text;
+        break;
+    case 'd':
+        options->directory = text;
+        break;
+    case 'y':
+        options->durability = durability(text);
         break;
     case 'l':
         options->latency = true;
@@ -120,6 +141,7 @@ int main(int argc, char **argv)
         .size = SIZE_DEFAULT,
         .batch = BENCH_BATCH_MAX,
         .concurrency = 1,
+        .durability = HRT_DURABILITY_MEMORY,
     };
     int option;
     while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1)
@@ -130,6 +152,8 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[optind], "work") == 0)
         return bench_work(&options);
+    if (strcmp(argv[optind], "inside") == 0 && options.directory != NULL && options.jobs > 0)
+        return bench_inside(&options);
     if (strcmp(argv[optind], "produce") == 0 && (options.jobs > 0 || options.seconds > 0))
         return bench_produce(&options);
     (void)fputs(usage_text, stderr);

@@ -13,7 +13,8 @@ ROOT = Path(__file__).parent.parent.parent
 SELECTED = [
     *(f"test_throughput[{worker}-64-memory]" for worker in ("c", "go", "rust", "python-producer")),
     *(f"test_latency_from_another_process[{worker}-64-memory]" for worker in ("c", "go", "rust")),
-    "test_latency_from_the_supervisor[a lane of the supervisor-sync]",
+    "test_latency_from_the_supervisor[supervisor, await rt.enqueue()-sync]",
+    "test_latency_from_the_supervisor[supervisor, a lane from C-sync]",
 ]
 
 
@@ -75,6 +76,7 @@ def test_a_job_from_the_supervisor_is_timed_too(entries: dict[str, Any]) -> None
         "enqueue_to_start": 300,
         "enqueue_to_acknowledged": 300,
     }
+    assert entries[SELECTED[8]]["latency"]["enqueue_to_start"]["count"] == 300
 
 
 def test_the_tables_are_written_from_such_a_run(run: Any) -> None:
@@ -90,5 +92,9 @@ def test_the_tables_are_written_from_such_a_run(run: Any) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    for row in ("| C → Go | 64 B |", "| another process → rust | 64 B |", "the supervisor (limit"):
+    for row in (
+        "| C → Go | 64 B |",
+        "| another process → rust | 64 B |",
+        "the supervisor by C (limit",
+    ):
         assert row in done.stdout
