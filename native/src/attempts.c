@@ -131,15 +131,11 @@ static void hand_over(hrt_runtime *runtime, uint32_t lane, const hrt_state_job *
 int hrt_attempt_lease(hrt_runtime *runtime, uint32_t lane, const uint64_t *jobs, uint32_t count)
 {
     size_t body = sizeof(hrt_lease_body) + count * sizeof(uint64_t);
-    int status = hrt_group_close(runtime);
-    if (status == HRT_OK) {
-        status = hrt_group_reserve(runtime, hrt_record_span((uint32_t)(sizeof(hrt_record) + body)),
-                                   HRT_LOG_OLD_WORK);
-    }
+    hrt_record *record = NULL;
+    int status = hrt_group_add(runtime, HRT_RECORD_LEASE, body, HRT_LOG_OLD_WORK, &record);
     if (status != HRT_OK) {
         return status;
     }
-    hrt_record *record = hrt_log_add(runtime->log, HRT_RECORD_LEASE, body);
     record->count = count;
     hrt_lease_body *lease = hrt_record_body(record);
     lease->client = runtime->seats[lane].incarnation;

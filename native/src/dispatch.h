@@ -190,6 +190,9 @@ void hrt_dispatch_inline(void *runtime);
 
 /* Room for a record of so many bytes in the open group; seals and begins anew as needed. */
 int hrt_group_reserve(hrt_runtime *runtime, size_t bytes, enum hrt_log_class class);
+/* A record of its own with body_length zeroed bytes, after everything that was still open. */
+int hrt_group_add(hrt_runtime *runtime, uint8_t type, size_t body_length, enum hrt_log_class class,
+                  hrt_record **record_out);
 /* Adds one entry to the SETTLE record of the group. *position_out: of its data, for results. */
 int hrt_group_settle(hrt_runtime *runtime, const hrt_settle_entry *entry, const void *data,
                      uint64_t *position_out);

@@ -87,6 +87,20 @@ int hrt_group_reserve(hrt_runtime *runtime, size_t bytes, enum hrt_log_class cla
     return status != HRT_OK ? status : hrt_group_reserve(runtime, bytes, class);
 }
 
+int hrt_group_add(hrt_runtime *runtime, uint8_t type, size_t body_length, enum hrt_log_class class,
+                  hrt_record **record_out)
+{
+    size_t span = hrt_record_span((uint32_t)(sizeof(hrt_record) + body_length));
+    int status = hrt_group_close(runtime);
+    if (status == HRT_OK) {
+        status = hrt_group_reserve(runtime, span, class);
+    }
+    if (status == HRT_OK) {
+        *record_out = hrt_log_add(runtime->log, type, body_length);
+    }
+    return status;
+}
+
 int hrt_group_settle(hrt_runtime *runtime, const hrt_settle_entry *entry, const void *data,
                      uint64_t *position_out)
 {
@@ -147,16 +161,12 @@ int hrt_group_due(hrt_runtime *runtime, uint64_t job)
 int hrt_group_control(hrt_runtime *runtime, uint32_t verb, uint32_t id, const void *data,
                       uint32_t length)
 {
-    size_t body = sizeof(hrt_control_body) + length;
-    int status = hrt_group_close(runtime);
-    if (status == HRT_OK) {
-        status = hrt_group_reserve(runtime, hrt_record_span((uint32_t)(sizeof(hrt_record) + body)),
-                                   HRT_LOG_OLD_WORK);
-    }
+    hrt_record *record = NULL;
+    int status = hrt_group_add(runtime, HRT_RECORD_CONTROL, sizeof(hrt_control_body) + length,
+                               HRT_LOG_OLD_WORK, &record);
     if (status != HRT_OK) {
         return status;
     }
-    hrt_record *record = hrt_log_add(runtime->log, HRT_RECORD_CONTROL, body);
     hrt_control_body *control = hrt_record_body(record);
     control->verb = verb;
     control->id = id;
@@ -172,12 +182,12 @@ int hrt_group_control(hrt_runtime *runtime, uint32_t verb, uint32_t id, const vo
 
 int hrt_group_epoch(hrt_runtime *runtime)
 {
-    int status = hrt_group_reserve(
-        runtime, hrt_record_span(sizeof(hrt_record) + sizeof(hrt_epoch_body)), HRT_LOG_OLD_WORK);
+    hrt_record *record = NULL;
+    int status =
+        hrt_group_add(runtime, HRT_RECORD_EPOCH, sizeof(hrt_epoch_body), HRT_LOG_OLD_WORK, &record);
     if (status != HRT_OK) {
         return status;
     }
-    hrt_record *record = hrt_log_add(runtime->log, HRT_RECORD_EPOCH, sizeof(hrt_epoch_body));
     record->flags |= HRT_RECORD_MUST_UNDERSTAND;
     hrt_epoch_body *body = hrt_record_body(record);
     (void)hrt_boot_id(body->boot_id);

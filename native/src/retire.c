@@ -24,12 +24,11 @@ static bool any_queue_needs_the_disk(const hrt_runtime *runtime)
 static bool copy_forward(hrt_runtime *runtime, uint32_t index)
 {
     const hrt_state_job *job = hrt_state_at(runtime->state, index);
-    size_t body = hrt_state_keep_length(job);
-    if (hrt_group_reserve(runtime, hrt_record_span((uint32_t)(sizeof(hrt_record) + body)),
-                          HRT_LOG_OLD_WORK) != HRT_OK) {
+    hrt_record *keep = NULL;
+    if (hrt_group_add(runtime, HRT_RECORD_KEEP, hrt_state_keep_length(job), HRT_LOG_OLD_WORK,
+                      &keep) != HRT_OK) {
         return false;
     }
-    hrt_record *keep = hrt_log_add(runtime->log, HRT_RECORD_KEEP, body);
     const void *result =
         job->result_length == 0 ? NULL : hrt_log_at(runtime->log, job->result_position);
     hrt_state_keep(job, hrt_log_at(runtime->log, job->position), result, keep);

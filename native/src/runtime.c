@@ -283,13 +283,12 @@ const hrt_page *hrt_runtime_page(const hrt_runtime *runtime)
 
 static void write_checkpoint(hrt_runtime *runtime)
 {
-    size_t body = sizeof(hrt_checkpoint_body);
+    hrt_record *record = NULL;
     hrt_runtime_tick(runtime);
-    if (hrt_group_reserve(runtime, hrt_record_span((uint32_t)(sizeof(hrt_record) + body)),
-                          HRT_LOG_OLD_WORK) != HRT_OK) {
+    if (hrt_group_add(runtime, HRT_RECORD_CHECKPOINT, sizeof(hrt_checkpoint_body), HRT_LOG_OLD_WORK,
+                      &record) != HRT_OK) {
         return;
     }
-    hrt_record *record = hrt_log_add(runtime->log, HRT_RECORD_CHECKPOINT, body);
     hrt_checkpoint_body *checkpoint = hrt_record_body(record);
     checkpoint->state_hash = hrt_state_hash(runtime->state);
     checkpoint->jobs = hrt_state_jobs(runtime->state);
@@ -304,7 +303,6 @@ void hrt_runtime_close(hrt_runtime *runtime)
         return;
     }
     if (!hrt_runtime_has_failed(runtime)) {
-        (void)hrt_group_close(runtime);
         write_checkpoint(runtime);
     }
     free_parts(runtime);

@@ -124,16 +124,13 @@ static void fill_enqueue(hrt_runtime *runtime, const hrt_submit_enqueue *submit,
 static int build_enqueue(hrt_runtime *runtime, const hrt_submit_enqueue *submit, uint64_t parent,
                          const uint8_t *entry, int64_t *job_out)
 {
-    int status = hrt_group_close(runtime);
-    if (status == HRT_OK) {
-        status = hrt_group_reserve(runtime, enqueue_span(submit),
-                                   parent != 0 ? HRT_LOG_OLD_WORK : HRT_LOG_NEW_WORK);
-    }
+    size_t body = sizeof(hrt_enqueue_body) + variable_length(submit);
+    hrt_record *record = NULL;
+    int status = hrt_group_add(runtime, HRT_RECORD_ENQUEUE, body,
+                               parent != 0 ? HRT_LOG_OLD_WORK : HRT_LOG_NEW_WORK, &record);
     if (status != HRT_OK) {
         return status;
     }
-    hrt_record *record = hrt_log_add(runtime->log, HRT_RECORD_ENQUEUE,
-                                     sizeof(hrt_enqueue_body) + variable_length(submit));
     fill_enqueue(runtime, submit, parent, record, entry);
     *job_out = (int64_t)record->sequence;
     return hrt_group_apply(runtime, record);
