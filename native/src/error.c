@@ -8,6 +8,7 @@
 
 static _Thread_local char sentence[512];
 
+#undef hrt_fail
 int hrt_fail(int status, const char *format, ...)
 {
     va_list arguments;

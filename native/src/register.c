@@ -54,7 +54,7 @@ static int pack_names(const hrt_register_options *options, uint8_t *names, uint3
     for (uint32_t i = 0; i < options->kind_count; i++) {
         const char *name = options->kinds[i];
         const size_t bytes = name == NULL ? 0 : strlen(name);
-        if (!hrt_name_valid(name, bytes))
+        if (name == NULL || !hrt_name_valid(name, bytes))
             return hrt_fail(HRT_ENAME,
                             "kind %u: a name has 1 to %d bytes without control characters", i,
                             HRT_KIND_NAME_MAX);

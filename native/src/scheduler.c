@@ -113,6 +113,7 @@ static void adapt_credit(hrt_appetite *lane, uint64_t boot_ns)
     uint64_t elapsed_ns = boot_ns > lane->window_ns ? boot_ns - lane->window_ns : 0;
     uint64_t grow_ns = HRT_CREDIT_GROW_NS + HRT_CREDIT_SYNCS * lane->delay_ns;
     uint64_t window_ns = HRT_CREDIT_WINDOWS * grow_ns;
+    HRT_ASSERT(window_ns > 0);
     if (elapsed_ns <= grow_ns && lane->window_settled >= lane->credit) {
         lane->credit = credit_between(lane, (uint64_t)lane->credit * 2);
     } else if (elapsed_ns >= window_ns) {
