@@ -6,8 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import redis
-
 from bench.peers.peer import Peer, missing_program, server
 
 LIST = "jobs"
@@ -47,6 +45,8 @@ class RedisList(Peer):
 
 class _ListEnd:
     def __init__(self, address: str, batch: int) -> None:
+        import redis  # of the packages for benchmarks alone
+
         self.client = redis.Redis(unix_socket_path=address)
         self.batch = batch
 
@@ -63,6 +63,8 @@ class _ListEnd:
 
 
 def _answers(address: str) -> bool:
+    import redis
+
     with redis.Redis(unix_socket_path=address) as client:
         try:
             return bool(client.ping())

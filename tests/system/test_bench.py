@@ -18,19 +18,29 @@ SELECTED = [
 ]
 
 
-@pytest.fixture(scope="module", name="run")
-def _run(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Run the selected benchmarks in quick mode, as `make bench BENCH_QUICK=1` does."""
-    results = tmp_path_factory.mktemp("bench") / "run.json"
+PEERS = ("pyzmq", "sqlite_batches", "beanstalkd")
+
+
+def bench(results: Path, selected: list[str], **environment: str) -> Any:
+    """Run selected benchmarks in quick mode, as `make bench BENCH_QUICK=1` does."""
     command = [sys.executable, "-m", "pytest", "-q", "--benchmark-quiet", "-p", "no:cacheprovider"]
     command += ["--benchmark-json", str(results)]
-    command += [f"bench/test_hybridrt.py::{name}" for name in SELECTED]
-    environment = {**os.environ, "BENCH_QUICK": "1"}
     done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        [*command, *selected],
+        cwd=ROOT,
+        env={**os.environ, "BENCH_QUICK": "1", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(results.read_text())
+
+
+@pytest.fixture(scope="module", name="run")
+def _run(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    results = tmp_path_factory.mktemp("bench") / "run.json"
+    return bench(results, [f"bench/test_hybridrt.py::{name}" for name in SELECTED])
 
 
 @pytest.fixture(scope="module", name="entries")
@@ -77,6 +87,18 @@ def test_a_job_from_the_supervisor_is_timed_too(entries: dict[str, Any]) -> None
         "enqueue_to_acknowledged": 300,
     }
     assert entries[SELECTED[8]]["latency"]["enqueue_to_start"]["count"] == 300
+
+
+def test_a_peer_that_is_not_installed_is_named_and_skipped(tmp_path: Path) -> None:
+    selected = [f"bench/test_peers.py::test_throughput[{name}-64]" for name in PEERS]
+    run = bench(tmp_path / "run.json", selected, PATH=str(tmp_path))
+    assert run["skipped"] == {"beanstalkd": "beanstalkd is missing: apt-get install beanstalkd"}
+    measured = [found["extra_info"] for found in run["benchmarks"]]
+    assert [entry["system"] for entry in measured] == [
+        "pyzmq PUSH/PULL",
+        "SQLite, a commit a batch",
+    ]
+    assert all(entry["jobs_per_second"][0] > 0 and entry["version"] for entry in measured)
 
 
 def test_the_tables_are_written_from_such_a_run(run: Any) -> None:
