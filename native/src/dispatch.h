@@ -109,6 +109,13 @@ enum hrt_default {
     HRT_MAX_CRASHES = 3,
 };
 
+/* Whether the living jobs of a segment are worth copying, as found when `live` were there. */
+typedef struct hrt_verdict {
+    uint64_t segment;
+    uint32_t live;
+    bool worth;
+} hrt_verdict;
+
 struct hrt_runtime {
     pthread_mutex_t lock;
     uint32_t wanting;  /* threads that wait for the lock, atomic */
@@ -141,6 +148,7 @@ struct hrt_runtime {
     uint64_t touched_sync[2];
     bool group_sync, group_async;
     bool unit_open;            /* a settle and its follow-ups: must not be parted */
+    hrt_verdict retirement;    /* about the oldest segment */
     uint64_t prologue_segment; /* this segment begins with the declarations */
     bool prologue_open;        /* they are being written */
 

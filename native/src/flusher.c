@@ -68,7 +68,8 @@ static int sync_file(hrt_log *log, int fd)
     uint64_t began = hrt_clock_ns(CLOCK_MONOTONIC);
     int status = HRT_FAILPOINT("log.sync.before");
     if (status == HRT_OK && fdatasync(fd) != 0) {
-        status = hrt_status_of(errno);
+        status = hrt_fail(hrt_status_of(errno), "fdatasync of the log in %s: %s",
+                          log->options.directory, strerror(errno));
     }
     if (status == HRT_OK) {
         status = HRT_FAILPOINT("log.sync.after");

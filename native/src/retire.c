@@ -8,7 +8,7 @@
 
 enum {
     KEEP_PER_PASS = 64,
-    KEEP_SHARE = 1024, /* worth it while at most one job lives there for so many bytes */
+    KEEP_SHARE = 1024, /* more jobs than one for so many bytes fill a segment in any case */
 };
 
 static bool any_queue_needs_the_disk(const hrt_runtime *runtime)
@@ -62,6 +62,36 @@ static bool give_up_oldest(hrt_runtime *runtime)
     return true;
 }
 
+/* Bytes that copying the living jobs of a segment would write. */
+static uint64_t living_bytes(const hrt_runtime *runtime, uint64_t segment)
+{
+    uint64_t bytes = 0;
+    uint32_t index = hrt_state_first_in(runtime->state, segment);
+    while (index != HRT_NIL) {
+        const hrt_state_job *job = hrt_state_at(runtime->state, index);
+        bytes += hrt_record_span((uint32_t)(sizeof(hrt_record) + hrt_state_keep_length(job)));
+        index = job->segment.next;
+    }
+    return bytes;
+}
+
+/*
+ * Copying is worth it while at most half of the segment lives: what is copied is dense, and is left
+ * in peace until half of it has gone. So a backlog is never copied round and round. A segment that
+ * was found too full is looked at again once half of its jobs have left.
+ */
+static bool worth_copying(hrt_runtime *runtime, uint64_t segment, uint32_t live)
+{
+    hrt_verdict *verdict = &runtime->retirement;
+    if (verdict->segment == segment && (verdict->worth || live > verdict->live / 2)) {
+        return verdict->worth;
+    }
+    uint32_t size = hrt_log_segment_size(runtime->log);
+    bool worth = live <= size / KEEP_SHARE && living_bytes(runtime, segment) <= size / 2;
+    *verdict = (hrt_verdict){.segment = segment, .live = live, .worth = worth};
+    return worth;
+}
+
 bool hrt_retire_some(hrt_runtime *runtime)
 {
     HRT_ASSERT(hrt_log_pending(runtime->log) == 0);
@@ -72,10 +102,7 @@ bool hrt_retire_some(hrt_runtime *runtime)
     }
     uint32_t live = hrt_state_live(runtime->state, oldest);
     if (live > 0) {
-        if (live > hrt_log_segment_size(runtime->log) / KEEP_SHARE) {
-            return false;
-        }
-        return copy_some_forward(runtime, oldest);
+        return worth_copying(runtime, oldest, live) && copy_some_forward(runtime, oldest);
     }
     return !hrt_effect_pinned(runtime, oldest) && give_up_oldest(runtime);
 }

@@ -418,6 +418,22 @@ static void many_jobs_lap_the_log(void)
     end(&f);
 }
 
+/* A segment full of large jobs holds few of them, but nothing is won by copying it. */
+static void a_backlog_of_large_jobs_is_not_copied_round_and_round(void)
+{
+    static char payload[200001];
+    fixture f;
+    begin(&f, true);
+    memset(payload, 'x', sizeof(payload) - 1);
+    for (int i = 0; i < 40; i++) {
+        CHECK(enqueue(&f, payload, NULL) > 0);
+    }
+    const hrt_runtime_counters *counters = &hrt_runtime_page(f.runtime)->runtime;
+    CHECK(counters->log_tail - counters->log_head > 4u << 20);
+    CHECK_EQ(counters->kept, 0);
+    end(&f);
+}
+
 int main(void)
 {
     TAP_LIST(TEST(jobs_survive_a_restart), TEST(a_second_supervisor_is_refused),
@@ -425,5 +441,6 @@ int main(void)
              TEST(a_failed_job_is_retried_and_its_key_waits), TEST(a_stale_token_is_refused),
              TEST(a_late_watcher_learns_why_a_job_is_dead), TEST(follow_ups_commit_with_the_settle),
              TEST(a_killed_worker_costs_an_attempt_and_nothing_else),
-             TEST(a_delayed_job_comes_when_it_is_due), TEST(many_jobs_lap_the_log));
+             TEST(a_delayed_job_comes_when_it_is_due), TEST(many_jobs_lap_the_log),
+             TEST(a_backlog_of_large_jobs_is_not_copied_round_and_round));
 }
