@@ -421,7 +421,9 @@ bool hrt_log_tight(const hrt_log *log)
     hrt_log *shared = (hrt_log *)(uintptr_t)log; /* only its mutex changes */
     (void)pthread_mutex_lock(&shared->mutex);
     uint64_t used = log->current - log->head + 1;
-    bool tight = used + 2 + log->options.segments_reserve > log->files;
+    /* Files that are still to be made leave time to those who read the old ones. */
+    bool growing = log->files < log->options.segments_min && hrt_flusher_may_grow(log);
+    bool tight = !growing && used + 2 + log->options.segments_reserve > log->files;
     (void)pthread_mutex_unlock(&shared->mutex);
     return tight;
 }

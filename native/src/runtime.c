@@ -46,9 +46,11 @@ static int copy_options(const hrt_runtime_options *options, hrt_runtime_options 
                         "segment_size is %u; it has to be a power of two from 64 KiB to 1 GiB",
                         copy->segment_size);
     }
-    if (copy->segments_max < copy->segments_min + copy->segments_reserve) {
+    uint32_t least = copy->segments_reserve + 2; /* the one in use and the next */
+    least = copy->segments_min > least ? copy->segments_min : least;
+    if (copy->segments_max < least) {
         return hrt_fail(HRT_EINVAL, "segments_max is %u; it has to be at least %u",
-                        copy->segments_max, copy->segments_min + copy->segments_reserve);
+                        copy->segments_max, least);
     }
     return HRT_OK;
 }

@@ -18,7 +18,7 @@ from hybridrt.units import Duration, Size, parse_duration, parse_size
 
 SEGMENT_BYTES_MIN = 64 * 1024
 SEGMENT_BYTES_MAX = 1024**3
-SEGMENTS_MIN = 4  # of a log: one written, one ready, one retiring, one to copy forward into
+SEGMENTS_MIN = 4  # of a log: one written, one ready, and two that only settles may use
 QUEUES_MAX = 64
 KINDS_MAX = 256
 LEASE_SECONDS_MIN = 1
@@ -34,6 +34,7 @@ class LogConfig(msgspec.Struct, frozen=True, kw_only=True):
     directory: str = ""
     segment_size: Size = Size(16 * 1024**2)
     max_size: Size = Size(4 * 1024**3)
+    history: Size = Size(0)
     async_interval: Duration = Duration(0.01)
 
 
@@ -223,6 +224,8 @@ class _Reading:
             self._problem("log.segment_size", "must be a power of two from 64KiB to 1GiB")
         elif log.max_size < SEGMENTS_MIN * size:
             self._problem("log.max_size", f"must hold at least {SEGMENTS_MIN} segments")
+        elif log.history + SEGMENTS_MIN * size > log.max_size:
+            self._problem("log.history", f"must stay {SEGMENTS_MIN} segments below max_size")
 
     def _check_queues(self, queues: list[tuple[str, QueueConfig]]) -> None:
         for place, queue in queues:

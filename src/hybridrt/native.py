@@ -592,6 +592,7 @@ class RuntimeOptions:
 
     directory: str
     segment_bytes: int = 0
+    segments_min: int = 0
     segments_max: int = 0
     async_ns: int = 0
     lease_ns: int = 0
@@ -640,6 +641,7 @@ class Runtime:
         options.abi_version = lib.HRT_ABI_VERSION
         options.directory = directory
         options.segment_size = wanted.segment_bytes
+        options.segments_min = wanted.segments_min
         options.segments_max = wanted.segments_max
         options.async_ns = wanted.async_ns
         options.lease_ns = wanted.lease_ns

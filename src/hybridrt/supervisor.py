@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from hybridrt import configfile
 from hybridrt.attach import Listener
-from hybridrt.config import Config, PoolConfig, QueueConfig
+from hybridrt.config import SEGMENTS_MIN, Config, PoolConfig, QueueConfig
 from hybridrt.errors import (
     AlreadyRunningError,
     ClosedError,
@@ -153,6 +153,7 @@ class Supervisor(Producer):
         return RuntimeOptions(
             directory=str(self.log_directory),
             segment_bytes=settings.segment_size,
+            segments_min=settings.history // settings.segment_size + SEGMENTS_MIN,
             segments_max=settings.max_size // settings.segment_size,
             async_ns=to_nanoseconds(settings.async_interval),
             lease_ns=to_nanoseconds(self.config.runtime.lease),

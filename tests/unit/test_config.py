@@ -96,6 +96,10 @@ def test_a_declared_default_queue_is_not_doubled() -> None:
             "f.toml:3: log.max_size: must hold at least 4 segments",
         ),
         (
+            '[log]\nmax_size = "128MiB"\nhistory = "80MiB"\n',
+            "f.toml:3: log.history: must stay 4 segments below max_size",
+        ),
+        (
             '[[queue]]\nname = "a"\n[[queue]]\nname = "a"\n',
             'f.toml:4: queue[1].name: the queue "a" is declared twice',
         ),

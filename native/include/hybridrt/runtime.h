@@ -28,7 +28,7 @@ typedef struct hrt_runtime_options {
     uint32_t abi_version;
     const char *directory; /* the log; made with mode 0700 if missing */
     uint32_t segment_size; /* bytes, power of two, 64 KiB to 1 GiB; only for a new log; 0: 16 MiB */
-    uint32_t segments_min; /* kept ready; 0: 3 */
+    uint32_t segments_min; /* files to have before one is used again; 0: 3 */
     uint32_t segments_max; /* the log's size limit; 0: 256 */
     uint32_t segments_reserve; /* of these, only for settles and leases; 0: 2 */
     uint64_t async_ns;         /* flush interval of `async`; 0: 10 ms */

@@ -28,7 +28,7 @@ QUEUES = ("scan", "sniff", "digest")
 KINDS = {"tree.scan": "go", "file.sniff": "go", "file.digest": "rust"}
 VICTIMS = {"go": "file.sniff", "rust": "file.digest"}
 RECORDS_AT_ONCE = 2000  # read from the log before the event loop gets its turn
-SEGMENT_SIZE = "64MiB"  # a segment is reused once its jobs have ended: the reader needs some time
+HISTORY = "256MiB"  # files are used again once their jobs have ended: the reader needs some time
 FEEDS = {"scan": "sniff", "sniff": "digest"}  # a queue whose jobs enqueue into another
 BACKLOG_MAX = 8_000  # jobs waiting in the other one before the first is paused
 LOOK_INTERVAL_S = 0.1
@@ -152,7 +152,7 @@ def _configuration(wishes: Wishes, home: Path) -> Config:
     ]
     return Config.make(
         {
-            "log": {"directory": str(home / "log"), "segment_size": SEGMENT_SIZE},
+            "log": {"directory": str(home / "log"), "history": HISTORY},
             "runtime": {"directory": str(run), "log_level": "error"},
             "queue": [{"name": name, **queue} for name in QUEUES],
             "pool": pools,
