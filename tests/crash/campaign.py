@@ -1,7 +1,10 @@
 """Kills processes at random under load, then judges from the log what became of each job.
 
 Usage: python -m tests.crash.campaign [--kills N] [--seed S] [--durability sync|async|memory]
-           [--keep]
+           [--recycle] [--keep]
+
+The log keeps everything until the end, when it is read: jobs far ahead hold its first segment.
+With --recycle there are none, segments are small, and the log is read while it is written.
 """
 
 import argparse
@@ -16,7 +19,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.crash.history import History
+from tests.crash.history import Follower, History
 from tests.crash.mix import PIN_DELAY_S, PIN_QUEUE, PINS
 from tests.crash.verdict import judge
 from tests.crash.world import ENDING, LANGUAGES, StuckError, World
@@ -26,18 +29,26 @@ PACES = (0, 1, 10, 50, 150, 300)  # jobs settled between one kill and the next
 EARLY_SHARE = 0.25  # of the supervisors are killed again while they recover
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a campaign does."""
+
+    kills: int
+    seed: str
+    durability: str = "sync"
+    recycle: bool = False
+
+
 @dataclass(slots=True)
 class Outcome:
     """What a campaign came to."""
 
-    seed: str
-    durability: str
+    plan: Plan
     kills: Counter[str] = field(default_factory=Counter)
     acknowledged: int = 0
     rescues: int = 0
     history: History = field(default_factory=History)
     seconds: float = 0.0
-    judging_seconds: float = 0.0
 
     @property
     def good(self) -> bool:
@@ -50,15 +61,16 @@ class Outcome:
         victims = ", ".join(f"{name} {count}" for name, count in sorted(self.kills.items()))
         ends = ", ".join(f"{name} {n}" for name, n in sorted(history.outcomes.items()))
         lines = [
-            f"seed {self.seed}, durability {self.durability}",
+            f"seed {self.plan.seed}, durability {self.plan.durability}",
             f"kills: {self.kills.total()} ({victims})",
             f"jobs: {len(history.lives)} in the log, {self.acknowledged} acknowledged",
             f"settles: {ends}",
             f"log: {history.records} records, {history.bytes / 2**20:.1f} MiB",
             f"epochs: {history.epochs} records, {history.torn} over a torn tail",
+            f"copied forward: {history.kept} jobs",
             f"state hash: {history.replay_hash:016x}, {history.replay_jobs} jobs left",
             f"rescues: {self.rescues}",
-            f"time: {self.seconds:.1f} s, of which judging {self.judging_seconds:.1f} s",
+            f"time: {self.seconds:.1f} s",
             *(f"FAULT {fault}" for fault in history.faults),
         ]
         found = f"{history.fault_count} faults" if history.faults else "good"
@@ -68,26 +80,44 @@ class Outcome:
 class Campaign:
     """Drives a world from one kill to the next."""
 
-    def __init__(self, world: World, seed: str, kills: int) -> None:
-        """Plan `kills` kills chosen by `seed`."""
+    def __init__(self, world: World, plan: Plan, history: History) -> None:
+        """Choose kills by the plan's seed; `history` is read beside or afterwards."""
         self.kills: Counter[str] = Counter()
         self._world = world
-        self._random = random.Random(seed)
-        self._wanted = kills
+        self._random = random.Random(plan.seed)
+        self._wanted = plan.kills
+        self._recycle = plan.recycle
+        self._history = history
+        self._follower: Follower | None = None
 
     def run(self) -> None:
-        """Kill, restart and go on, then let everything come to its end."""
-        world = self._world
-        world.start_supervisor()
-        world.attach()
-        self._pin()
-        world.start_producer()
+        """Kill, restart and go on, then let everything come to its end, and read the log."""
+        self._world.start_supervisor()
+        self._world.attach()
+        directory = str(self._world.log_directory)
+        if self._recycle:
+            self._follower = Follower(self._history, directory)
+        else:
+            self._pin()
+        self._kill_all()
+        self._world.finish()
+        self.stop()
+        if not self._recycle:
+            self._history.begin(directory)
+        self._history.end()
+
+    def stop(self) -> None:
+        """Stop reading beside."""
+        if self._follower is not None:
+            self._follower.stop()
+
+    def _kill_all(self) -> None:
+        self._world.start_producer()
         while self.kills.total() < self._wanted:
             self._await_progress(self._random.choice(PACES))
             victim = self._random.choices(list(VICTIMS), list(VICTIMS.values()))[0]
             self._kill(victim)
         self._await_progress(max(PACES))
-        world.finish()
 
     def _pin(self) -> None:
         """Fill the first segment with jobs far ahead: the log keeps everything behind them."""
@@ -129,33 +159,31 @@ class Campaign:
         world.await_orphans()
 
 
-def run_campaign(kills: int, seed: str, durability: str, directory: Path) -> Outcome:
+def run_campaign(plan: Plan, directory: Path) -> Outcome:
     """Run a campaign in a directory of its own and judge it.
 
     Raises:
         StuckError: something stood still, or ended by itself; says what the processes printed.
     """
-    outcome = Outcome(seed, durability)
+    outcome = Outcome(plan)
     begun = time.monotonic()
-    log_directory = directory / "log"
-    world = World(directory, log_directory, durability, seed)
-    campaign = Campaign(world, seed, kills)
+    world = World(directory, plan.durability, plan.seed, recycle=plan.recycle)
+    campaign = Campaign(world, plan, outcome.history)
     try:
         campaign.run()
     except StuckError as error:
         raise StuckError(
-            f"{error}\nseed {seed}, after {campaign.kills.total()} kills; the last output:\n"
+            f"{error}\nseed {plan.seed}, after {campaign.kills.total()} kills; the last output:\n"
             f"{world.output()}"
         ) from error
     finally:
+        campaign.stop()
+        outcome.history.close()
         world.close()
     outcome.kills = campaign.kills
-    judging = time.monotonic()
-    outcome.history.read(str(log_directory))
-    outcome.acknowledged = judge(outcome.history, directory)
+    outcome.acknowledged = judge(outcome.history, directory, 0 if plan.recycle else PINS)
     compare_ending(outcome, world, json.loads((directory / ENDING).read_text()))
     outcome.seconds = time.monotonic() - begun
-    outcome.judging_seconds = time.monotonic() - judging
     return outcome
 
 
@@ -165,10 +193,16 @@ def compare_ending(outcome: Outcome, world: World, ending: dict[str, int]) -> No
     outcome.rescues = world.rescues
     if world.rescues:
         history.fault(f"{world.rescues} wake-ups were lost")
+    if world.lane_faults:
+        history.fault(f"{world.lane_faults} clients broke the lane protocol")
+    for line in world.strange_lines():
+        history.fault(f"a process said: {line}")
     if history.replay_hash != ending["state_hash"]:
         history.fault(f"the live state hash was {ending['state_hash']:016x}")
     if history.replay_jobs != ending["jobs"]:
         history.fault(f"the supervisor had {ending['jobs']} jobs, the log has another number")
+    if bool(history.kept) != outcome.plan.recycle:
+        history.fault(f"{history.kept} jobs were copied forward")
     if history.epochs < world.supervisors - outcome.kills["supervisor, recovering"]:
         history.fault(f"{world.supervisors} supervisors ran")
 
@@ -185,12 +219,14 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", default=secrets.token_hex(4))
     parser.add_argument("--durability", choices=("sync", "async", "memory"), default="sync")
+    parser.add_argument("--recycle", action="store_true", help="recycle segments on the way")
     parser.add_argument("--keep", action="store_true", help="leave the directory behind")
     options = parser.parse_args()
-    directory = make_directory(options.durability)
+    plan = Plan(options.kills, options.seed, options.durability, options.recycle)
+    directory = make_directory(plan.durability)
     print(f"seed {options.seed}, in {directory}", flush=True)
     try:
-        outcome = run_campaign(options.kills, options.seed, options.durability, directory)
+        outcome = run_campaign(plan, directory)
     except StuckError as error:
         print(f"{error}\nverdict: stuck")
         return 1

@@ -4,6 +4,7 @@ A history knows nothing of the library's state machine: it holds, record for rec
 and settles alternate, that keys are served in order, and that follow-ups come with their parent.
 """
 
+import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from hybridrt.records import RecordType, Settled
 
 LAST = 1  # enum hrt_record_flag
 FAULTS_SHOWN = 30
+FOLLOW_PAUSE_S = 0.005
 FINAL = {Outcome.OK, Outcome.DISCARD, Outcome.DEAD, Outcome.CANCELLED, Outcome.EXPIRED}
 UNCOUNTED = {Outcome.SNOOZE, Outcome.RETURNED}
 ENQUEUE_PLACE = records.HEADER.size
@@ -52,6 +54,7 @@ class History:
     bytes: int = 0
     epochs: int = 0
     torn: int = 0  # epochs that began over a torn tail
+    kept: int = 0  # jobs copied forward, so that old segments could be recycled
     faults: list[str] = field(default_factory=list)
     fault_count: int = 0
     replay_hash: int = 0
@@ -61,6 +64,9 @@ class History:
     _out: dict[tuple[int, int], int] = field(default_factory=dict)  # key: job leased
     _waiting: dict[tuple[int, int], list[int]] = field(default_factory=lambda: defaultdict(list))
     _skipping: set[int] = field(default_factory=set)  # queues of order skip
+    _broken: bool = False  # what follows cannot be read
+    _scan: Scan | None = None
+    _replay: Replay | None = None
 
     def fault(self, text: str) -> None:
         """Note something that must not be."""
@@ -68,23 +74,41 @@ class History:
         if len(self.faults) < FAULTS_SHOWN:
             self.faults.append(text)
 
-    def read(self, directory: str) -> None:
-        """Read the log in `directory`, judge each record, and replay it."""
-        replay = Replay()
-        try:
-            self._read(directory, replay)
-        except HybridrtError as error:
-            self.fault(f"after record {self._sequence}: {type(error).__name__}: {error}")
-        self.replay_hash, self.replay_jobs = replay.state_hash(), replay.jobs()
+    def begin(self, directory: str) -> None:
+        """Open the log in `directory`."""
+        self._scan = Scan(directory)
+        self._replay = Replay()
 
-    def _read(self, directory: str, replay: Replay) -> None:
-        with Scan(directory) as scan:
-            for record in scan:
-                replay.apply(record)
+    def step(self) -> None:
+        """Judge and replay what was written since the last step, also beside a writer."""
+        assert self._scan is not None
+        assert self._replay is not None
+        if self._broken:
+            return
+        try:
+            for record in self._scan:
+                self._replay.apply(record)
                 self._take(record)
-            report = scan.report()
+        except HybridrtError as error:
+            self._broken = True
+            self.fault(f"after record {self._sequence}: {type(error).__name__}: {error}")
+
+    def end(self) -> None:
+        """Read the rest and note how the log ends."""
+        assert self._scan is not None
+        assert self._replay is not None
+        self.step()
+        report = self._scan.report()
         if report["damage"]:
             self.fault(f"the log ends badly: {report['text']}")
+        self.replay_hash, self.replay_jobs = self._replay.state_hash(), self._replay.jobs()
+        self.close()
+
+    def close(self) -> None:
+        """Close the log; nothing happens when it was not opened."""
+        if self._scan is not None:
+            self._scan.close()
+            self._scan = None
 
     def _take(self, record: memoryview) -> None:
         header = records.read_header(record)
@@ -122,8 +146,13 @@ class History:
         tail_lost = records.EPOCH.unpack_from(record, records.HEADER.size)[4]
         self.torn += tail_lost != 0
 
-    def _keep(self, header: dict[str, int], _: memoryview) -> None:
-        self.fault(f"record {header['sequence']} copies a job forward: the log was recycled")
+    def _keep(self, header: dict[str, int], record: memoryview) -> None:
+        self.kept += 1
+        body = records.KEEP.unpack_from(record, records.HEADER.size + records.ENQUEUE.size)
+        job, token, attempts = body[0], body[1], body[8]
+        life = self.lives.get(job)
+        if life is None or (token, attempts) != (life.token, life.attempts):
+            self.fault(f"record {header['sequence']} copies job {job} forward as another: {life}")
 
     def _enqueue(self, header: dict[str, int], record: memoryview) -> None:
         job = header["sequence"]
@@ -188,3 +217,24 @@ class History:
             life.settled_group = self._group
             if life.key:
                 self._waiting[key].remove(entry.job)
+
+
+class Follower:
+    """Reads a log while it is written, in a thread, so that nothing is recycled unread."""
+
+    def __init__(self, history: History, directory: str) -> None:
+        """Begin to read."""
+        history.begin(directory)
+        self._history = history
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="follower")
+        self._thread.start()
+
+    def _follow(self) -> None:
+        while not self._stopped.wait(FOLLOW_PAUSE_S):
+            self._history.step()
+
+    def stop(self) -> None:
+        """Stop reading; what is written from now on waits for the history's end."""
+        self._stopped.set()
+        self._thread.join()

@@ -9,27 +9,29 @@ import shutil
 
 import pytest
 
-from tests.crash.campaign import make_directory, run_campaign
+from tests.crash.campaign import Plan, make_directory, run_campaign
 
 LONG = bool(os.environ.get("LONG"))
 KILLS = int(os.environ.get("KILLS", "1000" if LONG else "200"))
-MEMORY_SHARE = 5  # one kill in memory for so many on disk
+SEED = os.environ.get("SEED", secrets.token_hex(4))
+PLANS = [
+    Plan(KILLS, SEED),
+    Plan(KILLS // 5, SEED, durability="memory"),
+    Plan(KILLS // 5, SEED, recycle=True),
+]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600 if LONG else 600)
-@pytest.mark.parametrize(
-    ("durability", "kills"), [("sync", KILLS), ("memory", KILLS // MEMORY_SHARE)]
-)
-def test_killed_processes_lose_no_job_and_settle_none_twice(durability: str, kills: int) -> None:
-    seed = os.environ.get("SEED", secrets.token_hex(4))
-    print(f"seed {seed}")
-    directory = make_directory(durability)
+@pytest.mark.parametrize("plan", PLANS, ids=["sync", "memory", "recycle"])
+def test_killed_processes_lose_no_job_and_settle_none_twice(plan: Plan) -> None:
+    print(f"seed {plan.seed}")
+    directory = make_directory(plan.durability)
     try:
-        outcome = run_campaign(kills, seed, durability, directory)
+        outcome = run_campaign(plan, directory)
     finally:
         shutil.rmtree(directory)
     print(outcome.text())
     assert outcome.history.faults == []
-    assert outcome.kills.total() >= kills
-    assert outcome.acknowledged > kills
+    assert outcome.kills.total() >= plan.kills
+    assert outcome.acknowledged > plan.kills

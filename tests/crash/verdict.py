@@ -8,18 +8,21 @@ from pathlib import Path
 from hybridrt.names import Outcome
 from tests.crash.history import History, Life
 from tests.crash.ledger import Entry, read_ledger
-from tests.crash.mix import FOLLOW_COUNT, KINDS, PIN_QUEUE, PINS, appended_path
+from tests.crash.mix import FOLLOW_COUNT, KINDS, PIN_QUEUE, appended_path
 
 
-def judge(history: History, work_directory: Path) -> int:
-    """Add to the history's faults what does not fit; return the number of acknowledged jobs."""
+def judge(history: History, work_directory: Path, pins: int) -> int:
+    """Add to the history's faults what does not fit; return the number of acknowledged jobs.
+
+    As many `pins` still have to wait for their time.
+    """
     paths = sorted(work_directory.glob("ledger-*"))
     ledgers = [list(read_ledger(path)) for path in paths]
     for path, ledger in zip(paths, ledgers, strict=True):
         _judge_order(history, path.name, ledger)
         for entry in ledger:
             _judge_acknowledged(history, entry)
-    _judge_endings(history)
+    _judge_endings(history, pins)
     _judge_tags(history, ledgers)
     _judge_follow_ups(history)
     _judge_appended(history, appended_path(work_directory))
@@ -45,7 +48,7 @@ def _judge_acknowledged(history: History, entry: Entry) -> None:
         history.fault(f"job {entry.job} ({kind}) was acknowledged and ended as {life.outcome}")
 
 
-def _judge_endings(history: History) -> None:
+def _judge_endings(history: History, expected_pins: int) -> None:
     """Every job of the log ended as its kind does, acknowledged or not; the pins still wait."""
     pins = 0
     for job, life in history.lives.items():
@@ -58,8 +61,8 @@ def _judge_endings(history: History) -> None:
             history.fault(f"job {job} ({kind}) ended as {life.outcome}: {life}")
         elif life.attempts < 1:
             history.fault(f"job {job} ({kind}) ended without an attempt: {life}")
-    if pins != PINS:
-        history.fault(f"{pins} of {PINS} jobs wait for their time")
+    if pins != expected_pins:
+        history.fault(f"{pins} of {expected_pins} jobs wait for their time")
 
 
 def _judge_tags(history: History, ledgers: list[list[Entry]]) -> None:

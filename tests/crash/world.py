@@ -1,6 +1,7 @@
 """The processes of a kill campaign: a supervisor with its pools, a producer, and who watches."""
 
 import contextlib
+import re
 import signal
 import subprocess
 import sys
@@ -22,7 +23,10 @@ CONCURRENCY = 2
 WAITING_MAX = 400  # jobs of a queue: the producer runs into the limit now and then
 DEADLINE_S = 60.0
 PAUSE_S = 0.002
+LARGE_SEGMENTS = 'segment_size = "1MiB"'
+SMALL_SEGMENTS = 'segment_size = "256KiB"\nhistory = "1MiB"'  # kept for the one who reads along
 ENDING = "ending.json"
+STRANGE = re.compile(r'"worker \S+ (was killed by (?!SIGKILL)|exited with status [1-9])')
 
 
 class StuckError(Exception):
@@ -32,17 +36,19 @@ class StuckError(Exception):
 class World:
     """One runtime and the processes around it; `close` leaves none behind."""
 
-    def __init__(self, directory: Path, log_directory: Path, durability: str, seed: str) -> None:
+    def __init__(self, directory: Path, durability: str, seed: str, *, recycle: bool) -> None:
         """Describe a world; `start_supervisor` and `start_producer` bring it to life."""
         self.directory = directory
-        self.log_directory = log_directory
+        self.log_directory = directory / "log"
         self.supervisor: subprocess.Popen[bytes] | None = None
         self.producer: subprocess.Popen[bytes] | None = None
         self.monitor: Client | None = None
         self.supervisors = 0
         self.producers = 0
-        self.rescues = 0
+        self.rescues = 0  # of all supervisors, as the next one
+        self.lane_faults = 0
         self._durability = durability
+        self._recycle = recycle
         self._seed = seed
         self._known: dict[int, psutil.Process] = {}  # every worker ever seen, until it is gone
         self._config_path = directory / "hybridrt.toml"
@@ -56,9 +62,9 @@ class World:
     def _config(self) -> str:
         queues = [self._queue(name) for name in (*MAIN_QUEUES, PIN_QUEUE)]
         pools = [self._pool(language) for language in LANGUAGES]
+        size = SMALL_SEGMENTS if self._recycle else LARGE_SEGMENTS
         head = (
-            f'[log]\ndirectory = "{self.log_directory}"\n'
-            'segment_size = "1MiB"\nmax_size = "4GiB"\n'
+            f'[log]\ndirectory = "{self.log_directory}"\n{size}\nmax_size = "4GiB"\n'
             f'[runtime]\ndirectory = "{self.runtime_directory}"\n'
         )
         return "\n".join([head, *queues, *pools])
@@ -119,6 +125,7 @@ class World:
         """Let the watched supervisor go; its page outlives it, so its last count is known."""
         if self.monitor is not None:
             self.rescues += self.counter("rescues")
+            self.lane_faults += self.counter("lane_faults")
             self.monitor.close()
             self.monitor = None
 
@@ -199,6 +206,11 @@ class World:
         path = self.directory / "output"
         text = path.read_text(errors="replace") if path.exists() else ""
         return "\n".join(text.splitlines()[-lines:])
+
+    def strange_lines(self) -> list[str]:
+        """Return what tells of an end that no kill explains: an assertion, a signal, a status."""
+        lines = (self.directory / "output").read_text(errors="replace").splitlines()
+        return [line for line in lines if not line.startswith("{") or STRANGE.search(line)]
 
     # ---- the end ----
 
