@@ -149,6 +149,7 @@ struct hrt_runtime {
     bool group_sync, group_async;
     bool unit_open;            /* a settle and its follow-ups: must not be parted */
     hrt_verdict retirement;    /* about the oldest segment */
+    uint32_t pinning_lane;     /* that pointed into the oldest segment last */
     uint64_t prologue_segment; /* this segment begins with the declarations */
     bool prologue_open;        /* they are being written */
 

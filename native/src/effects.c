@@ -234,18 +234,40 @@ static bool lane_points_into(hrt_seat *seat, uint64_t segment)
     return false;
 }
 
+/* A handler reads key, meta and payload where they lie until its job is settled. */
+static bool attempt_points_into(const hrt_seat *seat, uint64_t segment)
+{
+    uint32_t left = seat->held;
+    for (uint32_t place = 0; left > 0 && place < HRT_CREDIT_MAX; place++) {
+        const hrt_attempt *attempt = &seat->attempts[place];
+        if (attempt->job != 0 && attempt->segment == segment) {
+            return true;
+        }
+        left -= attempt->job != 0;
+    }
+    return false;
+}
+
+static bool seat_points_into(hrt_seat *seat, uint64_t segment)
+{
+    switch (seat->phase) {
+    case HRT_LANE_SHUT: /* a zombie may still read there, until the supervisor saw it gone */
+        return segment >= seat->pinned_from;
+    case HRT_LANE_LIVE: /* a result that waits in the overflow may lie anywhere */
+        return seat->overflow_count > 0 || lane_points_into(seat, segment) ||
+               attempt_points_into(seat, segment);
+    default:
+        return false;
+    }
+}
+
+/* The lane that held a segment last is asked first: asked in each pass, it answers at once. */
 bool hrt_effect_pinned(hrt_runtime *runtime, uint64_t segment)
 {
-    for (uint32_t lane = 0; lane < runtime->seat_count; lane++) {
-        hrt_seat *seat = &runtime->seats[lane];
-        if (seat->phase == HRT_LANE_SHUT && segment >= seat->pinned_from) {
-            return true; /* a zombie may still read there, until the supervisor saw it gone */
-        }
-        if (seat->phase != HRT_LANE_LIVE) {
-            continue;
-        }
-        /* A result that waits in the overflow may lie anywhere: hold everything for it. */
-        if (seat->overflow_count > 0 || lane_points_into(seat, segment)) {
+    for (uint32_t i = 0; i < runtime->seat_count; i++) {
+        uint32_t lane = (runtime->pinning_lane + i) % runtime->seat_count;
+        if (seat_points_into(&runtime->seats[lane], segment)) {
+            runtime->pinning_lane = lane;
             return true;
         }
     }

@@ -434,6 +434,39 @@ static void a_backlog_of_large_jobs_is_not_copied_round_and_round(void)
     end(&f);
 }
 
+/* Runs `count` jobs of 200 kB through the worker while it holds on to others. */
+static void churn(fixture *f, hrt_client *worker, int count)
+{
+    static char payload[200001];
+    memset(payload, 'x', sizeof(payload) - 1);
+    for (int i = 0; i < count; i++) {
+        int64_t id = enqueue(f, payload, NULL);
+        hrt_job job = fetch_one(worker);
+        CHECK_EQ(job.id, id);
+        settle(worker, &job, HRT_OUTCOME_OK, "");
+    }
+}
+
+/* The handler reads its payload where it lies: the segment stays until the job is settled. */
+static void a_running_job_keeps_its_payload(void)
+{
+    fixture f;
+    begin(&f, true);
+    (void)offer_lane(&f);
+    hrt_client *worker = attach_worker();
+    (void)enqueue(&f, "payload", NULL);
+    hrt_job held = fetch_one(worker);
+    const hrt_page *page = hrt_runtime_page(f.runtime);
+    churn(&f, worker, 48);
+    CHECK(held.payload_length == 7 && memcmp(held.payload, "payload", 7) == 0);
+    uint64_t before = page->runtime.recycled;
+    settle(worker, &held, HRT_OUTCOME_OK, "");
+    churn(&f, worker, 48);
+    CHECK(page->runtime.recycled > before);
+    hrt_detach(worker);
+    end(&f);
+}
+
 int main(void)
 {
     TAP_LIST(TEST(jobs_survive_a_restart), TEST(a_second_supervisor_is_refused),
@@ -442,5 +475,6 @@ int main(void)
              TEST(a_late_watcher_learns_why_a_job_is_dead), TEST(follow_ups_commit_with_the_settle),
              TEST(a_killed_worker_costs_an_attempt_and_nothing_else),
              TEST(a_delayed_job_comes_when_it_is_due), TEST(many_jobs_lap_the_log),
-             TEST(a_backlog_of_large_jobs_is_not_copied_round_and_round));
+             TEST(a_backlog_of_large_jobs_is_not_copied_round_and_round),
+             TEST(a_running_job_keeps_its_payload));
 }
