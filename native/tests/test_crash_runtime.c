@@ -352,6 +352,7 @@ static void restarts_near_the_end_of_a_segment_keep_the_declarations(void)
         REQUIRE(open_runtime(&v) == HRT_OK);
         declare(&v);
         declare_many_kinds(&v);
+        REQUIRE(pthread_create(&v.thread, NULL, run, v.runtime) == 0);
         REQUIRE(hrt_runtime_client(v.runtime, &v.local) == HRT_OK);
         /* One job lives on in an hour; the others only move the end of the log. */
         hrt_spec spec = {.payload = payload,
@@ -364,6 +365,8 @@ static void restarts_near_the_end_of_a_segment_keep_the_declarations(void)
         if (restart > 0) {
             REQUIRE(hrt_runtime_cancel(v.runtime, (uint64_t)id) == HRT_OK);
         }
+        hrt_runtime_stop(v.runtime);
+        (void)pthread_join(v.thread, NULL);
         head = hrt_runtime_page(v.runtime)->runtime.log_head;
         hrt_detach(v.local);
         hrt_runtime_close(v.runtime);
