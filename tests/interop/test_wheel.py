@@ -44,7 +44,7 @@ def write_files(folder: Path) -> str:
 def build_wheel(folder: Path) -> None:
     """Build the wheel with the tools at hand, into `folder`."""
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder]
-    options = ["--no-build-isolation", f"-Cbuild-dir={ROOT / 'build' / 'wheel'}"]
+    options = ["--no-build-isolation", f"--config-settings=build-dir={ROOT / 'build' / 'wheel'}"]
     subprocess.run([*command, *options, ROOT], check=True, timeout=TIMEOUT_S)
 
 
