@@ -93,6 +93,11 @@ static void remove_at(hrt_audience *audience, uint32_t at)
     audience->count--;
 }
 
+bool hrt_audience_waits(hrt_audience *audience, uint64_t job)
+{
+    return audience->count > 0 && find(audience, job)->job != 0;
+}
+
 bool hrt_audience_take(hrt_audience *audience, uint64_t job, uint64_t lanes_out[2])
 {
     if (audience->count == 0) {

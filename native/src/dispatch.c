@@ -17,6 +17,7 @@ enum {
     RESCUE_STEP_NS = 1000000, /* between two looks at whether the client lives */
 };
 
+#define STALL_RETRY_NS ((uint64_t)10 * 1000000) /* a full log may get room from the flusher */
 #define LONGEST_SLEEP_NS ((uint64_t)60 * 1000000000)
 
 /* ---- the lock, and what happens around it ---- */
@@ -249,6 +250,9 @@ static uint64_t time_to_sleep(const hrt_runtime *runtime)
 {
     uint64_t wait = hrt_scheduler_wait(runtime->scheduler, runtime->wall_ns, runtime->boot_ns);
     uint64_t beat = hrt_lanes_wait(runtime);
+    for (uint32_t i = 0; i < runtime->seat_count; i++) {
+        wait = runtime->seats[i].stalled && wait > STALL_RETRY_NS ? STALL_RETRY_NS : wait;
+    }
     wait = beat < wait ? beat : wait;
     hrt_timer_entry kill;
     if (hrt_timer_peek(runtime->kills, &kill)) {
@@ -305,7 +309,8 @@ static bool lie_down(hrt_runtime *runtime, hrt_bed *bed)
             uint32_t *word = &seat->host.lane->submit_park;
             hrt_park_begin(word, HRT_PARK_FUTEX);
             bed->words[bed->count++] = (hrt_park_word){word, HRT_PARK_FUTEX};
-            ready |= hrt_ring_ready(&seat->host.submit) || hrt_lane_died(seat->host.lane);
+            ready |= (!seat->stalled && hrt_ring_ready(&seat->host.submit)) ||
+                     hrt_lane_died(seat->host.lane);
         }
     }
     return !ready && bed->sleep_ns > 0;
@@ -339,7 +344,8 @@ static void count_rescues(hrt_runtime *runtime, const hrt_bed *bed)
     hrt_runtime_lock(runtime);
     for (uint32_t i = 0; i < runtime->seat_count; i++) {
         const hrt_seat *seat = &runtime->seats[i];
-        if (seat->phase == HRT_LANE_LIVE && !seat->local && hrt_ring_ready(&seat->host.submit) &&
+        if (seat->phase == HRT_LANE_LIVE && !seat->local && !seat->stalled &&
+            hrt_ring_ready(&seat->host.submit) &&
             hrt_load_acquire_u32(&seat->host.lane->submit_park) == HRT_PARK_FUTEX) {
             for (uint32_t word = 1; word < bed->count; word++) {
                 if (bed->words[word].word == &seat->host.lane->submit_park && wake_was_lost(seat)) {

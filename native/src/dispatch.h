@@ -89,6 +89,7 @@ typedef struct hrt_seat {
     uint32_t mark_head, mark_count, mark_capacity;
     hrt_delivery *overflow; /* deliveries that found the ring full, FIFO */
     uint32_t overflow_count, overflow_capacity;
+    bool stalled; /* a settle waits in the ring until the log has room */
     bool flooded; /* the overflow has reached its limit: the client does not read */
     hrt_pin *pins;
     uint32_t pin_count, pin_capacity;
@@ -261,6 +262,7 @@ void hrt_audience_free(hrt_audience *audience);
 bool hrt_audience_add(hrt_audience *audience, uint64_t job, uint32_t lane);
 /* Takes the lanes that wait for a job out; false: nobody. */
 bool hrt_audience_take(hrt_audience *audience, uint64_t job, uint64_t lanes_out[2]);
+bool hrt_audience_waits(hrt_audience *audience, uint64_t job);
 void hrt_audience_leave(hrt_audience *audience, uint32_t lane);
 /* Tells everybody who waits that a job ended. position: of its data. */
 void hrt_audience_tell(hrt_runtime *runtime, uint64_t job, uint8_t state, uint64_t position,

@@ -215,6 +215,29 @@ static bool handler_may_say(uint8_t outcome)
     return outcome >= HRT_OUTCOME_OK && outcome <= HRT_OUTCOME_RETURNED;
 }
 
+/* Nobody waits for the result now, and it is not kept for later. */
+static bool is_unread(const hrt_runtime *runtime, const hrt_submit_settle *submit)
+{
+    const hrt_state_job *job = hrt_state_find(runtime->state, submit->job);
+    return submit->outcome == HRT_OUTCOME_OK && job->result_ttl_ms == 0 &&
+           !hrt_audience_waits(runtime->audience, submit->job);
+}
+
+/* Room for a settle and its follow-ups. In a full log, a result that nobody reads goes without. */
+static int reserve_settle(hrt_runtime *runtime, const hrt_submit_settle *submit, size_t room,
+                          uint32_t *data_length_out)
+{
+    size_t own = hrt_record_span(sizeof(hrt_record) + sizeof(hrt_settle_entry)) + room;
+    size_t data = hrt_record_span(submit->data_length) + HRT_RECORD_ALIGN;
+    *data_length_out = submit->data_length;
+    int status = hrt_group_reserve(runtime, own + data, HRT_LOG_OLD_WORK);
+    if (status == HRT_ELOGFULL && is_unread(runtime, submit)) {
+        *data_length_out = 0;
+        status = hrt_group_reserve(runtime, own + HRT_RECORD_ALIGN, HRT_LOG_OLD_WORK);
+    }
+    return status;
+}
+
 /* False: the peer broke the protocol. */
 static bool take_settle(hrt_runtime *runtime, uint32_t lane, const hrt_submit_settle *submit,
                         const uint8_t *entry, hrt_unit *unit)
@@ -238,9 +261,13 @@ static bool take_settle(hrt_runtime *runtime, uint32_t lane, const hrt_submit_se
         refuse_settle(runtime, lane, submit, HRT_ESTALE);
         return true;
     }
-    size_t own = sizeof(hrt_record) + sizeof(hrt_settle_entry) + submit->data_length;
-    int status = hrt_group_reserve(
-        runtime, hrt_record_span((uint32_t)own) + HRT_RECORD_ALIGN + room, HRT_LOG_OLD_WORK);
+    uint32_t data_length = 0;
+    int status = reserve_settle(runtime, submit, room, &data_length);
+    if (status == HRT_ELOGFULL) {
+        unit->left = 0;
+        seat->stalled = true; /* it stays in the ring until there is room */
+        return true;
+    }
     if (status == HRT_ETOOLARGE) {
         static const char text[] = "the follow-up jobs do not fit one group of this log";
         status = hrt_attempt_settle(runtime, lane, attempt, HRT_OUTCOME_RETRY, UINT64_MAX, text,
@@ -249,7 +276,7 @@ static bool take_settle(hrt_runtime *runtime, uint32_t lane, const hrt_submit_se
         unit->accepted = true;
         runtime->unit_open = submit->follow_count > 0;
         status = hrt_attempt_settle(runtime, lane, attempt, submit->outcome, submit->delay_ns,
-                                    entry + sizeof(*submit), submit->data_length);
+                                    entry + sizeof(*submit), data_length);
     }
     if (status != HRT_OK) {
         unit->accepted = false;
@@ -535,6 +562,7 @@ bool hrt_submission_take(hrt_runtime *runtime, uint32_t lane)
     hrt_unit unit = {0};
     uint64_t begin = reader->head;
     uint64_t count = 0;
+    seat->stalled = false;
     /* A settle's follow-ups are taken with it, even past the lane's share. */
     while (reader->head - begin < HRT_PASS_BYTES || unit.left > 0) {
         hrt_submit head;
@@ -550,6 +578,9 @@ bool hrt_submission_take(hrt_runtime *runtime, uint32_t lane)
         }
         if (hrt_runtime_has_failed(runtime)) {
             return false; /* the entry stays: callers go on until there is nothing to take */
+        }
+        if (seat->stalled) {
+            break;
         }
         hrt_ring_advance(reader, &head);
         count++;
