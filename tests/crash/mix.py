@@ -94,3 +94,9 @@ class Mix:
 def appended_path(directory: Path) -> Path:
     """Return the file that conf.append writes a line into."""
     return directory / "appended"
+
+
+def appended_tag(payload: bytes) -> str:
+    """Return the line that a conf.append job writes."""
+    arguments = json.loads(payload)
+    return str(arguments["text"])

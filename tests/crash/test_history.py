@@ -47,7 +47,8 @@ class Story:
 
     def enqueue(self, kind: int = ECHO, queue: int = BLOCK, key: int = 0, **fields: int) -> int:
         parent = fields.pop("parent", 0)
-        body = records.ENQUEUE.pack(0, 0, parent, 0, 0, 1, 0, 1, 0, 0, 0) + b"x"
+        payload = b'{"text": "p1-0"}'
+        body = records.ENQUEUE.pack(0, 0, parent, 0, 0, len(payload), 0, 1, 0, 0, 0) + payload
         return self._add(RecordType.ENQUEUE, body, kind=kind, queue=queue, key_hash=key, **fields)
 
     def lease(self, *jobs: int) -> int:
@@ -166,6 +167,24 @@ def test_a_handler_that_left_no_trace_is_found(tmp_path: Path) -> None:
     job = story.enqueue(APPEND)
     story.run(job)
     assert f"job {job} completed, but its handler wrote no line" in judged(story, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("lines", "fault"),
+    [
+        ("p1-0\n", ""),
+        ("p1-0\np1-0\n", "ran 2 times, but was leased 1 times"),
+        ("p1-0\np1-1\n", "a handler wrote p1-1, of which the log knows nothing"),
+    ],
+)
+def test_handlers_that_ran_without_a_lease_are_found(
+    tmp_path: Path, lines: str, fault: str
+) -> None:
+    story = Story()
+    story.run(story.enqueue(APPEND))
+    (tmp_path / "appended").write_text(lines)
+    found = judged(story, tmp_path)
+    assert fault in found if fault else found == ""
 
 
 def test_a_ledger_that_was_cut_short_is_read_up_to_its_last_whole_line(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Holds a log against what producers were told and what handlers wrote."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -8,7 +8,7 @@ from pathlib import Path
 from hybridrt.names import Outcome
 from tests.crash.history import History, Life
 from tests.crash.ledger import Entry, read_ledger
-from tests.crash.mix import FOLLOW_COUNT, KINDS, PIN_QUEUE, appended_path
+from tests.crash.mix import FOLLOW_COUNT, KINDS, PIN_QUEUE, appended_path, appended_tag
 
 
 def judge(history: History, work_directory: Path, pins: int) -> int:
@@ -98,20 +98,30 @@ def _judge_follow_ups(history: History) -> None:
 
 
 def _judge_appended(history: History, path: Path) -> None:
-    """Each append job wrote its line at least once; first lines stand in the order of the key."""
+    """Hold what handlers wrote against the log.
+
+    Each append job wrote its line at least once, but not more often than it was leased. First lines
+    stand in the order of the key.
+    """
     lines = path.read_text().splitlines() if path.exists() else []
+    counts = Counter(lines)
     first = {line: place for place, line in reversed(list(enumerate(lines)))}
     places: dict[tuple[int, int], int] = {}
     for job, life in _of_kind(history, "conf.append"):
-        tag = life.payload.decode().rpartition('"text": "')[2].rstrip('"}')
-        place = first.get(tag)
-        if place is None:
+        tag = appended_tag(life.payload)
+        runs = counts.pop(tag, 0)
+        if runs == 0:
             history.fault(f"job {job} completed, but its handler wrote no line {tag}")
-        elif life.key and history.queues[life.queue] != "skip":
+            continue
+        if runs > life.leases:
+            history.fault(f"job {job} ran {runs} times, but was leased {life.leases} times")
+        if life.key and history.queues[life.queue] != "skip":
             key = (life.queue, life.key)
-            if place < places.get(key, -1):
-                history.fault(f"job {job} wrote line {place} before one with its key before it")
-            places[key] = place
+            if first[tag] < places.get(key, -1):
+                history.fault(f"job {job} wrote line {first[tag]} before one with its key did")
+            places[key] = first[tag]
+    for tag in counts:
+        history.fault(f"a handler wrote {tag}, of which the log knows nothing")
 
 
 def _of_kind(history: History, kind: str) -> Iterator[tuple[int, Life]]:
