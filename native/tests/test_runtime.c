@@ -467,6 +467,33 @@ static void a_running_job_keeps_its_payload(void)
     end(&f);
 }
 
+/* Only where failpoints are compiled in; tests/system fails the real fdatasync of a supervisor. */
+static void a_failing_sync_ends_the_run_and_acknowledges_nothing(void)
+{
+    fixture f;
+    begin(&f, true);
+    int64_t before = enqueue(&f, "acknowledged", NULL);
+    int armed = hrt_failpoint("log.sync.before", "error", 0);
+    if (armed == HRT_OK) {
+        hrt_spec spec = {.payload = "x", .payload_length = 1, .kind = f.kind, .queue = f.queue};
+        uint64_t ticket = 0;
+        int64_t answer = 0;
+        void *status = NULL;
+        CHECK_EQ(hrt_enqueue(f.local, &spec, 1, SECOND_NS, &ticket), HRT_OK);
+        (void)pthread_join(f.thread, &status);
+        CHECK_EQ((intptr_t)status, HRT_EIO);
+        CHECK_EQ(hrt_replies(f.local, ticket, 1, &answer), HRT_EAGAIN);
+        CHECK_EQ(hrt_failpoint("log.sync.before", "off", 0), HRT_OK);
+        f.running = false;
+    }
+    stop(&f);
+    reopen(&f, true);
+    hrt_job_info info;
+    CHECK_EQ(hrt_runtime_job(f.runtime, (uint64_t)before, &info), HRT_OK);
+    CHECK(enqueue(&f, "the next one goes on", NULL) > before);
+    end(&f);
+}
+
 int main(void)
 {
     TAP_LIST(TEST(jobs_survive_a_restart), TEST(a_second_supervisor_is_refused),
@@ -476,5 +503,6 @@ int main(void)
              TEST(a_killed_worker_costs_an_attempt_and_nothing_else),
              TEST(a_delayed_job_comes_when_it_is_due), TEST(many_jobs_lap_the_log),
              TEST(a_backlog_of_large_jobs_is_not_copied_round_and_round),
-             TEST(a_running_job_keeps_its_payload));
+             TEST(a_running_job_keeps_its_payload),
+             TEST(a_failing_sync_ends_the_run_and_acknowledges_nothing));
 }
