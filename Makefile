@@ -28,7 +28,7 @@ check: ## everything that has to pass before a change lands
 	@.ci/run
 
 fmt: $(STAMP)/lint ## format all four languages in place
-	$(IN) git ls-files -z 'native/*.[ch]' 'tests/*.c' 'bench/*.c' | xargs -0 clang-format -i
+	$(IN) git ls-files -z '*.[ch]' | xargs -0 clang-format -i
 	$(IN) ruff format . && ruff check --fix --quiet .
 	$(IN) "$$(go env GOROOT)/bin/gofmt" -w $$(git ls-files '*.go')
 	$(IN) cargo fmt --all --manifest-path ffi/rust/Cargo.toml
