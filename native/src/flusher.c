@@ -96,9 +96,7 @@ static int sync_segment(hrt_log *log, uint64_t number, bool left)
     int status = sync_file(log, fd);
     take_back(log);
     if (status == HRT_OK) {
-        slot->head_synced = true;
         if (left) {
-            slot->dirty = false;
             slot->fd = -1;
             (void)close(fd);
         }
@@ -137,8 +135,8 @@ static uint32_t waiting(const hrt_log *log)
     return (uint32_t)(log->ready - log->current - 1);
 }
 
-/* Gives a file a new header. Where its old bytes were synced the header is synced too, else the
- * first sync of the segment will take the header along. */
+/* Gives a file a new header, which is on the disk before anything may be written behind it: no
+ * power cut can show the new bytes under the old number. */
 static int renumber(hrt_log *log, uint32_t index, uint64_t number, uint64_t head)
 {
     hrt_log_slot *slot = &log->slots[index];
@@ -150,19 +148,17 @@ static int renumber(hrt_log *log, uint32_t index, uint64_t number, uint64_t head
     }
     hrt_segment segment = hrt_log_head_for(log, number, head);
     int fd = slot->fd;
-    bool sync = number != HRT_SEGMENT_SPARE && !slot->dirty;
     log->flusher.numbering = true;
     give_up(log);
     int status = HRT_FAILPOINT("log.recycle.before");
     if (status == HRT_OK) {
         status = hrt_segment_write_head(fd, &segment);
     }
-    if (status == HRT_OK && sync) {
-        status = fdatasync(fd) == 0 ? HRT_FAILPOINT("log.recycle.after") : hrt_status_of(errno);
+    if (status == HRT_OK) {
+        status = HRT_FAILPOINT("log.recycle.after");
     }
     take_back(log);
     log->flusher.numbering = false;
-    slot->head_synced = sync;
     return status;
 }
 
@@ -175,7 +171,6 @@ static void number_file(hrt_log *log, uint32_t index, uint64_t head)
         return;
     }
     log->order[number & log->mask] = index;
-    log->slots[index].dirty = true;
     log->ready = number + 1;
     (void)pthread_cond_broadcast(&log->changed);
 }
@@ -191,9 +186,6 @@ static void recycle(hrt_log *log)
 {
     uint64_t number = log->worn;
     uint32_t index = hrt_log_slot_of(log, number);
-    uint64_t end = (number + 1) << log->segment_shift;
-    hrt_log_slot *slot = &log->slots[index];
-    slot->dirty = slot->dirty && hrt_load_relaxed(&log->durable) < end;
     log->worn = number + 1;
     if (waiting(log) < READY_AHEAD) {
         number_file(log, index, number + 1);
@@ -252,7 +244,7 @@ static void grow(hrt_log *log)
     if (status == HRT_ENOSPC) {
         no_space(log);
     } else if (status == HRT_OK) {
-        log->slots[index] = (hrt_log_slot){.fd = making.fd, .head_synced = true};
+        log->slots[index] = (hrt_log_slot){.fd = making.fd};
         making.fd = -1;
         log->slots_used = index + 1;
         log->files++;

@@ -117,7 +117,7 @@ static int write_group(hrt_log *log, const void *bytes, size_t length)
 }
 
 /* Every segment ends with a PAD, so a log that stops right after one has lost a file. */
-static int write_pad(hrt_log *log, bool next_synced)
+static int write_pad(hrt_log *log)
 {
     hrt_record pad = {.length = (uint32_t)(segment_end(log) - log->tail),
                       .sequence = log->sequence,
@@ -127,7 +127,7 @@ static int write_pad(hrt_log *log, bool next_synced)
                       .epoch = log->epoch,
                       .type = HRT_RECORD_PAD,
                       .flags = HRT_RECORD_LAST,
-                      .count = next_synced};
+                      .count = 1};
     hrt_record_seal(&pad, log->uuid);
     int status = write_group(log, &pad, sizeof(pad));
     log->sequence += status == HRT_OK;
@@ -139,12 +139,10 @@ static int advance(hrt_log *log, enum hrt_log_class class)
 {
     (void)pthread_mutex_lock(&log->mutex);
     int status = await_next(log, class);
-    const hrt_log_slot *next = &log->slots[hrt_log_slot_of(log, log->current + 1)];
-    int fd = next->fd;
-    bool synced = next->head_synced;
+    int fd = log->slots[hrt_log_slot_of(log, log->current + 1)].fd;
     (void)pthread_mutex_unlock(&log->mutex);
     if (status == HRT_OK) {
-        status = write_pad(log, synced);
+        status = write_pad(log);
     }
     if (status != HRT_OK) {
         return status;

@@ -19,8 +19,6 @@
 typedef struct hrt_log_slot {
     const uint8_t *map; /* writer's; NULL until somebody reads */
     int fd;             /* flusher's, but for recover.c; -1: closed, all of it is synced */
-    bool dirty;         /* holds bytes that were never synced */
-    bool head_synced;   /* its header, as it is, is on the disk */
 } hrt_log_slot;
 
 struct hrt_log {

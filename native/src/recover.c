@@ -99,7 +99,7 @@ static int make_tables(hrt_log *log, const hrt_catalog *catalog)
         return hrt_fail(HRT_ENOMEM, "out of memory for the log's tables");
     }
     for (uint32_t i = 0; i < slots; i++) {
-        log->slots[i] = (hrt_log_slot){.fd = -1, .dirty = true};
+        log->slots[i] = (hrt_log_slot){.fd = -1};
     }
     return HRT_OK;
 }
@@ -125,7 +125,6 @@ static void adopt_files(hrt_log *log, const hrt_catalog *catalog, uint64_t tail_
         log->files++;
         if (entry->number < tail_number || entry->number == log->ready) {
             log->order[entry->number & log->mask] = entry->slot;
-            log->slots[entry->slot].head_synced = true;
             log->ready += entry->number == log->ready;
         } else {
             log->spares[log->spare_count++] = entry->slot;
@@ -155,7 +154,7 @@ static int make_first(hrt_log *log)
         return hrt_fail(status, "cannot write the first segment in %s: %s", log->options.directory,
                         hrt_strerror(status));
     }
-    log->slots[0] = (hrt_log_slot){.fd = making.fd, .dirty = true, .head_synced = true};
+    log->slots[0] = (hrt_log_slot){.fd = making.fd};
     log->files = 1;
     log->slots_used = 1;
     log->worn = 1;

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define STEP_SIZE 1048576u /* zeros written before a waiting sync gets its turn */
@@ -106,7 +107,18 @@ int hrt_read_at(int fd, void *bytes, size_t length, uint64_t offset, size_t *got
 int hrt_segment_write_head(int fd, const hrt_segment *head)
 {
     int status = HRT_FAILPOINT("log.segment.head");
-    return status != HRT_OK ? status : hrt_write_at(fd, head, sizeof(*head), 0);
+    if (status != HRT_OK) {
+        return status;
+    }
+    struct iovec whole = {.iov_base = (void *)(uintptr_t)head, .iov_len = sizeof(*head)};
+    ssize_t written = pwritev2(fd, &whole, 1, 0, RWF_DSYNC);
+    while (written < 0 && errno == EINTR) {
+        written = pwritev2(fd, &whole, 1, 0, RWF_DSYNC);
+    }
+    if (written != (ssize_t)sizeof(*head)) {
+        return hrt_status_of(written < 0 ? errno : ENOSPC);
+    }
+    return HRT_OK;
 }
 
 int hrt_segment_begin(int directory, uint32_t slot, uint32_t size, hrt_segment_making *making)
@@ -141,13 +153,7 @@ static int publish(int directory, int fd, const hrt_segment *head)
     if (status == HRT_OK && fsync(directory) != 0) {
         status = hrt_status_of(errno);
     }
-    if (status == HRT_OK) {
-        status = hrt_segment_write_head(fd, head);
-    }
-    if (status == HRT_OK && fdatasync(fd) != 0) {
-        status = hrt_status_of(errno);
-    }
-    return status;
+    return status == HRT_OK ? hrt_segment_write_head(fd, head) : status;
 }
 
 int hrt_segment_step(int directory, hrt_segment_making *making, const hrt_segment *head)

@@ -31,7 +31,10 @@ int hrt_segment_open(int directory, uint32_t slot, int flags);
 /* Fills the CRC. */
 void hrt_segment_seal(hrt_segment *head);
 bool hrt_segment_valid(const hrt_segment *head);
-/* Writes the header in one piece below a sector, so a crash leaves the old one or this one. */
+/*
+ * Writes the header in one piece below a sector, so a crash leaves the old one or this one. When it
+ * returns HRT_OK the header is on the disk; other bytes of the file need not be.
+ */
 int hrt_segment_write_head(int fd, const hrt_segment *head);
 /* Writes all of it or fails; an interrupted or short write goes on. */
 int hrt_write_at(int fd, const void *bytes, size_t length, uint64_t offset);
