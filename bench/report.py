@@ -32,7 +32,7 @@ SPANS = {
     "enqueue_to_settled": "settled",
 }
 MARKS = {
-    "start": ("p50", "p99", "p99.9"),
+    "start": ("p50", "p90", "p99"),
     "acknowledged": ("p50", "p99"),
     "settled": ("p50", "p99"),
 }
