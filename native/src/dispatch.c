@@ -310,7 +310,7 @@ static bool lie_down(hrt_runtime *runtime, hrt_bed *bed)
             hrt_park_begin(word, HRT_PARK_FUTEX);
             bed->words[bed->count++] = (hrt_park_word){word, HRT_PARK_FUTEX};
             ready |= (!seat->stalled && hrt_ring_ready(&seat->host.submit)) ||
-                     hrt_lane_died(seat->host.lane);
+                     hrt_lane_died(seat->host.lane) || hrt_effect_can_go_on(seat);
         }
     }
     return !ready && bed->sleep_ns > 0;

@@ -209,6 +209,11 @@ bool hrt_effect_waiting(const hrt_runtime *runtime)
     return false;
 }
 
+bool hrt_effect_can_go_on(hrt_seat *seat)
+{
+    return seat->overflow_count > 0 && hrt_lane_deliver_room(&seat->host) > 0;
+}
+
 static void drop_passed_pins(hrt_seat *seat)
 {
     uint64_t head = hrt_load_acquire(&seat->host.lane->deliver_head);

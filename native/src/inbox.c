@@ -134,6 +134,10 @@ void hrt_inbox_drain(hrt_client *client)
     if (client->deliver_head == before)
         return;
     hrt_store_release(&client->lane->deliver_head, client->deliver_head);
+    /* Only who found at least half of the ring in use can have kept the runtime waiting for room.
+     */
+    if (tail - before >= client->deliver_capacity / 2)
+        hrt_submit_notify(client);
     /* What was taken may be what another thread of this client waits for. */
     (void)pthread_cond_broadcast(&client->inbox_cond);
 }

@@ -21,6 +21,11 @@ typedef struct hrt_unit {
     bool accepted;
 } hrt_unit;
 
+enum {
+    LARGEST_ENTRY = sizeof(hrt_submit_enqueue) + HRT_TRACE_SIZE + HRT_KEY_MAX + HRT_META_MAX +
+                    HRT_PAYLOAD_MAX + 8, /* with its padding */
+};
+
 static const uint32_t none_at_all = HRT_NONE;
 
 static uint32_t or_default_ms(uint32_t value, uint32_t fallback)
@@ -91,6 +96,12 @@ static int admit(hrt_runtime *runtime, hrt_seat *seat, const hrt_submit_enqueue 
     return HRT_OK;
 }
 
+/* A delay beyond the end of time is for ever, not at once. */
+static uint64_t later(uint64_t wall_ns, uint64_t delay_ns)
+{
+    return delay_ns < UINT64_MAX - wall_ns ? wall_ns + delay_ns : UINT64_MAX;
+}
+
 static void fill_enqueue(hrt_runtime *runtime, const hrt_submit_enqueue *submit, uint64_t parent,
                          hrt_record *record, const uint8_t *entry)
 {
@@ -99,7 +110,7 @@ static void fill_enqueue(hrt_runtime *runtime, const hrt_submit_enqueue *submit,
     record->kind = submit->kind;
     record->queue = submit->queue;
     uint64_t due = submit->due_ns != 0     ? submit->due_ns
-                   : submit->delay_ns != 0 ? runtime->wall_ns + submit->delay_ns
+                   : submit->delay_ns != 0 ? later(runtime->wall_ns, submit->delay_ns)
                                            : 0;
     body->due_ns = due > runtime->wall_ns ? due : 0;
     body->expires_ns =
@@ -555,6 +566,18 @@ static bool take_entry(hrt_runtime *runtime, uint32_t lane, const uint8_t *entry
     }
 }
 
+/*
+ * Whether the client can have met too little room while the ring was filled from `begin` on. It
+ * waits until its batch, at most half the ring, and a PAD below its largest entry fit.
+ */
+static bool may_wait_for_room(const hrt_ring_reader *reader, uint64_t begin)
+{
+    uint32_t half = reader->capacity / 2;
+    uint32_t pad = half < LARGEST_ENTRY ? half : LARGEST_ENTRY;
+    hrt_fence(); /* pairs with hrt_park_begin: who sleeps has published before */
+    return hrt_load_acquire(reader->shared_tail) - begin > half - pad;
+}
+
 bool hrt_submission_take(hrt_runtime *runtime, uint32_t lane)
 {
     hrt_seat *seat = &runtime->seats[lane];
@@ -588,10 +611,8 @@ bool hrt_submission_take(hrt_runtime *runtime, uint32_t lane)
     if (reader->head == begin) {
         return false;
     }
-    bool was_crowded = reader->tail_seen - begin > reader->capacity / 2;
     hrt_ring_release(reader);
-    if (was_crowded) {
-        /* Only a client that found less than half of its ring free can be waiting for room. */
+    if (may_wait_for_room(reader, begin)) {
         (void)hrt_park_wake(&seat->host.lane->deliver_park, seat->event_fd);
     }
     hrt_add_relaxed(&runtime->page->runtime.submissions, count);
