@@ -137,10 +137,11 @@ static void leave_tables(hrt_runtime *runtime, uint32_t lane)
     hrt_seat *seat = &runtime->seats[lane];
     if (seat->registered) {
         hrt_scheduler_leave(runtime->scheduler, lane);
-        for (uint32_t kind = 0; kind < HRT_KINDS_MAX; kind++) {
-            if ((seat->kinds[kind >> 6] >> (kind & 63)) & 1) {
-                hrt_add_relaxed(&runtime->page->kind_counters[kind].workers, (uint64_t)-1);
-            }
+    }
+    /* A registration that failed half-way has counted some kinds too. */
+    for (uint32_t kind = 0; kind < HRT_KINDS_MAX; kind++) {
+        if ((seat->kinds[kind >> 6] >> (kind & 63)) & 1) {
+            hrt_add_relaxed(&runtime->page->kind_counters[kind].workers, (uint64_t)-1);
         }
     }
     hrt_audience_leave(runtime->audience, lane);
@@ -222,6 +223,7 @@ static bool watch_one(hrt_runtime *runtime, uint32_t lane)
     if (hrt_load_acquire_u32(&shared->detached) != 0) {
         take_the_rest(runtime, lane);
         seat->gone = true;
+        hrt_runtime_ring(runtime); /* whoever noticed: the dispatch thread gives its memory back */
         hrt_lanes_shut(runtime, lane, HRT_ECLOSED, HRT_OUTCOME_RETURNED, HRT_EVENT_DETACHED,
                        "detached");
         return true;
@@ -250,8 +252,7 @@ bool hrt_lanes_watch(hrt_runtime *runtime)
 {
     bool changed = false;
     for (uint32_t lane = 0; lane < runtime->seat_count; lane++) {
-        const hrt_seat *seat = &runtime->seats[lane];
-        if (seat->phase == HRT_LANE_LIVE && !seat->local) {
+        if (runtime->seats[lane].phase == HRT_LANE_LIVE) {
             changed |= watch_one(runtime, lane);
         }
     }
