@@ -57,6 +57,7 @@ void hrt_counters_observe(hrt_histogram *histogram, uint64_t value_ns)
 void hrt_counters_refresh(hrt_runtime *runtime)
 {
     hrt_runtime_counters *counters = &runtime->page->runtime;
+    hrt_state_refresh(runtime->state);
     hrt_store_relaxed(&counters->log_head, hrt_log_head(runtime->log));
     hrt_store_relaxed(&counters->log_tail, hrt_log_tail(runtime->log));
     hrt_store_relaxed(&counters->log_durable, hrt_log_durable(runtime->log));

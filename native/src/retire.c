@@ -54,12 +54,8 @@ static bool copy_some_forward(hrt_runtime *runtime, uint64_t segment)
 
 static bool give_up_oldest(hrt_runtime *runtime)
 {
-    if (hrt_log_retire(runtime->log, hrt_log_tail(runtime->log),
-                       any_queue_needs_the_disk(runtime)) != HRT_OK) {
-        return false;
-    }
-    hrt_add_relaxed(&runtime->page->runtime.recycled, 1);
-    return true;
+    return hrt_log_retire(runtime->log, hrt_log_tail(runtime->log),
+                          any_queue_needs_the_disk(runtime)) == HRT_OK;
 }
 
 /* Bytes that copying the living jobs of a segment would write. */
