@@ -206,7 +206,9 @@ static int make_parts(hrt_runtime *runtime)
 
 static void free_parts(hrt_runtime *runtime)
 {
+    hrt_runtime_lock(runtime); /* the flusher may be telling the lanes just now */
     hrt_lanes_end(runtime);
+    hrt_runtime_unlock(runtime);
     hrt_sentinel_free(runtime->sentinel);
     if (runtime->log != NULL) {
         hrt_log_close(runtime->log);
@@ -305,7 +307,9 @@ void hrt_runtime_close(hrt_runtime *runtime)
         return;
     }
     if (!hrt_runtime_has_failed(runtime)) {
+        hrt_runtime_lock(runtime);
         write_checkpoint(runtime);
+        hrt_runtime_unlock(runtime);
     }
     free_parts(runtime);
 }
@@ -474,8 +478,9 @@ static void drain_one(hrt_runtime *runtime, uint32_t lane)
     if (seat->registered) {
         hrt_scheduler_draining(runtime->scheduler, lane);
     }
-    hrt_store_release_u32(&seat->host.lane->draining, 1);
-    (void)hrt_park_wake(&seat->host.lane->deliver_park, seat->event_fd);
+    /* A lease that waits for the disk would come after the client's last look. */
+    seat->drain_from = seat->host.deliver_tail + seat->overflow_count;
+    hrt_effect_drain(seat);
 }
 
 int hrt_runtime_drain(hrt_runtime *runtime, uint64_t incarnation)

@@ -110,6 +110,16 @@ static hrt_client *attach(fixture *f, uint32_t submit_capacity)
     return client;
 }
 
+static hrt_client *attach_worker(fixture *f)
+{
+    static const char *const kinds[] = {"test.job"};
+    hrt_register_options served = {
+        .kinds = kinds, .kind_count = 1, .concurrency = 1, .language = "c"};
+    hrt_client *worker = attach(f, 0);
+    REQUIRE(hrt_register(worker, &served) == HRT_OK);
+    return worker;
+}
+
 static int64_t enqueue(fixture *f, hrt_spec spec)
 {
     int64_t id = 0;
@@ -202,7 +212,7 @@ static void a_registration_that_fails_leaves_no_worker_behind(void)
     entry.head.length = (uint32_t)((sizeof(entry) + sizeof(names) - 1 + 7) & ~(size_t)7);
     CHECK_EQ(hrt_submit_entry(client, &entry, sizeof(entry), names, sizeof(names) - 1), HRT_OK);
     await_lanes(&f, 1);
-    CHECK_EQ(hrt_runtime_page(f.runtime)->kind_counters[f.kind].workers, 0);
+    CHECK_EQ(hrt_load_relaxed(&hrt_runtime_page(f.runtime)->kind_counters[f.kind].workers), 0);
     hrt_detach(client);
     end(&f);
 }
@@ -296,6 +306,48 @@ static void who_waits_for_room_is_woken_however_little_was_in_the_way(void)
     end(&f);
 }
 
+static void await_state(fixture *f, int64_t id, uint8_t state)
+{
+    uint64_t limit_ns = hrt_boottime_ns() + 5 * (uint64_t)SECOND_NS;
+    while (look_at(f, id).state != state && hrt_boottime_ns() < limit_ns) {
+        (void)sched_yield();
+    }
+    CHECK_EQ(look_at(f, id).state, state);
+}
+
+/* The lease is on its way, and waits for the disk, while the worker is told to drain. */
+static void a_draining_worker_gives_back_what_was_under_way(void)
+{
+    fixture f;
+    begin(&f, HRT_DURABILITY_SYNC);
+    for (int round = 0; round < 10; round++) {
+        hrt_client *worker = attach_worker(&f);
+        hrt_spec spec = {.kind = f.kind, .queue = f.queue};
+        hrt_job job;
+        uint64_t ticket = 0;
+        uint32_t count = 0;
+        int64_t id = 0;
+        while (hrt_load_relaxed(&hrt_runtime_page(f.runtime)->kind_counters[f.kind].workers) == 0) {
+            (void)sched_yield();
+        }
+        CHECK_EQ(hrt_enqueue(f.local, &spec, 1, SECOND_NS, &ticket), HRT_OK);
+        CHECK_EQ(hrt_runtime_drain(f.runtime, hrt_incarnation(worker)), HRT_OK);
+        while (hrt_fetch(worker, &job, 1, 5 * SECOND_NS, &count) == HRT_OK) {
+            const hrt_settlement back = {
+                .job = job.id, .token = job.token, .outcome = HRT_OUTCOME_RETURNED};
+            CHECK_EQ(hrt_settle(worker, &back, 1), HRT_OK);
+        }
+        CHECK(hrt_draining(worker));
+        CHECK_EQ(hrt_wait(f.local, ticket + 1, 5 * SECOND_NS), HRT_OK);
+        CHECK_EQ(hrt_replies(f.local, ticket, 1, &id), HRT_OK);
+        await_state(&f, id, HRT_JOB_READY);
+        CHECK_EQ(hrt_runtime_cancel(f.runtime, (uint64_t)id), HRT_OK);
+        hrt_detach(worker);
+        await_lanes(&f, 1);
+    }
+    end(&f);
+}
+
 int main(void)
 {
     TAP_LIST(TEST(a_delay_beyond_all_time_does_not_run_at_once),
@@ -304,5 +356,6 @@ int main(void)
              TEST(counters_count_once_and_gauges_are_set),
              TEST(results_beyond_the_ring_follow_when_it_is_read),
              TEST(who_waits_for_room_is_woken_however_little_was_in_the_way),
+             TEST(a_draining_worker_gives_back_what_was_under_way),
              TEST(closing_while_the_disk_is_at_work_is_safe));
 }
