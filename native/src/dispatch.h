@@ -73,8 +73,9 @@ typedef struct hrt_seat {
     bool seen_alive;
     bool registered;
     bool draining;
-    bool pardoned; /* is being stopped on purpose: its death counts no crash and no attempt */
-    bool gone;     /* the supervisor said so, or the client detached: the memory may go */
+    uint64_t drain_from; /* deliveries below it come before the client is told to drain */
+    bool pardoned;       /* is being stopped on purpose: its death counts no crash and no attempt */
+    bool gone;           /* the supervisor said so, or the client detached: the memory may go */
     uint64_t incarnation;
     uint64_t death_seen_ns; /* boot clock, set by the sentinel, atomic */
     hrt_lane_host host;
@@ -148,11 +149,12 @@ struct hrt_runtime {
     uint64_t touched[2]; /* lanes that get a mark when the group is sealed */
     uint64_t touched_sync[2];
     bool group_sync, group_async;
-    bool unit_open;            /* a settle and its follow-ups: must not be parted */
-    hrt_verdict retirement;    /* about the oldest segment */
-    uint32_t pinning_lane;     /* that pointed into the oldest segment last */
-    uint64_t prologue_segment; /* this segment begins with the declarations */
-    bool prologue_open;        /* they are being written */
+    bool unit_open;                   /* a settle and its follow-ups: must not be parted */
+    hrt_verdict retirement;           /* about the oldest segment */
+    uint64_t trimmed[HRT_QUEUES_MAX]; /* of each queue, as the log says without old segments */
+    uint32_t pinning_lane;            /* that pointed into the oldest segment last */
+    uint64_t prologue_segment;        /* this segment begins with the declarations */
+    bool prologue_open;               /* they are being written */
 
     hrt_seat seats[HRT_LANES_MAX];
     uint32_t seat_count;                      /* high-water mark */
@@ -250,6 +252,8 @@ void hrt_effect_reply(hrt_runtime *runtime, uint32_t lane, int64_t value, bool s
 void hrt_effect_mark(hrt_runtime *runtime, uint64_t end);
 /* Publishes every mark that the durable position allows, then wakes. */
 void hrt_effect_release(hrt_runtime *runtime);
+/* Tells a draining client so, once it has been told of every lease. */
+void hrt_effect_drain(hrt_seat *seat);
 /* Whether lanes still point into a segment. */
 bool hrt_effect_pinned(hrt_runtime *runtime, uint64_t segment);
 bool hrt_effect_waiting(const hrt_runtime *runtime); /* marks wait for durability */

@@ -4,6 +4,7 @@
 
 #include "atomic.h"
 #include "check.h"
+#include "park.h"
 #include "record.h"
 
 #include <stdlib.h>
@@ -153,6 +154,16 @@ static void refill_from_overflow(hrt_runtime *runtime, uint32_t lane)
     hrt_log_want_sync(runtime->log, hrt_log_tail(runtime->log));
 }
 
+void hrt_effect_drain(hrt_seat *seat)
+{
+    hrt_lane *lane = seat->host.lane;
+    if (hrt_load_relaxed(&lane->deliver_tail) >= seat->drain_from &&
+        hrt_load_relaxed_u32(&lane->draining) == 0) {
+        hrt_store_release_u32(&lane->draining, 1);
+        (void)hrt_park_wake(&lane->deliver_park, seat->event_fd);
+    }
+}
+
 static bool release_lane(hrt_runtime *runtime, uint32_t lane, uint64_t durable)
 {
     hrt_seat *seat = &runtime->seats[lane];
@@ -181,6 +192,9 @@ static bool release_lane(hrt_runtime *runtime, uint32_t lane, uint64_t durable)
     }
     if (hrt_lane_publish(&seat->host, ready.deliver_end, ready.reply_end, seat->event_fd)) {
         hrt_add_relaxed(&runtime->page->runtime.wakes, 1);
+    }
+    if (HRT_UNLIKELY(seat->draining)) {
+        hrt_effect_drain(seat);
     }
     return true;
 }

@@ -89,6 +89,7 @@ static int take_leases(hrt_client *client, hrt_job *jobs_out, uint32_t max, uint
 static int return_leases(hrt_client *client)
 {
     int status = HRT_OK;
+    hrt_inbox_drain(client); /* the last leases came before the word to drain */
     while (status == HRT_OK && client->lease_head != client->lease_tail) {
         hrt_delivery leases[32];
         uint32_t count = 0;
