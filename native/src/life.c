@@ -182,5 +182,6 @@ void hrt_life_trim(hrt_state *state, uint16_t queue)
     hrt_job_list *list = &state->queues[queue].retained;
     while (list->count > state->page->queues[queue].retain_max) {
         hrt_life_end(state, list->head);
+        state->queues[queue].trimmed++;
     }
 }

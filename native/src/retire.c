@@ -52,8 +52,49 @@ static bool copy_some_forward(hrt_runtime *runtime, uint64_t segment)
     return hrt_group_seal(runtime) == HRT_OK;
 }
 
+/*
+ * A log that begins behind the oldest segment does not tell of its jobs, so a replay would keep
+ * results that were dropped for theirs. Two declarations drop them there too: one that retains as
+ * many as there are, and the right one, both or none.
+ */
+static int restate_retained(hrt_runtime *runtime, uint16_t queue)
+{
+    const hrt_state_queue *known = hrt_state_queue_at(runtime->state, queue);
+    hrt_queue_settings right = *hrt_state_settings(runtime->state, queue);
+    hrt_queue_settings narrow = right;
+    narrow.retain_max = known->retained.count;
+    uint32_t length = sizeof(hrt_record) + sizeof(hrt_control_body) + sizeof(right);
+    bool sync = runtime->group_sync;
+    int status = hrt_group_reserve(runtime, 2 * hrt_record_span(length), HRT_LOG_OLD_WORK);
+    runtime->unit_open = true;
+    if (status == HRT_OK) {
+        status = hrt_group_control(runtime, HRT_CONTROL_QUEUE, queue, &narrow, sizeof(narrow));
+    }
+    if (status == HRT_OK) {
+        status = hrt_group_control(runtime, HRT_CONTROL_QUEUE, queue, &right, sizeof(right));
+    }
+    runtime->unit_open = false;
+    runtime->group_sync = sync;
+    runtime->trimmed[queue] = known->trimmed;
+    return status;
+}
+
+static bool restate_all_retained(hrt_runtime *runtime)
+{
+    for (uint16_t queue = 0; queue < runtime->page->queue_count; queue++) {
+        uint64_t trimmed = hrt_state_queue_at(runtime->state, queue)->trimmed;
+        if (trimmed != runtime->trimmed[queue] && restate_retained(runtime, queue) != HRT_OK) {
+            return false;
+        }
+    }
+    return hrt_group_seal(runtime) == HRT_OK;
+}
+
 static bool give_up_oldest(hrt_runtime *runtime)
 {
+    if (!restate_all_retained(runtime)) {
+        return false;
+    }
     return hrt_log_retire(runtime->log, hrt_log_tail(runtime->log),
                           any_queue_needs_the_disk(runtime)) == HRT_OK;
 }

@@ -79,6 +79,7 @@ typedef struct hrt_state_queue {
     uint32_t waiting;       /* scheduled + ready + retrying: what max_jobs limits */
     uint32_t running;
     hrt_job_list retained; /* terminal jobs but dead ones, oldest first */
+    uint64_t trimmed;      /* so many were dropped because more were retained */
     bool paused;
 } hrt_state_queue;
 

@@ -110,12 +110,12 @@ static void *run(void *runtime)
     return (void *)(intptr_t)hrt_runtime_run(runtime);
 }
 
-static void declare_queue(life *l, uint32_t queue, uint8_t order)
+static void declare_queue(life *l, uint32_t queue, uint32_t retain_max, uint8_t order)
 {
     static const uint8_t durability[QUEUES] = {HRT_DURABILITY_SYNC, HRT_DURABILITY_SYNC,
                                                HRT_DURABILITY_ASYNC, HRT_DURABILITY_MEMORY};
     hrt_queue_settings settings = {.weight = 1,
-                                   .retain_max = 3,
+                                   .retain_max = retain_max,
                                    .retry_base_ms = 1,
                                    .retry_cap_ms = 2,
                                    .durability =
@@ -154,7 +154,7 @@ static void life_begin(life *l, const char *directory, bool memory_only)
                                    .segments_max = 10};
     REQUIRE(hrt_runtime_open(&options, &l->runtime) == HRT_OK);
     for (uint32_t queue = 0; queue < QUEUES; queue++) {
-        declare_queue(l, queue, queue == 1 ? HRT_ORDER_SKIP : HRT_ORDER_BLOCK);
+        declare_queue(l, queue, 3, queue == 1 ? HRT_ORDER_SKIP : HRT_ORDER_BLOCK);
     }
     REQUIRE(hrt_runtime_kind(l->runtime, "kind0", &l->kinds[0]) == HRT_OK);
     REQUIRE(hrt_runtime_kind(l->runtime, "kind1", &l->kinds[1]) == HRT_OK);
@@ -190,6 +190,7 @@ static void enqueue_some(life *l, uint32_t round)
                                      : turn % 5 == 0 ? 1000000
                                                      : 0,
                          .expires_ms = turn % 13 == 0 ? 2 : 0,
+                         .result_ttl_ms = turn % 4 == 0 ? 3 : 0,
                          .kind = l->kinds[turn % 2],
                          .queue = l->queues[i % QUEUES]};
         int64_t id = 0;
@@ -246,7 +247,7 @@ static void operate(life *l, uint32_t round)
         CHECK_EQ(hrt_runtime_pause(l->runtime, l->queues[1], 1), HRT_OK);
         break;
     case 5:
-        declare_queue(l, 1, HRT_ORDER_BLOCK);
+        declare_queue(l, 1, 2, HRT_ORDER_BLOCK);
         break;
     case 7:
         CHECK_EQ(hrt_runtime_pause(l->runtime, l->queues[1], 0), HRT_OK);
@@ -261,7 +262,7 @@ static void operate(life *l, uint32_t round)
         operate_on(l, HRT_JOB_DEAD, hrt_runtime_discard);
         break;
     case 11:
-        declare_queue(l, 1, HRT_ORDER_SKIP);
+        declare_queue(l, 1, 4, HRT_ORDER_SKIP);
         break;
     default:
         break;
