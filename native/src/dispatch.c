@@ -251,7 +251,8 @@ static uint64_t time_to_sleep(const hrt_runtime *runtime)
     uint64_t wait = hrt_scheduler_wait(runtime->scheduler, runtime->wall_ns, runtime->boot_ns);
     uint64_t beat = hrt_lanes_wait(runtime);
     for (uint32_t i = 0; i < runtime->seat_count; i++) {
-        wait = runtime->seats[i].stalled && wait > STALL_RETRY_NS ? STALL_RETRY_NS : wait;
+        bool stalled = runtime->seats[i].stalled || hrt_lanes_owes(&runtime->seats[i]);
+        wait = stalled && wait > STALL_RETRY_NS ? STALL_RETRY_NS : wait;
     }
     wait = beat < wait ? beat : wait;
     hrt_timer_entry kill;

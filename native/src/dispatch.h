@@ -82,6 +82,8 @@ typedef struct hrt_seat {
     uint32_t submit_capacity;
     int event_fd;
     uint64_t pinned_from;  /* SHUT: its process may still read segments from this one on */
+    uint8_t end_outcome;   /* SHUT: of what it had begun */
+    const char *end_cause; /* SHUT: a text that is never freed */
     uint32_t held;         /* attempts below */
     hrt_attempt *attempts; /* HRT_CREDIT_MAX, by started index */
     uint16_t *free_places; /* FIFO of free started indices */
@@ -284,6 +286,8 @@ bool hrt_retire_some(hrt_runtime *runtime);
 int hrt_lanes_make(hrt_runtime *runtime, uint32_t submit_capacity, bool local, uint32_t *lane_out,
                    int *fd_out);
 hrt_seat *hrt_lanes_find(hrt_runtime *runtime, uint64_t incarnation, uint32_t *lane_out);
+/* Shut, with jobs that are still to be taken back: the log had no room. */
+bool hrt_lanes_owes(const hrt_seat *seat);
 /* Notices arrivals, deaths, departures and silence. True: something changed. */
 bool hrt_lanes_watch(hrt_runtime *runtime);
 /* Shuts a lane: takes its jobs back as `why`, tells the supervisor. */

@@ -137,6 +137,7 @@ static void leave_tables(hrt_runtime *runtime, uint32_t lane)
     hrt_seat *seat = &runtime->seats[lane];
     if (seat->registered) {
         hrt_scheduler_leave(runtime->scheduler, lane);
+        seat->registered = false;
     }
     /* A registration that failed half-way has counted some kinds too. */
     for (uint32_t kind = 0; kind < HRT_KINDS_MAX; kind++) {
@@ -162,6 +163,9 @@ void hrt_lanes_shut(hrt_runtime *runtime, uint32_t lane, int status, uint8_t why
     }
     seat->pinned_from = first_segment_in_use(seat);
     seat->phase = HRT_LANE_SHUT;
+    seat->stalled = false;
+    seat->end_outcome = why;
+    seat->end_cause = text;
     uint32_t count = hrt_attempt_reclaim(runtime, lane, why, text);
     leave_tables(runtime, lane);
     hrt_store_release_u32(&seat->host.lane->closed, (uint32_t)status);
@@ -248,12 +252,20 @@ static bool watch_one(hrt_runtime *runtime, uint32_t lane)
     return changed;
 }
 
+bool hrt_lanes_owes(const hrt_seat *seat)
+{
+    return seat->phase == HRT_LANE_SHUT && seat->held > 0;
+}
+
 bool hrt_lanes_watch(hrt_runtime *runtime)
 {
     bool changed = false;
     for (uint32_t lane = 0; lane < runtime->seat_count; lane++) {
-        if (runtime->seats[lane].phase == HRT_LANE_LIVE) {
+        const hrt_seat *seat = &runtime->seats[lane];
+        if (seat->phase == HRT_LANE_LIVE) {
             changed |= watch_one(runtime, lane);
+        } else if (HRT_UNLIKELY(hrt_lanes_owes(seat))) {
+            changed |= hrt_attempt_reclaim(runtime, lane, seat->end_outcome, seat->end_cause) > 0;
         }
     }
     return changed;
@@ -280,7 +292,7 @@ void hrt_lanes_reap(hrt_runtime *runtime)
 {
     for (uint32_t lane = 0; lane < runtime->seat_count; lane++) {
         hrt_seat *seat = &runtime->seats[lane];
-        if (seat->phase == HRT_LANE_SHUT && seat->gone) {
+        if (seat->phase == HRT_LANE_SHUT && seat->gone && !hrt_lanes_owes(seat)) {
             clear_seat(seat);
         }
     }

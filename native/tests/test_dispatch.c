@@ -306,6 +306,18 @@ static void who_waits_for_room_is_woken_however_little_was_in_the_way(void)
     end(&f);
 }
 
+/* Whatever is small: until not even that has room. */
+static void fill_log(fixture *f)
+{
+    static char payload[4096];
+    while (enqueue(f, (hrt_spec){.payload = payload, .payload_length = sizeof(payload)}) > 0) {
+    }
+    int paused = 1;
+    while (hrt_runtime_pause(f->runtime, f->queue, paused) == HRT_OK) {
+        paused = !paused;
+    }
+}
+
 static void await_state(fixture *f, int64_t id, uint8_t state)
 {
     uint64_t limit_ns = hrt_boottime_ns() + 5 * (uint64_t)SECOND_NS;
@@ -348,6 +360,62 @@ static void a_draining_worker_gives_back_what_was_under_way(void)
     end(&f);
 }
 
+/* A job whose result nobody has polled yet: it lies in the oldest segment and keeps it. */
+static void leave_result(fixture *f, hrt_client *watcher, hrt_client *worker)
+{
+    static char result[28000];
+    int64_t watched = enqueue(f, (hrt_spec){0});
+    hrt_spec spec = {.kind = f->kind, .queue = f->queue};
+    int64_t next = 0;
+    hrt_job job;
+    uint32_t count = 0;
+    CHECK_EQ(hrt_watch(watcher, (uint64_t)watched), HRT_OK);
+    /* Its answer says that the watch has been taken. */
+    CHECK_EQ(hrt_enqueue_wait(watcher, &spec, 1, 5 * SECOND_NS, &next), HRT_OK);
+    CHECK_EQ(hrt_fetch(worker, &job, 1, 5 * SECOND_NS, &count), HRT_OK);
+    CHECK_EQ(job.id, watched);
+    const hrt_settlement ok = {.job = job.id,
+                               .token = job.token,
+                               .outcome = HRT_OUTCOME_OK,
+                               .data = result,
+                               .data_length = sizeof(result)};
+    CHECK_EQ(hrt_settle(worker, &ok, 1), HRT_OK);
+    CHECK_EQ(hrt_fetch(worker, &job, 1, 5 * SECOND_NS, &count), HRT_OK);
+    CHECK_EQ(job.id, next);
+    const hrt_settlement done = {.job = job.id, .token = job.token, .outcome = HRT_OUTCOME_OK};
+    CHECK_EQ(hrt_settle(worker, &done, 1), HRT_OK);
+}
+
+/* The worker leaves while its jobs cannot be taken back: that is done once there is room. */
+static void jobs_of_a_worker_that_left_a_full_log_come_back(void)
+{
+    fixture f;
+    prepare(&f, HRT_DURABILITY_MEMORY, 65536, 6);
+    start(&f);
+    hrt_client *watcher = attach(&f, 0);
+    hrt_client *worker = attach_worker(&f);
+    leave_result(&f, watcher, worker);
+    leave_result(&f, watcher, worker);
+    int64_t held = enqueue(&f, (hrt_spec){0});
+    hrt_job job;
+    uint32_t count = 0;
+    CHECK_EQ(hrt_fetch(worker, &job, 1, 5 * SECOND_NS, &count), HRT_OK);
+    CHECK_EQ(job.id, held);
+    fill_log(&f);
+    hrt_detach(worker);
+    await_lanes(&f, 2);
+    CHECK_EQ(look_at(&f, held).state, HRT_JOB_RUNNING);
+    hrt_notice notices[2];
+    CHECK_EQ(hrt_poll(watcher, notices, 2, 5 * SECOND_NS, &count), HRT_OK);
+    CHECK_EQ(count, 2);
+    hrt_notice_free(&notices[0]);
+    hrt_notice_free(&notices[1]);
+    CHECK_EQ(hrt_cancel(watcher, UINT64_MAX), HRT_OK);
+    await_state(&f, held, HRT_JOB_READY);
+    hrt_detach(watcher);
+    end(&f);
+}
+
 int main(void)
 {
     TAP_LIST(TEST(a_delay_beyond_all_time_does_not_run_at_once),
@@ -357,5 +425,6 @@ int main(void)
              TEST(results_beyond_the_ring_follow_when_it_is_read),
              TEST(who_waits_for_room_is_woken_however_little_was_in_the_way),
              TEST(a_draining_worker_gives_back_what_was_under_way),
+             TEST(jobs_of_a_worker_that_left_a_full_log_come_back),
              TEST(closing_while_the_disk_is_at_work_is_safe));
 }
