@@ -113,6 +113,22 @@ static uint64_t living_bytes(const hrt_runtime *runtime, uint64_t segment)
 }
 
 /*
+ * In a log that is nearly at its limit a full segment is copied too: what lies behind it may be
+ * free. But only one for every half a segment that others write, so an idle log is left in peace.
+ */
+static bool may_copy_full_segment(hrt_runtime *runtime)
+{
+    uint64_t tail = hrt_log_tail(runtime->log);
+    uint64_t used = hrt_log_current(runtime->log) - hrt_log_oldest(runtime->log) + 1;
+    if (used * 4 <= (uint64_t)runtime->options.segments_max * 3 || tail < runtime->full_copy_from) {
+        return false;
+    }
+    uint64_t size = hrt_log_segment_size(runtime->log);
+    runtime->full_copy_from = tail + size + size / 2;
+    return true;
+}
+
+/*
  * Copying is worth it while at most half of the segment lives: what is copied is dense, and is left
  * in peace until half of it has gone. So a backlog is never copied round and round. A segment that
  * was found too full is looked at again once half of its jobs have left.
@@ -120,13 +136,13 @@ static uint64_t living_bytes(const hrt_runtime *runtime, uint64_t segment)
 static bool worth_copying(hrt_runtime *runtime, uint64_t segment, uint32_t live)
 {
     hrt_verdict *verdict = &runtime->retirement;
-    if (verdict->segment == segment && (verdict->worth || live > verdict->live / 2)) {
-        return verdict->worth;
+    if (verdict->segment != segment || (!verdict->worth && live <= verdict->live / 2)) {
+        uint32_t size = hrt_log_segment_size(runtime->log);
+        bool worth = live <= size / KEEP_SHARE && living_bytes(runtime, segment) <= size / 2;
+        *verdict = (hrt_verdict){.segment = segment, .live = live, .worth = worth};
     }
-    uint32_t size = hrt_log_segment_size(runtime->log);
-    bool worth = live <= size / KEEP_SHARE && living_bytes(runtime, segment) <= size / 2;
-    *verdict = (hrt_verdict){.segment = segment, .live = live, .worth = worth};
-    return worth;
+    verdict->worth = verdict->worth || may_copy_full_segment(runtime);
+    return verdict->worth;
 }
 
 bool hrt_retire_some(hrt_runtime *runtime)

@@ -416,6 +416,31 @@ static void jobs_of_a_worker_that_left_a_full_log_come_back(void)
     end(&f);
 }
 
+/* Jobs far ahead fill the oldest segments; what comes and goes behind them must not fill the log.
+ */
+static void jobs_far_ahead_do_not_hold_up_the_log(void)
+{
+    fixture f;
+    static char payload[1000];
+    prepare(&f, HRT_DURABILITY_MEMORY, 65536, 16);
+    start(&f);
+    const uint64_t day_ns = 86400 * (uint64_t)SECOND_NS;
+    for (int i = 0; i < 100; i++) {
+        CHECK(enqueue(&f, (hrt_spec){
+                              .payload = payload, .payload_length = 1000, .delay_ns = day_ns}) > 0);
+    }
+    int refused = 0;
+    for (int i = 0; i < 2000; i++) {
+        int64_t id = enqueue(&f, (hrt_spec){.payload = payload, .payload_length = 1000});
+        refused += id < 0;
+        if (id > 0) {
+            CHECK_EQ(hrt_runtime_cancel(f.runtime, (uint64_t)id), HRT_OK);
+        }
+    }
+    CHECK_EQ(refused, 0);
+    end(&f);
+}
+
 int main(void)
 {
     TAP_LIST(TEST(a_delay_beyond_all_time_does_not_run_at_once),
@@ -426,5 +451,6 @@ int main(void)
              TEST(who_waits_for_room_is_woken_however_little_was_in_the_way),
              TEST(a_draining_worker_gives_back_what_was_under_way),
              TEST(jobs_of_a_worker_that_left_a_full_log_come_back),
+             TEST(jobs_far_ahead_do_not_hold_up_the_log),
              TEST(closing_while_the_disk_is_at_work_is_safe));
 }
