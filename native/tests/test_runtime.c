@@ -1,5 +1,6 @@
 /* The runtime as a whole: a real log, the dispatch thread, clients of this process and of children.
  */
+#include "atomic.h"
 #include "tap.h"
 
 #include <hybridrt/runtime.h>
@@ -410,9 +411,9 @@ static void many_jobs_lap_the_log(void)
         settled += 256;
     }
     const hrt_page *page = hrt_runtime_page(f.runtime);
-    CHECK(page->runtime.recycled > 0);
-    CHECK_EQ(page->runtime.refused, 0);
-    CHECK_EQ(page->runtime.rescues, 0);
+    CHECK(hrt_load_relaxed(&page->runtime.recycled) > 0);
+    CHECK_EQ(hrt_load_relaxed(&page->runtime.refused), 0);
+    CHECK_EQ(hrt_load_relaxed(&page->runtime.rescues), 0);
     CHECK_EQ(settled, 400 * 256);
     hrt_detach(worker);
     end(&f);
@@ -429,8 +430,8 @@ static void a_backlog_of_large_jobs_is_not_copied_round_and_round(void)
         CHECK(enqueue(&f, payload, NULL) > 0);
     }
     const hrt_runtime_counters *counters = &hrt_runtime_page(f.runtime)->runtime;
-    CHECK(counters->log_tail - counters->log_head > 4u << 20);
-    CHECK_EQ(counters->kept, 0);
+    CHECK(hrt_load_relaxed(&counters->log_tail) - hrt_load_relaxed(&counters->log_head) > 4u << 20);
+    CHECK_EQ(hrt_load_relaxed(&counters->kept), 0);
     end(&f);
 }
 
@@ -459,10 +460,10 @@ static void a_running_job_keeps_its_payload(void)
     const hrt_page *page = hrt_runtime_page(f.runtime);
     churn(&f, worker, 48);
     CHECK(held.payload_length == 7 && memcmp(held.payload, "payload", 7) == 0);
-    uint64_t before = page->runtime.recycled;
+    uint64_t before = hrt_load_relaxed(&page->runtime.recycled);
     settle(worker, &held, HRT_OUTCOME_OK, "");
     churn(&f, worker, 48);
-    CHECK(page->runtime.recycled > before);
+    CHECK(hrt_load_relaxed(&page->runtime.recycled) > before);
     hrt_detach(worker);
     end(&f);
 }
