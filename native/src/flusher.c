@@ -104,6 +104,17 @@ static int sync_segment(hrt_log *log, uint64_t number, bool left)
     return status;
 }
 
+/* The kernel may call clean what it has failed to write. Who opens the log next, writes it again.
+ */
+static void mark_unsynced(const hrt_log *log)
+{
+    int fd =
+        openat(log->directory, HRT_LOG_UNSYNCED, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+}
+
 void hrt_flusher_sync(hrt_log *log)
 {
     uint64_t target = hrt_load_acquire(&log->tail);
@@ -113,6 +124,7 @@ void hrt_flusher_sync(hrt_log *log)
     for (; number <= last; number++) {
         int status = sync_segment(log, number, number < last);
         if (status != HRT_OK) {
+            mark_unsynced(log);
             fail(log, status);
             return;
         }

@@ -16,6 +16,9 @@
 
 #include <pthread.h>
 
+/* A file of this name says that a sync has failed and what lies behind `durable` may be lost. */
+#define HRT_LOG_UNSYNCED "unsynced"
+
 typedef struct hrt_log_slot {
     const uint8_t *map; /* writer's; NULL until somebody reads */
     int fd;             /* flusher's, but for recover.c; -1: closed, all of it is synced */

@@ -207,6 +207,52 @@ static int open_current(hrt_log *log)
     return HRT_OK;
 }
 
+/* Bytes from `position` on are written over themselves; *position moves behind them. */
+static int write_piece_again(hrt_log *log, uint64_t *position)
+{
+    uint32_t index = hrt_log_slot_of(log, *position >> log->segment_shift);
+    hrt_log_slot *slot = &log->slots[index];
+    uint64_t offset = *position & (log->segment_size - 1);
+    uint64_t rest = log->segment_size - offset;
+    rest = rest < log->tail - *position ? rest : log->tail - *position;
+    size_t length = rest < log->group_max ? (size_t)rest : log->group_max;
+    size_t got = 0;
+    if (slot->fd < 0) {
+        slot->fd = hrt_segment_open(log->directory, index, O_RDWR);
+    }
+    if (slot->fd < 0) {
+        return hrt_status_of(errno);
+    }
+    int status = hrt_read_at(slot->fd, log->staging, length, offset, &got);
+    if (status == HRT_OK) {
+        status = hrt_write_at(slot->fd, log->staging, got, offset);
+    }
+    *position += length;
+    return status;
+}
+
+/*
+ * After a failed sync the page cache may hold records that are not on the disk and that no later
+ * sync would write: they are there for us, but the next power cut would tear a hole into the log.
+ */
+static int write_again(hrt_log *log)
+{
+    uint64_t head = log->head << log->segment_shift;
+    uint64_t position = log->durable > head ? log->durable : head;
+    int status = HRT_OK;
+    if (faccessat(log->directory, HRT_LOG_UNSYNCED, F_OK, 0) != 0) {
+        return HRT_OK;
+    }
+    while (status == HRT_OK && position < log->tail) {
+        status = write_piece_again(log, &position);
+    }
+    if (status != HRT_OK) {
+        return hrt_fail(status, "cannot write again what a failed sync has left");
+    }
+    (void)unlinkat(log->directory, HRT_LOG_UNSYNCED, 0);
+    return HRT_OK;
+}
+
 static int take_over(hrt_log *log, const hrt_scan *scan)
 {
     const hrt_catalog *catalog = hrt_scan_catalog(scan);
@@ -225,7 +271,8 @@ static int take_over(hrt_log *log, const hrt_scan *scan)
     log->epoch = end.epoch_max;
     log->tail = end.position;
     log->durable = end.durable;
-    return status == HRT_OK ? open_current(log) : status;
+    status = status == HRT_OK ? open_current(log) : status;
+    return status == HRT_OK ? write_again(log) : status;
 }
 
 static int create(hrt_log *log, const hrt_catalog *catalog)

@@ -11,6 +11,7 @@
 #include "segment.h"
 #include "tap.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -44,6 +45,7 @@ typedef struct event {
 typedef struct recorder {
     pthread_mutex_t mutex;
     bool on;
+    bool failing; /* syncs do */
     event *events;
     uint64_t count;
     uint64_t capacity;
@@ -87,6 +89,10 @@ static int recorder_sync(int fd, long number)
     uint64_t covered = recording.count;
     (void)pthread_mutex_unlock(&recording.mutex);
     struct stat about;
+    if (recording.failing) {
+        errno = EIO;
+        return -1;
+    }
     int status = (int)syscall(number, fd);
     (void)pthread_mutex_lock(&recording.mutex);
     if (recording.on && status == 0 && fstat(fd, &about) == 0) {
