@@ -81,7 +81,8 @@ static int restate_retained(hrt_runtime *runtime, uint16_t queue)
 
 static bool restate_all_retained(hrt_runtime *runtime)
 {
-    for (uint16_t queue = 0; queue < runtime->page->queue_count; queue++) {
+    uint16_t count = (uint16_t)runtime->page->queue_count;
+    for (uint16_t queue = 0; queue < count; queue++) {
         uint64_t trimmed = hrt_state_queue_at(runtime->state, queue)->trimmed;
         if (trimmed != runtime->trimmed[queue] && restate_retained(runtime, queue) != HRT_OK) {
             return false;
