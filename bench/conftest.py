@@ -31,6 +31,7 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: An
     machine_info.clear()
     machine_info.update(machine.facts())
     machine_info["fdatasync_ns"] = machine.fdatasync_ns(scale().probes)
+    machine_info["wake_ns"] = machine.wake_ns(scale().probes)
     machine_info["quick"] = quick()
 
 

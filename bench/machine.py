@@ -3,17 +3,29 @@
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench.pace import sleep_exactly
 from hybridrt.cli.load import DISK_DIRECTORY, MEMORY_DIRECTORY
 
 BLOCK = bytes(4096)
 PROBE_BLOCKS = 1024
 PAUSE_S = 0.002
+STAMP_BYTES = 8
+LISTENER = """
+import os, sys, time
+there, back, probes = map(int, sys.argv[1:])
+os.write(back, bytes(8))
+for _ in range(probes):
+    os.read(there, 1)
+    os.write(back, time.monotonic_ns().to_bytes(8, "little"))
+"""
 
 
 def facts() -> dict[str, Any]:
@@ -51,6 +63,30 @@ def _sync_ns(fd: int, turn: int) -> int:
     begin_ns = time.monotonic_ns()
     os.fdatasync(fd)
     return time.monotonic_ns() - begin_ns
+
+
+def wake_ns(probes: int) -> dict[str, int]:
+    """Return percentiles of the time until a process that waits on a pipe has read a byte of it.
+
+    At the pace of the latency runs: what the machine itself takes to wake an idle core.
+    """
+    there, back = os.pipe(), os.pipe()
+    command = [sys.executable, "-c", LISTENER, str(there[0]), str(back[1]), str(probes)]
+    sleep_exactly()
+    with subprocess.Popen(command, pass_fds=(there[0], back[1])) as listener:
+        os.read(back[0], STAMP_BYTES)  # it listens
+        took_ns = sorted(_wake_ns(there[1], back[0]) for _ in range(probes))
+        listener.wait()
+    for fd in (*there, *back):
+        os.close(fd)
+    return {f"p{mark}": took_ns[probes * mark // 100] for mark in (50, 90, 99)}
+
+
+def _wake_ns(there: int, back: int) -> int:
+    time.sleep(PAUSE_S)
+    begin_ns = time.monotonic_ns()
+    os.write(there, b"x")
+    return int.from_bytes(os.read(back, STAMP_BYTES), "little") - begin_ns
 
 
 def _processor() -> str:

@@ -88,12 +88,17 @@ def _machine(machine: Mapping[str, Any], entries: Entries, skipped: Mapping[str,
         f"{machine['memory_bytes'] / 2**30:.0f} GiB, Linux {machine['kernel']}, "
         f"Python {machine['python']}. `memory` in {machine['memory_directory']}, the others in "
         f"{machine['disk_directory']}, where one fdatasync of 4 KiB takes "
-        f"{duration(machine['fdatasync_ns'])} (median). Load average before the run "
+        f"{duration(machine['fdatasync_ns'])} (median). A byte through a pipe wakes a waiting "
+        f"process of an idle machine after {_wake(machine)}. Load average at the end of the run "
         f"{machine['load_average']}, before single benchmarks {min(loads)} to {max(loads)}."
     )
     for name, reason in skipped.items():
         text += f"\n\nNot measured: {name}: {reason}."
     return text
+
+
+def _wake(machine: Mapping[str, Any]) -> str:
+    return ", ".join(f"{mark} {duration(ns)}" for mark, ns in machine["wake_ns"].items())
 
 
 def _bars(entries: Entries, machine: Mapping[str, Any]) -> str:
