@@ -2,6 +2,7 @@
  * Dispatch at its edges: clients that come and go, rings that overflow, times beyond any calendar,
  * a log without room, a runtime that closes while its disk is at work.
  */
+#include "scratch.h"
 #include "tap.h"
 
 #include "atomic.h"
@@ -9,7 +10,6 @@
 #include "lane.h"
 
 #include <hybridrt/runtime.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
@@ -41,8 +41,7 @@ static void start(fixture *f)
 static void prepare(fixture *f, uint8_t durability, uint32_t segment_size, uint32_t segments_max)
 {
     memset(f, 0, sizeof(*f));
-    (void)snprintf(f->directory, sizeof(f->directory), "/tmp/hrt-dispatch-XXXXXX");
-    REQUIRE(mkdtemp(f->directory) != NULL);
+    scratch_make(f->directory);
     hrt_runtime_options options = {.struct_size = sizeof(options),
                                    .abi_version = HRT_ABI_VERSION,
                                    .directory = f->directory,
@@ -68,17 +67,6 @@ static void begin(fixture *f, uint8_t durability)
     start(f);
 }
 
-static void remove_log(const fixture *f)
-{
-    DIR *entries = opendir(f->directory);
-    struct dirent *entry;
-    while (entries != NULL && (entry = readdir(entries)) != NULL) {
-        (void)unlinkat(dirfd(entries), entry->d_name, 0);
-    }
-    (void)closedir(entries);
-    (void)rmdir(f->directory);
-}
-
 static void stop(fixture *f)
 {
     void *status = NULL;
@@ -92,7 +80,7 @@ static void end(fixture *f)
 {
     stop(f);
     hrt_runtime_close(f->runtime);
-    remove_log(f);
+    scratch_remove();
 }
 
 static hrt_client *attach(fixture *f, uint32_t submit_capacity)
@@ -153,7 +141,7 @@ static void closing_while_the_disk_is_at_work_is_safe(void)
         stop(&f);
         hrt_runtime_close(f.runtime);
         hrt_detach(producer);
-        remove_log(&f);
+        scratch_remove();
     }
 }
 

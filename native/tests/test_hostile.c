@@ -5,10 +5,10 @@
 #include "atomic.h"
 #include "lane.h"
 #include "park.h"
+#include "scratch.h"
 #include "tap.h"
 
 #include <hybridrt/runtime.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -120,8 +120,7 @@ static void begin(fixture *f)
 {
     memset(f, 0, sizeof(*f));
     f->seed = 20260101;
-    (void)snprintf(f->directory, sizeof(f->directory), "/tmp/hrt-hostile-XXXXXX");
-    REQUIRE(mkdtemp(f->directory) != NULL);
+    scratch_make(f->directory);
     open_runtime(f);
     hrt_queue_settings settings = {.name = "default",
                                    .weight = 1,
@@ -149,17 +148,6 @@ static void stop(fixture *f)
     (void)pthread_join(f->dispatch_thread, &status);
     CHECK_EQ((intptr_t)status, HRT_OK);
     hrt_detach(f->local);
-}
-
-static void clean(const fixture *f)
-{
-    DIR *entries = opendir(f->directory);
-    const struct dirent *entry;
-    while (entries != NULL && (entry = readdir(entries)) != NULL) {
-        (void)unlinkat(dirfd(entries), entry->d_name, 0);
-    }
-    (void)closedir(entries);
-    (void)rmdir(f->directory);
 }
 
 static void enqueue(fixture *f, uint16_t kind, const char *payload, size_t length, uint32_t count)
@@ -402,7 +390,7 @@ static void garbage_in_a_lane_harms_nobody_else(void)
     open_runtime(&f);
     CHECK(hrt_runtime_state_hash(f.runtime) == hash);
     hrt_runtime_close(f.runtime);
-    clean(&f);
+    scratch_remove();
 }
 
 typedef struct flipper {
@@ -443,7 +431,7 @@ static void entries_that_change_while_they_are_read_harm_nobody_else(void)
     await_completed(&f, (uint64_t)(ROUNDS / 10) * STEPS * 4 * JOBS_PER_STEP);
     stop(&f);
     hrt_runtime_close(f.runtime);
-    clean(&f);
+    scratch_remove();
 }
 
 /* Else a hung worker would keep its jobs for ever, and the dispatch thread would never sleep. */
@@ -462,7 +450,7 @@ static void a_heartbeat_in_the_future_is_a_fault(void)
     hrt_lane_unmap(h.lane, hrt_lane_size(SUBMIT));
     stop(&f);
     hrt_runtime_close(f.runtime);
-    clean(&f);
+    scratch_remove();
 }
 
 int main(void)

@@ -6,11 +6,11 @@
 #include "lane.h"
 #include "park.h"
 #include "ring.h"
+#include "scratch.h"
 #include "tap.h"
 
-#include <dirent.h>
-#include <fcntl.h>
 #include <hybridrt/runtime.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -56,8 +56,8 @@ static void open_lane(bench *b)
 
 static void begin(bench *b)
 {
-    *b = (bench){.directory = "/tmp/hrt-test-XXXXXX"};
-    REQUIRE(mkdtemp(b->directory) != NULL);
+    *b = (bench){0};
+    scratch_make(b->directory);
     hrt_runtime_options options = {.struct_size = sizeof(options),
                                    .abi_version = HRT_ABI_VERSION,
                                    .directory = b->directory,
@@ -82,13 +82,7 @@ static void end(bench *b)
     hrt_lane_unmap(b->lane, b->lane->size);
     hrt_detach(b->local);
     hrt_runtime_close(b->runtime);
-    DIR *entries = opendir(b->directory);
-    REQUIRE(entries != NULL);
-    for (const struct dirent *entry = readdir(entries); entry != NULL; entry = readdir(entries)) {
-        (void)unlinkat(dirfd(entries), entry->d_name, 0);
-    }
-    (void)closedir(entries);
-    CHECK_EQ(rmdir(b->directory), 0);
+    scratch_remove();
 }
 
 /* Jobs that become due one after another: each ends the sleep of the dispatch thread. */

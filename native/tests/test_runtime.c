@@ -1,10 +1,10 @@
 /* The runtime as a whole: a real log, the dispatch thread, clients of this process and of children.
  */
 #include "atomic.h"
+#include "scratch.h"
 #include "tap.h"
 
 #include <hybridrt/runtime.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -70,8 +70,7 @@ static void reopen(fixture *f, bool start)
 static void begin(fixture *f, bool start)
 {
     memset(f, 0, sizeof(*f));
-    (void)snprintf(f->directory, sizeof(f->directory), "/tmp/hrt-test-XXXXXX");
-    REQUIRE(mkdtemp(f->directory) != NULL);
+    scratch_make(f->directory);
     reopen(f, start);
 }
 
@@ -90,13 +89,7 @@ static void stop(fixture *f)
 static void end(fixture *f)
 {
     stop(f);
-    DIR *entries = opendir(f->directory);
-    struct dirent *entry;
-    while (entries != NULL && (entry = readdir(entries)) != NULL) {
-        (void)unlinkat(dirfd(entries), entry->d_name, 0);
-    }
-    (void)closedir(entries);
-    (void)rmdir(f->directory);
+    scratch_remove();
 }
 
 static int64_t enqueue(fixture *f, const char *payload, const char *key)
