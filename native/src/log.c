@@ -414,6 +414,17 @@ uint64_t hrt_log_current(const hrt_log *log)
     return log->current;
 }
 
+bool hrt_log_last(const hrt_log *log)
+{
+    hrt_log *shared = (hrt_log *)(uintptr_t)log; /* only its mutex changes */
+    (void)pthread_mutex_lock(&shared->mutex);
+    uint64_t used = log->current - log->head + 1;
+    bool grows = log->files < log->segments_max && log->flusher.no_space_until == 0;
+    bool last = used >= log->files && !grows;
+    (void)pthread_mutex_unlock(&shared->mutex);
+    return last;
+}
+
 bool hrt_log_tight(const hrt_log *log)
 {
     hrt_log *shared = (hrt_log *)(uintptr_t)log; /* only its mutex changes */

@@ -104,6 +104,8 @@ uint64_t hrt_log_oldest(const hrt_log *log);  /* number of the oldest segment ke
 uint64_t hrt_log_current(const hrt_log *log); /* number of the segment being written */
 /* True when the log would rather retire its oldest segment than add another file. */
 bool hrt_log_tight(const hrt_log *log);
+/* True while the current segment lies in the last file that there can be for now. */
+bool hrt_log_last(const hrt_log *log);
 /*
  * Gives up the oldest segment: nothing in it is needed any more once `position` is durable
  * (`must_sync`) or at once. The flusher recycles it under a new number when its turn comes.

@@ -40,7 +40,7 @@ static bool copy_forward(hrt_runtime *runtime, uint32_t index)
 
 static bool copy_some_forward(hrt_runtime *runtime, uint64_t segment)
 {
-    for (uint32_t i = 0; i < KEEP_PER_PASS; i++) {
+    for (uint32_t i = 0; i < KEEP_PER_PASS && !hrt_log_last(runtime->log); i++) {
         uint32_t index = hrt_state_first_in(runtime->state, segment);
         if (index == HRT_NIL) {
             break;
@@ -114,14 +114,17 @@ static uint64_t living_bytes(const hrt_runtime *runtime, uint64_t segment)
 }
 
 /*
- * In a log that is nearly at its limit a full segment is copied too: what lies behind it may be
- * free. But only one for every half a segment that others write, so an idle log is left in peace.
+ * In a log that is on its way to its limit a full segment is copied too: what lies behind it may be
+ * free. But only one for every half a segment that others write, so an idle log is left in peace,
+ * and never out of the reserve: the settles that would empty the segment need that.
  */
 static bool may_copy_full_segment(hrt_runtime *runtime)
 {
     uint64_t tail = hrt_log_tail(runtime->log);
     uint64_t used = hrt_log_current(runtime->log) - hrt_log_oldest(runtime->log) + 1;
-    if (used * 4 <= (uint64_t)runtime->options.segments_max * 3 || tail < runtime->full_copy_from) {
+    uint64_t most = runtime->options.segments_max;
+    if (used * 2 <= most || used + runtime->options.segments_reserve + 1 >= most ||
+        tail < runtime->full_copy_from) {
         return false;
     }
     uint64_t size = hrt_log_segment_size(runtime->log);
@@ -156,7 +159,9 @@ bool hrt_retire_some(hrt_runtime *runtime)
     }
     uint32_t live = hrt_state_live(runtime->state, oldest);
     if (live > 0) {
-        return worth_copying(runtime, oldest, live) && copy_some_forward(runtime, oldest);
+        /* The last file is left to settles: they make room, copies only may. */
+        return !hrt_log_last(runtime->log) && worth_copying(runtime, oldest, live) &&
+               copy_some_forward(runtime, oldest);
     }
     return !hrt_effect_pinned(runtime, oldest) && give_up_oldest(runtime);
 }
