@@ -87,9 +87,10 @@ static int recorder_sync(int fd, long number)
 {
     (void)pthread_mutex_lock(&recording.mutex);
     uint64_t covered = recording.count;
+    bool failing = recording.failing;
     (void)pthread_mutex_unlock(&recording.mutex);
     struct stat about;
-    if (recording.failing) {
+    if (failing) {
         errno = EIO;
         return -1;
     }
@@ -179,10 +180,12 @@ int open(const char *path, int flags, ...)
     va_end(arguments);
     bool boot = strcmp(path, "/proc/sys/kernel/random/boot_id") == 0;
     const char *other = boot ? "/proc/sys/kernel/random/uuid" : path;
+    (void)pthread_mutex_lock(&recording.mutex);
     int fd = (int)syscall(SYS_openat, AT_FDCWD, other, flags, mode);
     if (fd >= 0 && fd < RECORDER_FDS) {
         recording.slot_of[fd] = 0;
     }
+    (void)pthread_mutex_unlock(&recording.mutex);
     return fd;
 }
 

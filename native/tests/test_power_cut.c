@@ -588,6 +588,12 @@ static void what_a_failed_sync_left_is_written_again(void)
 
 int main(void)
 {
+#ifdef __SANITIZE_THREAD__
+    if (!is_long()) {
+        puts("1..0 # SKIP takes minutes under TSan, and is about the disk; LONG=1 runs it");
+        return 0;
+    }
+#endif
     TAP_LIST(TEST(what_was_promised_outlives_a_power_cut),
              TEST(a_log_in_memory_opens_again_after_a_power_cut),
              TEST(what_a_failed_sync_left_is_written_again));

@@ -8,6 +8,7 @@ With --recycle there are none, segments are small, and the log is read while it 
 """
 
 import argparse
+import contextlib
 import json
 import random
 import secrets
@@ -18,6 +19,8 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import psutil
 
 from tests.crash.history import Follower, History
 from tests.crash.mix import PIN_DELAY_S, PIN_QUEUE, PINS
@@ -142,7 +145,8 @@ class Campaign:
             world.start_producer()
         else:
             workers = world.until(lambda: world.workers(victim), f"a {victim} worker")
-            self._random.choice(workers).kill()
+            with contextlib.suppress(psutil.NoSuchProcess):  # its supervisor was quicker
+                self._random.choice(workers).kill()
         self.kills[victim] += 1
 
     def _kill_supervisor(self) -> None:
