@@ -259,7 +259,6 @@ void hrt_effect_release(hrt_runtime *runtime);
 void hrt_effect_drain(hrt_seat *seat);
 /* Whether lanes still point into a segment. */
 bool hrt_effect_pinned(hrt_runtime *runtime, uint64_t segment);
-bool hrt_effect_waiting(const hrt_runtime *runtime); /* marks wait for durability */
 /* Deliveries found the ring full, and now it has room. */
 bool hrt_effect_can_go_on(hrt_seat *seat);
 bool hrt_effect_is_sync(const hrt_runtime *runtime, uint16_t queue);

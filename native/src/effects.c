@@ -213,16 +213,6 @@ void hrt_effect_release(hrt_runtime *runtime)
     }
 }
 
-bool hrt_effect_waiting(const hrt_runtime *runtime)
-{
-    for (uint32_t lane = 0; lane < runtime->seat_count; lane++) {
-        if (runtime->seats[lane].phase == HRT_LANE_LIVE && runtime->seats[lane].mark_count > 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 bool hrt_effect_can_go_on(hrt_seat *seat)
 {
     return seat->overflow_count > 0 && hrt_lane_deliver_room(&seat->host) > 0;
