@@ -186,8 +186,9 @@ static void travel(void *context)
             work_once(v);
         }
     }
-    v->promised->retired = (uint32_t)hrt_runtime_page(v->runtime)->runtime.recycled;
-    v->promised->kept = (uint32_t)hrt_runtime_page(v->runtime)->runtime.kept;
+    const hrt_runtime_counters *counters = &hrt_runtime_page(v->runtime)->runtime;
+    v->promised->retired = (uint32_t)hrt_load_relaxed(&counters->recycled);
+    v->promised->kept = (uint32_t)hrt_load_relaxed(&counters->kept);
     close_runtime(v);
 }
 
@@ -367,7 +368,7 @@ static void restarts_near_the_end_of_a_segment_keep_the_declarations(void)
         }
         hrt_runtime_stop(v.runtime);
         (void)pthread_join(v.thread, NULL);
-        head = hrt_runtime_page(v.runtime)->runtime.log_head;
+        head = hrt_load_relaxed(&hrt_runtime_page(v.runtime)->runtime.log_head);
         hrt_detach(v.local);
         hrt_runtime_close(v.runtime);
     }

@@ -215,10 +215,12 @@ static void counters_count_once_and_gauges_are_set(void)
         int64_t id = enqueue(&f, (hrt_spec){.payload = payload, .payload_length = 200000});
         CHECK_EQ(hrt_runtime_cancel(f.runtime, (uint64_t)id), HRT_OK);
     }
-    CHECK(page->runtime.recycled > 0);
-    CHECK(page->runtime.recycled <= page->runtime.log_head >> 20);
+    uint64_t recycled = hrt_load_relaxed(&page->runtime.recycled);
+    CHECK(recycled > 0);
+    CHECK(recycled <= hrt_load_relaxed(&page->runtime.log_head) >> 20);
     int64_t id = enqueue(&f, (hrt_spec){0});
-    CHECK_EQ(page->queue_counters[f.queue].oldest_ready_ns, look_at(&f, id).enqueued_ns);
+    CHECK_EQ(hrt_load_relaxed(&page->queue_counters[f.queue].oldest_ready_ns),
+             look_at(&f, id).enqueued_ns);
     end(&f);
 }
 
