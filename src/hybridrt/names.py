@@ -89,6 +89,8 @@ class Delivery(IntEnum):
     REFUSED = 3
     RESULT = 4
     SPACE = 5
+    SAVED = 6
+    ADOPTED = 7
 
 
 def name_fault(name: str) -> str:

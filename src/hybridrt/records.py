@@ -33,7 +33,9 @@ CONTROL = Struct("<III4x")  # verb id data_length
 CHECKPOINT = Struct("<QQ")  # state_hash jobs
 EPOCH = Struct("<16sQIIQ8x")  # boot_id instance format_version pid tail_lost
 # job token enqueued_ns settled_ns due_ns client error result attempt crashes state outcome cause
-KEEP = Struct("<QQQQQQIIHBBBB2x")
+KEEP = Struct("<QQQQQQIIHBBBBHI4x")
+SAVED = Struct("<QQI4x")
+LANES = Struct("<QQQ")
 QUEUE_NAME_BYTES = 64
 
 
@@ -49,6 +51,8 @@ class RecordType(IntEnum):
     PAD = 7
     DUE = 8
     KEEP = 9
+    SAVED = 10
+    LANES = 11
 
 
 class ControlVerb(IntEnum):
@@ -110,6 +114,8 @@ class Describer:
             RecordType.EPOCH: _epoch,
             RecordType.DUE: _due,
             RecordType.KEEP: self._keep,
+            RecordType.SAVED: _saved,
+            RecordType.LANES: _lanes,
         }
 
     def describe(self, record: memoryview) -> dict[str, Any]:
@@ -189,6 +195,16 @@ def _lease(header: dict[str, int], record: memoryview) -> dict[str, Any]:
 
 def _due(header: dict[str, int], record: memoryview) -> dict[str, Any]:
     return {"jobs": _ids(record, HEADER.size, header["count"])}
+
+
+def _saved(_: dict[str, int], record: memoryview) -> dict[str, Any]:
+    job, token, length = SAVED.unpack_from(record, HEADER.size)
+    return {"job": job, "token": token, "length": length}
+
+
+def _lanes(header: dict[str, int], record: memoryview) -> dict[str, Any]:
+    entries = LANES.iter_unpack(record[HEADER.size : HEADER.size + header["count"] * LANES.size])
+    return {"lanes": [dict(zip(("client", "submit", "reply"), e, strict=True)) for e in entries]}
 
 
 def _settle(header: dict[str, int], record: memoryview) -> dict[str, Any]:

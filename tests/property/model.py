@@ -12,7 +12,7 @@ HEADER = struct.Struct("<IIQQQQIBBHHHIQ")
 ENQUEUE = struct.Struct("<QQQIIIHHBBB5x")
 SETTLE_ENTRY = struct.Struct("<QQQIBBH")
 CONTROL = struct.Struct("<IIII")
-KEEP = struct.Struct("<QQQQQQIIHBBBB2x")
+KEEP = struct.Struct("<QQQQQQIIHBBBBHI4x")
 SETTINGS = struct.Struct("<64sIIIIIIBBHIIB11x")
 TRACE_SIZE = 32
 TRACE_FLAG = 1
@@ -228,7 +228,7 @@ class Model:
         job = self._new_job(header, job_id, body, ENQUEUE.size + KEEP.size)
         job.token, job.client, job.due_ns = token, client, due
         job.enqueued_ns, job.settled_ns = enqueued, settled
-        job.attempt, job.crashes, job.state, job.outcome, job.cause = fields[8:]
+        job.attempt, job.crashes, job.state, job.outcome, job.cause = fields[8:13]
         result_at = len(body) - result_length
         job.error = body[result_at - error_length : result_at]
         job.result = body[result_at:]

@@ -169,6 +169,8 @@ class Writer:
             job.state,
             job.outcome,
             job.cause,
+            0,  # place
+            0,  # saved
         )
         data = bytes(job.key_length) + job.meta + job.payload + job.error + job.result
         self._append(

@@ -35,7 +35,8 @@ enum hrt_limit {
     HRT_PAYLOAD_MAX = 262144,
     HRT_RESULT_MAX = 65536,
     HRT_ERROR_MAX = 4096,
-    HRT_NOTE_MAX = 255, /* progress note */
+    HRT_SAVED_MAX = 65536, /* what a running job saves for its next attempt */
+    HRT_NOTE_MAX = 255,    /* progress note */
     HRT_KINDS_MAX = 256,
     HRT_QUEUES_MAX = 64,
     HRT_LANES_MAX = 120, /* one futex_waitv holds 128 words */
@@ -158,7 +159,7 @@ typedef struct hrt_segment {
 
 enum hrt_record_type {
     HRT_RECORD_ENQUEUE = 1, /* one new job: hrt_enqueue_body, trace, key, meta, payload */
-    HRT_RECORD_LEASE = 2,   /* hrt_lease_body, then count job ids (u64) */
+    HRT_RECORD_LEASE = 2,   /* hrt_lease_body, count job ids (u64), count started indices (u16) */
     HRT_RECORD_SETTLE = 3,  /* count hrt_settle_entry, each with its data */
     HRT_RECORD_CONTROL = 4, /* one hrt_control_body with its data */
     HRT_RECORD_CHECKPOINT = 5,
@@ -167,6 +168,8 @@ enum hrt_record_type {
                              length; count 1: the next segment's header is on the disk */
     HRT_RECORD_DUE = 8,   /* count job ids (u64): scheduled or retrying became ready */
     HRT_RECORD_KEEP = 9,  /* a living job copied forward: hrt_keep_body and its bytes */
+    HRT_RECORD_SAVED = 10, /* a running job saved bytes for its next attempt: hrt_saved_body */
+    HRT_RECORD_LANES = 11, /* count hrt_lanes_entry: how far lanes were taken by this group */
 };
 
 enum hrt_record_flag {
@@ -224,6 +227,24 @@ typedef struct hrt_lease_body {
     uint64_t client; /* incarnation of the lane the jobs go to */
 } hrt_lease_body;
 
+/* SAVED: then the bytes. Replaces what the job saved before; gone when the job ends. */
+typedef struct hrt_saved_body {
+    uint64_t job;
+    uint64_t token;
+    uint32_t length;
+    uint32_t reserved;
+} hrt_saved_body;
+
+/*
+ * LANES: whoever takes a lane over goes on behind these indices, or behind the ones in the lane
+ * itself if they are further on. Changes nothing in the state.
+ */
+typedef struct hrt_lanes_entry {
+    uint64_t client; /* incarnation */
+    uint64_t submit; /* index in the submit ring of the first entry that this group does not hold */
+    uint64_t reply;  /* index of the next reply */
+} hrt_lanes_entry;
+
 /* SETTLE: data follows each entry, padded with zeros to 8 bytes. token 0: no lease is asked for. */
 typedef struct hrt_settle_entry {
     uint64_t job;
@@ -278,11 +299,11 @@ typedef struct hrt_epoch_body {
 } hrt_epoch_body;
 
 typedef struct hrt_checkpoint_body {
-    uint64_t state_hash; /* of the state before this record */
+    uint64_t state_hash; /* of the state before this record; 0: not computed */
     uint64_t jobs;       /* living jobs */
 } hrt_checkpoint_body;
 
-/* KEEP: the whole of one job; then [trace] key meta payload error result, packed. */
+/* KEEP: the whole of one job; then [trace] key meta payload error result saved, packed. */
 typedef struct hrt_keep_body {
     hrt_enqueue_body enqueue; /* result_length > 0 means payload_length = 0 */
     uint64_t job;
@@ -298,7 +319,9 @@ typedef struct hrt_keep_body {
     uint8_t state;   /* enum hrt_job_state */
     uint8_t outcome; /* last outcome, 0: none yet */
     uint8_t cause;
-    uint8_t reserved[2];
+    uint16_t place; /* started index in the lane of its client, if running */
+    uint32_t saved_length;
+    uint32_t reserved;
 } hrt_keep_body;
 
 /* ---- lanes ---- */
@@ -308,6 +331,12 @@ enum hrt_park {
     HRT_PARK_FUTEX = 1,   /* sleeps in a futex wait on this word */
     HRT_PARK_EVENTFD = 2, /* sleeps elsewhere: write 1 to its eventfd */
 };
+
+/* How far the runtime has taken a lane; entries below `submit` got the replies below `reply`. */
+typedef struct hrt_lane_progress {
+    uint64_t submit;
+    uint64_t reply;
+} hrt_lane_progress;
 
 /*
  * Start of a lane, one sealed memfd for every incarnation of a client. The four regions follow,
@@ -344,7 +373,11 @@ typedef struct hrt_lane {
     uint32_t closed;        /* runtime: a negative hrt_status once the lane is shut, else 0 */
     uint64_t names;         /* runtime: counts changes of the page's names */
     uint32_t runtime_alive; /* runtime: robust futex of its watcher thread, 0: not held */
-    uint8_t pad_4[92];
+    uint32_t standby;       /* runtime: 1 = when it dies, another one goes on with this lane */
+    uint32_t progress_turn; /* runtime: progress[progress_turn & 1] is whole */
+    uint32_t takeovers;     /* runtime: times that another one went on with this lane */
+    hrt_lane_progress progress[2]; /* runtime */
+    uint8_t pad_4[48];
     uint64_t deliver_head; /* client */
     uint8_t pad_5[120];
     uint32_t deliver_park; /* client sleeps on it */
@@ -365,6 +398,7 @@ enum hrt_submit_type {
     HRT_SUBMIT_PROGRESS = 6, /* hrt_submit_progress */
     HRT_SUBMIT_EXTEND = 7,   /* hrt_submit_extend */
     HRT_SUBMIT_CANCEL = 8,   /* hrt_submit_job */
+    HRT_SUBMIT_SAVE = 9,     /* hrt_submit_save */
 };
 
 /* Submit entries: 8-byte aligned, variable length, never wrapped. */
@@ -442,12 +476,22 @@ typedef struct hrt_submit_extend {
     uint64_t more_ns; /* moves the attempt's time limit to now + more_ns */
 } hrt_submit_extend;
 
+typedef struct hrt_submit_save {
+    hrt_submit head;
+    uint64_t job;
+    uint64_t token;
+    uint32_t length;
+    uint32_t reserved;
+} hrt_submit_save; /* then the bytes, zeros to 8 */
+
 enum hrt_delivery_type {
     HRT_DELIVERY_LEASE = 1,
     HRT_DELIVERY_CANCEL = 2,  /* stop this job: job, token; code = enum hrt_outcome why */
     HRT_DELIVERY_REFUSED = 3, /* a settle was not accepted: job, token; code = hrt_status */
     HRT_DELIVERY_RESULT = 4,  /* a watched job ended; code = enum hrt_job_state; data in the log */
     HRT_DELIVERY_SPACE = 5,   /* queue has room again */
+    HRT_DELIVERY_SAVED = 6, /* right before the LEASE of this job: what it saved; data in the log */
+    HRT_DELIVERY_ADOPTED = 7, /* another runtime goes on with this lane: register and watch again */
 };
 
 /* What the runtime tells a client. Data lies in the log: segment file `slot`, bytes
@@ -575,7 +619,9 @@ typedef struct hrt_page {
     uint64_t incarnation; /* of the supervisor */
     uint32_t kind_count;  /* published with release after the name */
     uint32_t queue_count;
-    uint8_t pad_0[80];
+    uint32_t writer_alive; /* robust futex of the runtime's watcher thread, 0: not held */
+    uint32_t follow_park;  /* the standby sleeps on it: woken when the log has grown */
+    uint8_t pad_0[72];
     hrt_name kinds[HRT_KINDS_MAX];
     hrt_queue_settings queues[HRT_QUEUES_MAX];
     hrt_runtime_counters runtime;

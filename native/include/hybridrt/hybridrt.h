@@ -173,7 +173,9 @@ typedef struct hrt_job {
     uint64_t enqueued_ns; /* wall clock */
     uint64_t deadline_ns; /* CLOCK_BOOTTIME end of this attempt, 0: none */
     uint64_t parent;
+    const uint8_t *saved; /* what an earlier attempt saved with hrt_save, or NULL */
     uint32_t payload_length;
+    uint32_t saved_length;
     uint16_t meta_length;
     uint16_t kind;
     uint16_t queue;

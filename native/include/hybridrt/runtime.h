@@ -30,12 +30,13 @@ typedef struct hrt_runtime_options {
     uint32_t segment_size; /* bytes, power of two, 64 KiB to 1 GiB; only for a new log; 0: 16 MiB */
     uint32_t segments_min; /* files to have before one is used again; 0: 3 */
     uint32_t segments_max; /* the log's size limit; 0: 256 */
-    uint32_t segments_reserve; /* of these, only for settles and leases; 0: 2 */
-    uint64_t async_ns;         /* flush interval of `async`; 0: 10 ms */
-    uint64_t lease_ns;         /* a client silent for so long is hung; 0: 30 s */
-    uint64_t cancel_grace_ns;  /* from CANCEL to a KILL event; 0: 5 s */
-    uint32_t jobs_max;         /* living jobs; 0: 20 million */
-    uint32_t reserved;
+    uint32_t segments_reserve;   /* of these, only for settles and leases; 0: 2 */
+    uint64_t async_ns;           /* flush interval of `async`; 0: 10 ms */
+    uint64_t lease_ns;           /* a client silent for so long is hung; 0: 30 s */
+    uint64_t cancel_grace_ns;    /* from CANCEL to a KILL event; 0: 5 s */
+    uint32_t jobs_max;           /* living jobs; 0: 20 million */
+    uint32_t checkpoint_records; /* a CHECKPOINT record after so many others; 0: 10,000 */
+    uint64_t checkpoint_ns;      /* and after so long, if anything was written; 0: 1 s */
 } hrt_runtime_options;
 
 typedef struct hrt_recovery {
@@ -190,6 +191,7 @@ typedef struct hrt_job_info {
     uint32_t result_ttl_ms;
     uint32_t payload_length;
     uint32_t result_length;
+    uint32_t saved_length;
     uint32_t progress; /* permille */
     uint16_t kind;
     uint16_t queue;
@@ -218,6 +220,7 @@ enum hrt_job_part {
     HRT_PART_ERROR = 4,
     HRT_PART_RESULT = 5,
     HRT_PART_TRACE = 6,
+    HRT_PART_SAVED = 7,
 };
 /* Copies up to size bytes of a part; *length_out is its whole length. */
 HRT_API HRT_MUST_CHECK int hrt_runtime_job_part(hrt_runtime *runtime, uint64_t job, uint32_t part,

@@ -12,6 +12,7 @@ pub const HRT_META_MAX: hrt_limit = 4096;
 pub const HRT_PAYLOAD_MAX: hrt_limit = 262144;
 pub const HRT_RESULT_MAX: hrt_limit = 65536;
 pub const HRT_ERROR_MAX: hrt_limit = 4096;
+pub const HRT_SAVED_MAX: hrt_limit = 65536;
 pub const HRT_NOTE_MAX: hrt_limit = 255;
 pub const HRT_KINDS_MAX: hrt_limit = 256;
 pub const HRT_QUEUES_MAX: hrt_limit = 64;
@@ -113,6 +114,8 @@ pub const HRT_RECORD_EPOCH: hrt_record_type = 6;
 pub const HRT_RECORD_PAD: hrt_record_type = 7;
 pub const HRT_RECORD_DUE: hrt_record_type = 8;
 pub const HRT_RECORD_KEEP: hrt_record_type = 9;
+pub const HRT_RECORD_SAVED: hrt_record_type = 10;
+pub const HRT_RECORD_LANES: hrt_record_type = 11;
 pub type hrt_record_type = ::core::ffi::c_uint;
 pub const HRT_RECORD_LAST: hrt_record_flag = 1;
 pub const HRT_RECORD_MUST_UNDERSTAND: hrt_record_flag = 2;
@@ -162,6 +165,21 @@ pub struct hrt_enqueue_body {
 #[derive(Debug, Copy, Clone)]
 pub struct hrt_lease_body {
     pub client: u64,
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct hrt_saved_body {
+    pub job: u64,
+    pub token: u64,
+    pub length: u32,
+    pub reserved: u32,
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct hrt_lanes_entry {
+    pub client: u64,
+    pub submit: u64,
+    pub reply: u64,
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -239,12 +257,20 @@ pub struct hrt_keep_body {
     pub state: u8,
     pub outcome: u8,
     pub cause: u8,
-    pub reserved: [u8; 2usize],
+    pub place: u16,
+    pub saved_length: u32,
+    pub reserved: u32,
 }
 pub const HRT_PARK_AWAKE: hrt_park = 0;
 pub const HRT_PARK_FUTEX: hrt_park = 1;
 pub const HRT_PARK_EVENTFD: hrt_park = 2;
 pub type hrt_park = ::core::ffi::c_uint;
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct hrt_lane_progress {
+    pub submit: u64,
+    pub reply: u64,
+}
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct hrt_lane {
@@ -275,7 +301,11 @@ pub struct hrt_lane {
     pub closed: u32,
     pub names: u64,
     pub runtime_alive: u32,
-    pub pad_4: [u8; 92usize],
+    pub standby: u32,
+    pub progress_turn: u32,
+    pub takeovers: u32,
+    pub progress: [hrt_lane_progress; 2usize],
+    pub pad_4: [u8; 48usize],
     pub deliver_head: u64,
     pub pad_5: [u8; 120usize],
     pub deliver_park: u32,
@@ -294,6 +324,7 @@ pub const HRT_SUBMIT_SPACE: hrt_submit_type = 5;
 pub const HRT_SUBMIT_PROGRESS: hrt_submit_type = 6;
 pub const HRT_SUBMIT_EXTEND: hrt_submit_type = 7;
 pub const HRT_SUBMIT_CANCEL: hrt_submit_type = 8;
+pub const HRT_SUBMIT_SAVE: hrt_submit_type = 9;
 pub type hrt_submit_type = ::core::ffi::c_uint;
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -374,11 +405,22 @@ pub struct hrt_submit_extend {
     pub token: u64,
     pub more_ns: u64,
 }
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct hrt_submit_save {
+    pub head: hrt_submit,
+    pub job: u64,
+    pub token: u64,
+    pub length: u32,
+    pub reserved: u32,
+}
 pub const HRT_DELIVERY_LEASE: hrt_delivery_type = 1;
 pub const HRT_DELIVERY_CANCEL: hrt_delivery_type = 2;
 pub const HRT_DELIVERY_REFUSED: hrt_delivery_type = 3;
 pub const HRT_DELIVERY_RESULT: hrt_delivery_type = 4;
 pub const HRT_DELIVERY_SPACE: hrt_delivery_type = 5;
+pub const HRT_DELIVERY_SAVED: hrt_delivery_type = 6;
+pub const HRT_DELIVERY_ADOPTED: hrt_delivery_type = 7;
 pub type hrt_delivery_type = ::core::ffi::c_uint;
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -501,7 +543,9 @@ pub struct hrt_page {
     pub incarnation: u64,
     pub kind_count: u32,
     pub queue_count: u32,
-    pub pad_0: [u8; 80usize],
+    pub writer_alive: u32,
+    pub follow_park: u32,
+    pub pad_0: [u8; 72usize],
     pub kinds: [hrt_name; 256usize],
     pub queues: [hrt_queue_settings; 64usize],
     pub runtime: hrt_runtime_counters,
@@ -599,7 +643,9 @@ pub struct hrt_job {
     pub enqueued_ns: u64,
     pub deadline_ns: u64,
     pub parent: u64,
+    pub saved: *const u8,
     pub payload_length: u32,
+    pub saved_length: u32,
     pub meta_length: u16,
     pub kind: u16,
     pub queue: u16,

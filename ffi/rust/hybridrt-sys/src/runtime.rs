@@ -30,7 +30,8 @@ pub struct hrt_runtime_options {
     pub lease_ns: u64,
     pub cancel_grace_ns: u64,
     pub jobs_max: u32,
-    pub reserved: u32,
+    pub checkpoint_records: u32,
+    pub checkpoint_ns: u64,
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -110,6 +111,7 @@ pub struct hrt_job_info {
     pub result_ttl_ms: u32,
     pub payload_length: u32,
     pub result_length: u32,
+    pub saved_length: u32,
     pub progress: u32,
     pub kind: u16,
     pub queue: u16,
@@ -133,6 +135,7 @@ pub const HRT_PART_META: hrt_job_part = 3;
 pub const HRT_PART_ERROR: hrt_job_part = 4;
 pub const HRT_PART_RESULT: hrt_job_part = 5;
 pub const HRT_PART_TRACE: hrt_job_part = 6;
+pub const HRT_PART_SAVED: hrt_job_part = 7;
 pub type hrt_job_part = ::core::ffi::c_uint;
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]

@@ -7,6 +7,8 @@ queue, reserved, count, key_hash, }
     hrt_enqueue_body { due_ns, expires_ns, parent, timeout_ms, result_ttl_ms, payload_length,
 meta_length, max_attempts, key_length, max_crashes, flags, reserved, }
     hrt_lease_body { client, }
+    hrt_saved_body { job, token, length, reserved, }
+    hrt_lanes_entry { client, submit, reply, }
     hrt_settle_entry { job, token, due_ns, data_length, outcome, cause, reserved, }
     hrt_control_body { verb, id, data_length, reserved, }
     hrt_queue_settings { name, weight, max_jobs, retain_max, retry_base_ms, retry_cap_ms,
@@ -15,12 +17,14 @@ max_running, durability, order, max_attempts, timeout_ms, result_ttl_ms, max_cra
     hrt_epoch_body { boot_id, instance, format_version, pid, tail_lost, reserved, }
     hrt_checkpoint_body { state_hash, jobs, }
     hrt_keep_body { enqueue, job, token, enqueued_ns, settled_ns, due_ns, client, error_length,
-result_length, attempt, crashes, state, outcome, cause, reserved, }
+result_length, attempt, crashes, state, outcome, cause, place, saved_length, reserved, }
+    hrt_lane_progress { submit, reply, }
     hrt_lane { magic, abi_version, incarnation, number, size, submit_offset, submit_capacity,
 deliver_offset, deliver_capacity, reply_offset, reply_capacity, started_offset,
 started_capacity, lease_ns, pad_0, submit_tail, pad_1, submit_head, pad_2, submit_park, pad_3,
-deliver_tail, reply_tail, draining, closed, names, runtime_alive, pad_4, deliver_head, pad_5,
-deliver_park, pad_6, alive, detached, heartbeat_ns, pad_7, }
+deliver_tail, reply_tail, draining, closed, names, runtime_alive, standby, progress_turn,
+takeovers, progress, pad_4, deliver_head, pad_5, deliver_park, pad_6, alive, detached,
+heartbeat_ns, pad_7, }
     hrt_submit { length, type_, reserved, }
     hrt_submit_enqueue { head, delay_ns, due_ns, payload_length, timeout_ms, result_ttl_ms,
 expires_ms, kind, queue, meta_length, max_attempts, key_length, max_crashes, flags, reserved, }
@@ -32,6 +36,7 @@ version, }
     hrt_submit_space { head, queue, }
     hrt_submit_progress { head, job, token, permille, note_length, }
     hrt_submit_extend { head, job, token, more_ns, }
+    hrt_submit_save { head, job, token, length, reserved, }
     hrt_delivery { type_, code, job, token, deadline_ns, slot, record_offset, data_offset,
 data_length, kind, queue, attempt, reserved, started_index, pad, }
     hrt_histogram { count, sum_ns, max_ns, reserved, buckets, }
@@ -45,7 +50,8 @@ lane_deaths, lane_faults, recycled, kept, log_head, log_tail, log_durable, segme
 sequence, epoch, state_hash_unused, started_ns, draining, reserved, sync, pass, recovery, }
     hrt_name { text, }
     hrt_page { magic, abi_version, size, segment_size, uuid, incarnation, kind_count,
-queue_count, pad_0, kinds, queues, runtime, queue_counters, kind_counters, }
+queue_count, writer_alive, follow_park, pad_0, kinds, queues, runtime, queue_counters,
+kind_counters, }
     hrt_hello { magic, abi_version, submit_capacity, reserved, name, pad, }
     hrt_welcome { magic, abi_version, status, number, incarnation, text, }
     hrt_attach_options { struct_size, abi_version, address, name, timeout_ns, submit_capacity,
@@ -56,7 +62,8 @@ block, reserved, }
     hrt_register_options { kinds, pool, language, version, kind_count, concurrency, credit,
 reserved, }
     hrt_job { id, token, payload, key, meta, trace, started, enqueued_ns, deadline_ns, parent,
-payload_length, meta_length, kind, queue, attempt, max_attempts, key_length, reserved, }
+saved, payload_length, saved_length, meta_length, kind, queue, attempt, max_attempts,
+key_length, reserved, }
     hrt_settlement { job, token, data, follow, delay_ns, data_length, follow_count, outcome,
 reserved, }
     hrt_notice { job, token, data, data_length, type_, code, queue, }
@@ -73,6 +80,7 @@ constants! {
     hrt_limit HRT_PAYLOAD_MAX,
     hrt_limit HRT_RESULT_MAX,
     hrt_limit HRT_ERROR_MAX,
+    hrt_limit HRT_SAVED_MAX,
     hrt_limit HRT_NOTE_MAX,
     hrt_limit HRT_KINDS_MAX,
     hrt_limit HRT_QUEUES_MAX,
@@ -153,6 +161,8 @@ constants! {
     hrt_record_type HRT_RECORD_PAD,
     hrt_record_type HRT_RECORD_DUE,
     hrt_record_type HRT_RECORD_KEEP,
+    hrt_record_type HRT_RECORD_SAVED,
+    hrt_record_type HRT_RECORD_LANES,
     hrt_record_flag HRT_RECORD_LAST,
     hrt_record_flag HRT_RECORD_MUST_UNDERSTAND,
     hrt_enqueue_flag HRT_ENQUEUE_TRACE,
@@ -177,11 +187,14 @@ constants! {
     hrt_submit_type HRT_SUBMIT_PROGRESS,
     hrt_submit_type HRT_SUBMIT_EXTEND,
     hrt_submit_type HRT_SUBMIT_CANCEL,
+    hrt_submit_type HRT_SUBMIT_SAVE,
     hrt_delivery_type HRT_DELIVERY_LEASE,
     hrt_delivery_type HRT_DELIVERY_CANCEL,
     hrt_delivery_type HRT_DELIVERY_REFUSED,
     hrt_delivery_type HRT_DELIVERY_RESULT,
     hrt_delivery_type HRT_DELIVERY_SPACE,
+    hrt_delivery_type HRT_DELIVERY_SAVED,
+    hrt_delivery_type HRT_DELIVERY_ADOPTED,
     hrt_attach_fd HRT_FD_LANE,
     hrt_attach_fd HRT_FD_PAGE,
     hrt_attach_fd HRT_FD_LOG,
