@@ -36,19 +36,36 @@ static uint64_t absorb_bytes(uint64_t digest, const void *bytes, size_t length)
     return digest;
 }
 
+/* The last word is filled with zeros. */
+static uint64_t absorb_text(uint64_t digest, const char *text, size_t length)
+{
+    size_t whole = length & ~(sizeof(uint64_t) - 1);
+    uint64_t last = 0;
+    digest = absorb_bytes(digest, text, whole);
+    if (whole < length) {
+        memcpy(&last, text + whole, length - whole);
+        digest = absorb(digest, last);
+    }
+    return digest;
+}
+
+/* ready_order is left out: a log that has lost its beginning does not determine it. */
 static uint64_t job_digest(const hrt_state_job *job)
 {
     uint64_t counts = (uint64_t)job->state | (uint64_t)job->outcome << 8 |
-                      (uint64_t)job->crashes << 16 | (uint64_t)job->attempt << 32 |
-                      (uint64_t)job->max_attempts << 48;
+                      (uint64_t)job->crashes << 16 | (uint64_t)job->cause << 24 |
+                      (uint64_t)job->attempt << 32 | (uint64_t)job->max_attempts << 48;
     uint64_t place =
         (uint64_t)job->kind | (uint64_t)job->queue << 16 | (uint64_t)job->result_length << 32;
-    uint64_t digest = absorb(DIGEST_JOB, job->id);
-    digest = absorb(digest, job->token);
-    digest = absorb(digest, job->due_ns);
-    digest = absorb(digest, job->key_hash);
-    digest = absorb(digest, counts);
-    return absorb(digest, place);
+    uint64_t limits = (uint64_t)job->timeout_ms | (uint64_t)job->result_ttl_ms << 32;
+    uint64_t lengths = (uint64_t)job->payload_length | (uint64_t)job->meta_length << 32 |
+                       (uint64_t)job->key_length << 48 | (uint64_t)job->max_crashes << 56;
+    const uint64_t words[] = {
+        job->id, job->token,  job->due_ns,     job->key_hash,    counts,
+        place,   job->client, job->parent,     job->enqueued_ns, job->settled_ns,
+        limits,  lengths,     job->expires_ns, job->error_length};
+    uint64_t digest = absorb_bytes(DIGEST_JOB, words, sizeof(words));
+    return absorb_text(digest, job->error, job->error_length);
 }
 
 uint64_t hrt_state_hash(const hrt_state *state)

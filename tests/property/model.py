@@ -374,8 +374,15 @@ def job_digest(job: Job) -> int:
         job.state
         | job.outcome << 8
         | job.crashes << 16
+        | job.cause << 24
         | job.attempt << 32
         | job.max_attempts << 48
     )
     place = job.kind | job.queue << 16 | len(job.result) << 32
-    return digest(DIGEST_JOB, job.id, job.token, job.due_ns, job.key_hash, counts, place)
+    who = (job.id, job.token, job.due_ns, job.key_hash, counts, place, job.client, job.parent)
+    limits = job.timeout_ms | job.result_ttl_ms << 32
+    lengths = (
+        len(job.payload) | len(job.meta) << 32 | job.key_length << 48 | job.max_crashes << 56
+    )
+    when = (job.enqueued_ns, job.settled_ns, limits, lengths, job.expires_ns, len(job.error))
+    return digest(DIGEST_JOB, *who, *when, *words(job.error + bytes(-len(job.error) % 8)))
