@@ -5,6 +5,7 @@ library judges it (magic, version, user) and the answer goes back with the lane'
 """
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -21,6 +22,20 @@ BACKLOG = 64
 HELLO_SECONDS_MAX = 5.0
 PEERS_MAX = 64  # connections that have not said hello yet
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
+SO_PEERPIDFD = 77  # Linux 6.5; the socket module does not know it yet
+
+
+def peer_pidfd(peer: socket.socket, pid: int) -> int:
+    """Return a pidfd of the process that connected, also when its pid names another one by now.
+
+    Before Linux 6.5 it is that of whoever has the pid, which may be too late by a moment.
+    """
+    try:
+        return peer.getsockopt(socket.SOL_SOCKET, SO_PEERPIDFD)
+    except OSError as error:
+        if error.errno != errno.ENOPROTOOPT:
+            raise
+        return os.pidfd_open(pid)
 
 
 class Listener:
@@ -93,26 +108,25 @@ class Listener:
     def _answer(self, peer: socket.socket, hello: bytes) -> None:
         raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         pid, uid, _gid = _CREDENTIALS.unpack(raw)
+        pidfd = peer_pidfd(peer, pid)
         status, welcome, incarnation, fds = self._runtime.admit(hello, pid, uid)
+        if status < 0:
+            os.close(pidfd)
+            log.warning("a peer was refused", pid=pid, uid=uid, err=status_text(status))
+        else:
+            self._watch(incarnation, pid, pidfd)
         try:
             socket.send_fds(peer, [welcome], fds)
         except OSError:
-            self._runtime.lane_gone(incarnation, counted=False)
+            if status >= 0:
+                self._forget(incarnation)
+                self._runtime.lane_gone(incarnation, counted=False)
             raise
         finally:
             for fd in fds:
                 os.close(fd)
-        if status < 0:
-            log.warning("a peer was refused", pid=pid, uid=uid, err=status_text(status))
-        else:
-            self._watch(incarnation, pid)
 
-    def _watch(self, incarnation: int, pid: int) -> None:
-        try:
-            pidfd = os.pidfd_open(pid)
-        except ProcessLookupError:
-            self._runtime.lane_gone(incarnation, counted=True)
-            return
+    def _watch(self, incarnation: int, pid: int, pidfd: int) -> None:
         self.peers[incarnation] = pidfd
         self._loop.add_reader(pidfd, self._died, incarnation)
         log.info("peer attached", pid=pid, incarnation=incarnation)
