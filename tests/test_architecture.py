@@ -21,7 +21,7 @@ C_MODULES = {
     "map": "map",
     "lane": "lane liveness",
     "client": "client enqueue fetch handle heartbeat hello inbox names notices outcome register"
-    " replies segments submit",
+    " renew replies segments submit",
     "log": "catalog flusher log log_state recover scan segment",
     "state": "apply core digest holders jobs keep keys life list ready replay residents settle"
     " state",
@@ -37,7 +37,7 @@ C_MAY_USE = {
     "timer": {"base"},
     "map": {"base"},
     "lane": {"base", "ring", "park"},
-    "client": {"base", "ring", "park", "lane", "record"},
+    "client": {"base", "ring", "park", "map", "lane", "record"},
     "log": {"base", "record"},
     "state": {"base", "record", "timer", "map"},
     "scheduler": {"base", "state", "timer", "map"},

@@ -96,9 +96,10 @@ int hrt_client_new(const hrt_client_parts *parts, hrt_client **client_out)
     client->heart_status = HRT_EAGAIN;
     copy_constants(client);
     client->leases = malloc((size_t)client->deliver_capacity * sizeof(*client->leases));
+    client->tokens = calloc(client->started_capacity, sizeof(*client->tokens));
     client->notices = malloc((size_t)HRT_NOTICES_MAX * sizeof(*client->notices));
-    if (client->leases == NULL || client->notices == NULL || make_own_page(client) != HRT_OK ||
-        init_locks(client) != HRT_OK) {
+    if (client->leases == NULL || client->tokens == NULL || client->notices == NULL ||
+        make_own_page(client) != HRT_OK || init_locks(client) != HRT_OK) {
         hrt_client_free(client);
         return hrt_fail(HRT_ENOMEM, "no memory for a client's queues");
     }
@@ -117,7 +118,10 @@ void hrt_client_free(hrt_client *client)
     hrt_segments_free(client);
     if (client->own != NULL)
         (void)munmap(client->own, OWN_PAGE);
+    hrt_map_free(&client->watched);
+    free(client->registration);
     free(client->leases);
+    free(client->tokens);
     free(client->notices);
     free(client);
 }

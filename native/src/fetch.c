@@ -36,8 +36,19 @@ static void fill_from_record(hrt_job *job, const hrt_record *record)
         job->enqueued_ns = ((const hrt_keep_body *)hrt_record_body(record))->enqueued_ns;
 }
 
-static int make_job(hrt_client *client, const hrt_delivery *lease, hrt_job *job_out)
+/* What earlier attempts saved lies in a record of its own. */
+static int find_saved(hrt_client *client, const hrt_lease *held, hrt_job *job)
 {
+    if (held->saved_length == 0)
+        return HRT_OK;
+    job->saved_length = held->saved_length;
+    return hrt_segments_at(client, held->saved_slot, held->saved_offset, held->saved_length,
+                           &job->saved);
+}
+
+static int make_job(hrt_client *client, const hrt_lease *held, hrt_job *job_out)
+{
+    const hrt_delivery *lease = &held->delivery;
     const uint8_t *bytes = NULL;
     const uint8_t *payload = NULL;
     int status =
@@ -63,8 +74,10 @@ static int make_job(hrt_client *client, const hrt_delivery *lease, hrt_job *job_
         .attempt = lease->attempt,
     };
     fill_from_record(&job, record);
-    *job_out = job;
-    return HRT_OK;
+    status = find_saved(client, held, &job);
+    if (status == HRT_OK)
+        *job_out = job;
+    return status;
 }
 
 /* Under the lock. A lease that cannot be read stays first in line, and its error is told alone. */
@@ -91,7 +104,7 @@ static int return_leases(hrt_client *client)
     int status = HRT_OK;
     hrt_inbox_drain(client); /* the last leases came before the word to drain */
     while (status == HRT_OK && client->lease_head != client->lease_tail) {
-        hrt_delivery leases[32];
+        hrt_lease leases[32];
         uint32_t count = 0;
         for (; count < HRT_COUNT_OF(leases) && client->lease_head != client->lease_tail; count++) {
             leases[count] = client->leases[client->lease_head & (client->deliver_capacity - 1)];

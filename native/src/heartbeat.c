@@ -1,6 +1,7 @@
 /*
  * The liveness thread: it holds the lane's robust futex, says "alive" within each lease, and
- * watches the runtime's own word, so that either side knows of the other's death at once.
+ * watches the runtime's own word, so that either side knows of the other's death at once. When
+ * another runtime stands by, a dead one is only missed: nobody notices more than a pause.
  */
 #include "atomic.h"
 #include "check.h"
@@ -24,22 +25,72 @@ static void tell_started(hrt_client *client, int status)
     (void)pthread_mutex_unlock(&client->inbox_lock);
 }
 
+/* The runtime's word, as this thread knows it. */
+typedef struct hrt_vigil {
+    bool held;          /* once, by whoever */
+    uint64_t missed_ns; /* boot clock since when nobody holds it, 0: somebody does */
+} hrt_vigil;
+
+/* How long a lane waits for another runtime: within a lease it would be given up for hung. */
+static int64_t patience_left(const hrt_client *client, const hrt_vigil *vigil)
+{
+    const uint64_t waited = hrt_boot_ns() - vigil->missed_ns;
+    return waited < client->lane->lease_ns ? (int64_t)(client->lane->lease_ns - waited) : 0;
+}
+
+static void give_up(hrt_client *client)
+{
+    hrt_store_release_u32(&client->gone, 1);
+    hrt_inbox_poke(client);
+}
+
+/*
+ * A word that died had a runtime that was killed; one that went back to 0 had one that let go. The
+ * second means nothing by itself: who closes a lane says so in the lane. With a standby, either
+ * lasts until that one holds the word, or until it failed to.
+ */
+static void watch_runtime(hrt_client *client, hrt_vigil *vigil, uint32_t runtime)
+{
+    const bool died = hrt_hold_died(runtime);
+    const bool standby = hrt_load_acquire_u32(&client->lane->standby) != 0;
+    if (runtime != 0 && !died) {
+        *vigil = (hrt_vigil){.held = true};
+    } else if (hrt_load_relaxed_u32(&client->gone) != 0) {
+        return;
+    } else if (standby && (died || vigil->held)) {
+        if (vigil->missed_ns == 0)
+            vigil->missed_ns = hrt_boot_ns();
+        if (patience_left(client, vigil) == 0)
+            give_up(client);
+    } else if (died) {
+        give_up(client);
+    }
+}
+
+static int64_t next_beat(const hrt_client *client, const hrt_vigil *vigil)
+{
+    const int64_t pause_ns = (int64_t)(client->lane->lease_ns / BEATS_PER_LEASE);
+    if (vigil->missed_ns == 0 || hrt_load_relaxed_u32(&client->gone) != 0)
+        return pause_ns;
+    const int64_t left_ns = patience_left(client, vigil);
+    return left_ns < pause_ns ? left_ns : pause_ns;
+}
+
 static void beat_until_stopped(hrt_client *client)
 {
     hrt_lane *lane = client->lane;
-    const int64_t pause_ns = (int64_t)(lane->lease_ns / BEATS_PER_LEASE);
+    hrt_vigil vigil = {0};
     while (hrt_load_acquire_u32(&client->heart_stop) == 0) {
         const uint32_t runtime = hrt_load_acquire_u32(&lane->runtime_alive);
-        if (hrt_hold_died(runtime) && hrt_load_relaxed_u32(&client->gone) == 0) {
-            hrt_store_release_u32(&client->gone, 1);
-            hrt_inbox_poke(client);
-        }
+        watch_runtime(client, &vigil, runtime);
         const hrt_park_word words[] = {
             {.word = &client->heart_stop, .expected = 0},
             {.word = &lane->runtime_alive, .expected = runtime},
         };
-        (void)hrt_park_wait_any(words, HRT_COUNT_OF(words), pause_ns);
+        (void)hrt_park_wait_any(words, HRT_COUNT_OF(words), next_beat(client, &vigil));
         hrt_store_relaxed(&lane->heartbeat_ns, hrt_boot_ns());
+        if (hrt_load_acquire_u32(&lane->takeovers) != 0)
+            hrt_inbox_tend(client);
     }
 }
 

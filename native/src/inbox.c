@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "error.h"
 #include "handle.h"
+#include "liveness.h"
 #include "park.h"
 
 #include <stdlib.h>
@@ -95,30 +96,77 @@ static void push_notice(hrt_client *client, const hrt_delivery *delivery)
     client->notice_tail++;
 }
 
-/* False: its queue is full and it has to wait in the ring. */
-static bool take_delivery(hrt_client *client, const hrt_delivery *delivery)
+/*
+ * A runtime that goes on with this lane delivers again what the last one leased, and cannot know
+ * what came through. The place and the token tell exactly: one LEASE record uses a place once, a
+ * place is given again only after its job was settled in the log, and tokens are never used twice.
+ * So a lease that the log still holds was the last one at its place, if it came at all. Nothing is
+ * cleared by a settle: one that the log does not hold yet lies in the submit ring, and is taken.
+ */
+static bool is_known(hrt_client *client, const hrt_delivery *lease)
 {
-    if (delivery->type == HRT_DELIVERY_LEASE) {
-        if (client->lease_tail - client->lease_head == client->deliver_capacity)
-            return false;
-        client->leases[client->lease_tail & (client->deliver_capacity - 1)] = *delivery;
+    uint64_t *token = &client->tokens[lease->started_index & (client->started_capacity - 1)];
+    const bool known = *token == lease->token;
+    *token = lease->token;
+    return known;
+}
+
+/* False: no place is free. */
+static bool take_lease(hrt_client *client, const hrt_delivery *delivery)
+{
+    if (client->lease_tail - client->lease_head == client->deliver_capacity)
+        return false;
+    if (!is_known(client, delivery)) {
+        hrt_lease lease = {.delivery = *delivery};
+        if (client->saved.job == delivery->job && client->saved.token == delivery->token) {
+            lease.saved_slot = client->saved.slot;
+            lease.saved_offset = client->saved.data_offset;
+            lease.saved_length = client->saved.data_length;
+        }
+        client->leases[client->lease_tail & (client->deliver_capacity - 1)] = lease;
         client->lease_tail++;
-        return true;
     }
-    if (delivery->type == HRT_DELIVERY_SPACE) {
-        if (delivery->queue < HRT_QUEUES_MAX)
-            client->spaces[delivery->queue]++;
-        return true;
-    }
+    client->saved.job = 0;
+    return true;
+}
+
+/* False: no place is free. */
+static bool take_notice(hrt_client *client, const hrt_delivery *delivery)
+{
     if (client->notice_tail - client->notice_head == HRT_NOTICES_MAX)
         return false;
     if (delivery->type != HRT_DELIVERY_RESULT) {
         if (client->others == HRT_OTHERS_MAX)
             return true;
         client->others++;
+    } else if (hrt_map_find(&client->watched, delivery->job) == HRT_MAP_NONE) {
+        return true; /* asked for twice, over a takeover, and answered before */
+    } else {
+        hrt_map_remove(&client->watched, delivery->job);
     }
     push_notice(client, delivery);
     return true;
+}
+
+/* False: its queue is full and it has to wait in the ring. */
+static bool take_delivery(hrt_client *client, const hrt_delivery *delivery)
+{
+    switch (delivery->type) {
+    case HRT_DELIVERY_LEASE:
+        return take_lease(client, delivery);
+    case HRT_DELIVERY_SAVED:
+        client->saved = *delivery;
+        return true;
+    case HRT_DELIVERY_SPACE:
+        if (delivery->queue < HRT_QUEUES_MAX)
+            client->spaces[delivery->queue]++;
+        return true;
+    case HRT_DELIVERY_ADOPTED:
+        hrt_renew_begin(client);
+        return true;
+    default:
+        return take_notice(client, delivery);
+    }
 }
 
 void hrt_inbox_drain(hrt_client *client)
@@ -155,13 +203,15 @@ static void sleep_as_follower(hrt_client *client, uint64_t deadline)
     (void)pthread_cond_timedwait(&client->inbox_cond, &client->inbox_lock, &until);
 }
 
-/* Without the lock. True: something came without a wake, however long it was waited for. */
+/* Without the lock. True: something came without a wake, however long it was waited for, from a
+ * runtime that did not die before the wake. */
 static bool park(hrt_client *client, const hrt_sight *seen, uint64_t deadline)
 {
     uint32_t *word = &client->lane->deliver_park;
     const int64_t left = hrt_deadline_left(deadline);
     const int64_t slice = left < 0 || left > INBOX_SLICE_NS ? INBOX_SLICE_NS : left;
-    if (hrt_park_wait(word, slice) || !lane_changed(client, seen))
+    if (hrt_park_wait(word, slice) || !lane_changed(client, seen) ||
+        hrt_hold_died(hrt_load_acquire_u32(&client->lane->runtime_alive)))
         return false;
     hrt_park_begin(word, HRT_PARK_FUTEX);
     return !hrt_park_wait(word, INBOX_GRACE_NS);
@@ -189,6 +239,8 @@ int hrt_inbox_wait(hrt_client *client, hrt_inbox_ready ready, void *context, uin
     for (;;) {
         const hrt_sight seen = look(client);
         hrt_inbox_drain(client);
+        if (hrt_renew_some(client))
+            continue;
         if (ready(client, context))
             return HRT_OK;
         const int status = hrt_client_open(client);
@@ -201,6 +253,15 @@ int hrt_inbox_wait(hrt_client *client, hrt_inbox_ready ready, void *context, uin
         else
             sleep_as_leader(client, &seen, deadline);
     }
+}
+
+void hrt_inbox_tend(hrt_client *client)
+{
+    (void)pthread_mutex_lock(&client->inbox_lock);
+    do {
+        hrt_inbox_drain(client);
+    } while (hrt_renew_some(client));
+    (void)pthread_mutex_unlock(&client->inbox_lock);
 }
 
 void hrt_interrupt(hrt_client *client)
@@ -244,6 +305,7 @@ int hrt_arm(hrt_client *client)
         return status;
     (void)pthread_mutex_lock(&client->inbox_lock);
     bool there = client->parked || something_is_there(client);
+    there |= hrt_renew_some(client);
     if (!there) {
         hrt_park_begin(&client->lane->deliver_park, HRT_PARK_EVENTFD);
         there = changed(client, &client->told);

@@ -28,7 +28,7 @@ static int poll_notices(hrt_client *client, hrt_notice *notices_out, uint32_t ma
         const hrt_notice *notice = &client->notices[client->notice_head & (HRT_NOTICES_MAX - 1)];
         if (notice->type != HRT_DELIVERY_RESULT)
             client->others--;
-        else if (client->watches > 0)
+        else
             client->watches--;
         notices_out[count] = *notice;
         client->notice_head++;
@@ -68,25 +68,51 @@ static int submit_job(hrt_client *client, uint16_t type, uint64_t job)
     return hrt_submit_entry(client, &entry, sizeof(entry), NULL, 0);
 }
 
-/* Each watch may bring a result that waits here until it is polled. */
-static bool count_watch(hrt_client *client)
+/*
+ * Each watch may bring a result that waits here until it is polled. Of a job that is watched
+ * already, one result answers both.
+ */
+static int begin_watch(hrt_client *client, uint64_t job, bool *known_out)
+{
+    int status = HRT_OK;
+    (void)pthread_mutex_lock(&client->inbox_lock);
+    *known_out = hrt_map_find(&client->watched, job) != HRT_MAP_NONE;
+    if (!*known_out && client->watches == HRT_WATCHES_MAX)
+        status = HRT_ELIMIT;
+    else if (!*known_out && !hrt_map_add(&client->watched, job, client->reign))
+        status = HRT_ENOMEM;
+    else
+        client->watches += !*known_out;
+    (void)pthread_mutex_unlock(&client->inbox_lock);
+    if (status == HRT_ELIMIT)
+        return hrt_fail(status, "%d watched jobs have not been polled, which is the limit",
+                        HRT_WATCHES_MAX);
+    return status == HRT_OK ? HRT_OK : hrt_fail(status, "no memory to watch one more job");
+}
+
+static void end_watch(hrt_client *client, uint64_t job)
 {
     (void)pthread_mutex_lock(&client->inbox_lock);
-    const bool counted = client->watches < HRT_WATCHES_MAX;
-    client->watches += counted;
+    hrt_map_remove(&client->watched, job);
+    client->watches--;
     (void)pthread_mutex_unlock(&client->inbox_lock);
-    return counted;
 }
 
 int hrt_watch(hrt_client *client, uint64_t job)
 {
-    const int status = hrt_client_usable(client);
+    int status = hrt_client_usable(client);
+    if (status == HRT_OK && job == 0)
+        status = hrt_fail(HRT_EINVAL, "job is 0, ids begin at 1");
     if (status != HRT_OK)
         return status;
-    if (!count_watch(client))
-        return hrt_fail(HRT_ELIMIT, "%d watched jobs have not been polled, which is the limit",
-                        HRT_WATCHES_MAX);
-    return submit_job(client, HRT_SUBMIT_WATCH, job);
+    bool known = false;
+    status = begin_watch(client, job, &known);
+    if (status != HRT_OK || known)
+        return status;
+    status = submit_job(client, HRT_SUBMIT_WATCH, job);
+    if (status != HRT_OK)
+        end_watch(client, job);
+    return status;
 }
 
 int hrt_cancel(hrt_client *client, uint64_t job)

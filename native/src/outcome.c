@@ -143,7 +143,7 @@ int hrt_settle(hrt_client *client, const hrt_settlement *settlements, uint32_t c
     return status;
 }
 
-int hrt_settle_returned(hrt_client *client, const hrt_delivery *leases, uint32_t count)
+int hrt_settle_returned(hrt_client *client, const hrt_lease *leases, uint32_t count)
 {
     int status = HRT_OK;
     hrt_settlement settlements[64];
@@ -152,8 +152,8 @@ int hrt_settle_returned(hrt_client *client, const hrt_delivery *leases, uint32_t
         uint32_t taken = 0;
         for (; taken < HRT_COUNT_OF(settlements) && done < count; taken++, done++) {
             settlements[taken] = (hrt_settlement){
-                .job = leases[done].job,
-                .token = leases[done].token,
+                .job = leases[done].delivery.job,
+                .token = leases[done].delivery.token,
                 .outcome = HRT_OUTCOME_RETURNED,
             };
         }

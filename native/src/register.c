@@ -1,4 +1,5 @@
 /* A client says that it is a worker, and which kinds it serves. */
+#include "check.h"
 #include "error.h"
 #include "handle.h"
 
@@ -66,13 +67,27 @@ static int pack_names(const hrt_register_options *options, uint8_t *names, uint3
     return HRT_OK;
 }
 
-static int claim_registration(hrt_client *client)
+/* Whoever goes on with this lane has to be told again, so the entry is kept. */
+static int keep_registration(hrt_client *client, hrt_submit_register *entry, const uint8_t *names)
 {
-    (void)pthread_mutex_lock(&client->submit_lock);
-    const bool before = client->registered;
-    client->registered = true;
-    (void)pthread_mutex_unlock(&client->submit_lock);
-    return before ? hrt_fail(HRT_EINVAL, "this client has registered before") : HRT_OK;
+    const uint32_t length = (uint32_t)hrt_align_up(sizeof(*entry) + entry->names_length, 8);
+    uint8_t *copy = calloc(1, length);
+    if (copy == NULL)
+        return hrt_fail(HRT_ENOMEM, "no memory for a registration of %u bytes", length);
+    entry->head.length = length;
+    memcpy(copy, entry, sizeof(*entry));
+    memcpy(copy + sizeof(*entry), names, entry->names_length);
+    (void)pthread_mutex_lock(&client->inbox_lock);
+    const bool before = client->registration != NULL;
+    if (!before) {
+        client->registration = copy;
+        client->registration_length = length;
+    }
+    (void)pthread_mutex_unlock(&client->inbox_lock);
+    if (!before)
+        return HRT_OK;
+    free(copy);
+    return hrt_fail(HRT_EINVAL, "this client has registered before");
 }
 
 int hrt_register(hrt_client *client, const hrt_register_options *options)
@@ -93,9 +108,8 @@ int hrt_register(hrt_client *client, const hrt_register_options *options)
     if (status == HRT_OK)
         status = pack_names(options, names, &entry.names_length);
     if (status == HRT_OK)
-        status = claim_registration(client);
+        status = keep_registration(client, &entry, names);
     if (status != HRT_OK)
         return status;
-    entry.head.length = (uint32_t)((sizeof(entry) + entry.names_length + 7) & ~(size_t)7);
-    return hrt_submit_entry(client, &entry, sizeof(entry), names, entry.names_length);
+    return hrt_submit_entry(client, client->registration, client->registration_length, NULL, 0);
 }

@@ -83,22 +83,14 @@ void hrt_submit_unpin(hrt_client *client, hrt_pin *pin)
     hrt_inbox_poke(client);
 }
 
-int hrt_submit_batch(hrt_client *client, const hrt_need *need, hrt_submit_write write,
-                     void *context, int64_t timeout_ns, hrt_pin *pin, uint64_t *first_out)
+/* Writes and publishes a batch if it fits right now. False: it does not. */
+static bool publish(hrt_client *client, const hrt_need *need, hrt_submit_write write, void *context,
+                    hrt_pin *pin, uint64_t *first_out)
 {
-    HRT_ASSERT(need->bytes <= hrt_submit_limit(client));
-    const uint64_t deadline = hrt_deadline(timeout_ns);
-    for (;;) {
-        int status = hrt_client_open(client);
-        if (status != HRT_OK)
-            return status;
-        (void)pthread_mutex_lock(&client->submit_lock);
-        if (hrt_submit_has_room(client, need))
-            break;
+    (void)pthread_mutex_lock(&client->submit_lock);
+    if (!hrt_submit_has_room(client, need)) {
         (void)pthread_mutex_unlock(&client->submit_lock);
-        status = hrt_submit_wait_room(client, need, hrt_deadline_left(deadline));
-        if (status != HRT_OK)
-            return status;
+        return false;
     }
     const uint64_t first = hrt_load_relaxed(&client->next_ticket);
     write(client, context);
@@ -111,7 +103,26 @@ int hrt_submit_batch(hrt_client *client, const hrt_need *need, hrt_submit_write 
     hrt_submit_notify(client);
     if (first_out != NULL)
         *first_out = first;
-    return HRT_OK;
+    return true;
+}
+
+bool hrt_submit_try(hrt_client *client, const hrt_need *need, hrt_submit_write write, void *context)
+{
+    return publish(client, need, write, context, NULL, NULL);
+}
+
+int hrt_submit_batch(hrt_client *client, const hrt_need *need, hrt_submit_write write,
+                     void *context, int64_t timeout_ns, hrt_pin *pin, uint64_t *first_out)
+{
+    HRT_ASSERT(need->bytes <= hrt_submit_limit(client));
+    const uint64_t deadline = hrt_deadline(timeout_ns);
+    int status = hrt_client_open(client);
+    while (status == HRT_OK && !publish(client, need, write, context, pin, first_out)) {
+        status = hrt_submit_wait_room(client, need, hrt_deadline_left(deadline));
+        if (status == HRT_OK)
+            status = hrt_client_open(client);
+    }
+    return status;
 }
 
 typedef struct fixed_entry {

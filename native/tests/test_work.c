@@ -1,12 +1,9 @@
 /* A worker's side: leases become jobs, settles arrive whole, and every wait ends when it should. */
-#include "liveness.h"
 #include "peer.h"
+#include "standin.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 
 static const char record_text[] = "keymetapayload";
 
@@ -397,41 +394,21 @@ static void a_shut_lane_wakes_and_says_why(void)
     peer_close(&end);
 }
 
-/* A process that holds the runtime's word until it is killed. */
-static pid_t start_runtime(peer *end)
-{
-    const pid_t child = fork();
-    REQUIRE(child >= 0);
-    if (child == 0) {
-        hrt_hold hold;
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (hrt_hold_init(&hold, 1) != HRT_OK ||
-            hrt_hold_take(&hold, &end->lane->runtime_alive) != HRT_OK)
-            _exit(1);
-        for (;;)
-            (void)pause();
-    }
-    while (hrt_load_acquire_u32(&end->lane->runtime_alive) == 0)
-        (void)sched_yield();
-    return child;
-}
-
 static void the_death_of_the_runtime_wakes_sleepers(void)
 {
     peer end;
     peer_open(&end);
-    const pid_t runtime = start_runtime(&end);
+    const pid_t runtime = standin_start(&end);
     sleeper self = {.client = peer_attach(&end)};
     pthread_t threads[2];
     start(&threads[0], sleep_in_fetch, &self);
     start(&threads[1], sleep_in_poll, &self);
     peer_await_sleeper(&end);
-    CHECK_EQ(kill(runtime, SIGKILL), 0);
+    standin_kill(runtime);
     (void)pthread_join(threads[0], NULL);
     (void)pthread_join(threads[1], NULL);
     CHECK_EQ(self.fetch_status, HRT_ECLOSED);
     CHECK_EQ(self.poll_status, HRT_ECLOSED);
-    CHECK_EQ(waitpid(runtime, NULL, 0), runtime);
     CHECK_EQ(hrt_wait(self.client, 0, 0), HRT_OK);
     hrt_detach(self.client);
     peer_close(&end);
@@ -483,6 +460,7 @@ static void notices_bring_results_along(void)
     const hrt_delivery refused = {
         .type = HRT_DELIVERY_REFUSED, .code = HRT_ESTALE, .job = 4, .slot = UINT32_MAX};
     const hrt_delivery space = {.type = HRT_DELIVERY_SPACE, .slot = UINT32_MAX};
+    CHECK_EQ(hrt_watch(client, 3), HRT_OK);
     peer_deliver(&end, &result);
     peer_deliver(&end, &space);
     peer_deliver(&end, &refused);
@@ -497,6 +475,7 @@ static void notices_bring_results_along(void)
     CHECK(notices[1].data == NULL);
     hrt_notice_free(&notices[0]);
     CHECK_EQ(hrt_poll(client, notices, 4, 1000000, &count), HRT_EAGAIN);
+    CHECK_EQ(hrt_watch(client, 3), HRT_OK);
     peer_deliver(&end, &result); /* not polled: freed with the client */
     CHECK_EQ(hrt_wait(client, 0, 0), HRT_OK);
     hrt_detach(client);
