@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build test lint fmt layout bindings bench demo check clean
+.PHONY: help setup build test lint fmt layout bindings bench evidence demo check clean
 
 IN := . .ci/env &&
 STAMP := build/stamp
@@ -45,6 +45,9 @@ bench: $(STAMP)/programs $(STAMP)/bench ## measure, beside the peers (BENCH_QUIC
 	@mkdir -p build/bench
 	$(IN) python -m pytest bench -v --benchmark-quiet --benchmark-json build/bench/run.json $(BENCH)
 	$(IN) python -m bench.report build/bench/run.json $(if $(BENCH)$(BENCH_QUICK),build/bench,bench)
+
+evidence: $(STAMP)/programs $(STAMP)/native ## attack it, and write docs/evidence.md (LONG=1, ATTACKS="names")
+	$(IN) python -m tests.evidence $(if $(LONG),--long) $(ATTACKS)
 
 demo: $(STAMP)/programs ## find duplicate files through Go and Rust workers, killing some (DIR=folder)
 	@$(IN) hybridrt demo $(DIR)

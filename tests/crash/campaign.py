@@ -1,7 +1,7 @@
 """Kills processes at random under load, then judges from the log what became of each job.
 
 Usage: python -m tests.crash.campaign [--kills N] [--seed S] [--durability sync|async|memory]
-           [--recycle] [--keep]
+           [--recycle] [--keep] [--json FILE]
 
 The log keeps everything until the end, when it is read: jobs far ahead hold its first segment.
 With --recycle there are none, segments are small, and the log is read while it is written.
@@ -19,6 +19,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -78,6 +79,24 @@ class Outcome:
         ]
         found = f"{history.fault_count} faults" if history.faults else "good"
         return "\n".join([*lines, f"verdict: {found}"])
+
+    def report(self) -> dict[str, Any]:
+        """Return the figures for docs/evidence.md."""
+        history = self.history
+        options = f" --durability {self.plan.durability}" if self.plan.durability != "sync" else ""
+        options += " --recycle" if self.plan.recycle else ""
+        return {
+            "what": f"random kills{options.replace(' --', ', ')}",
+            "seed": self.plan.seed,
+            "faults": {f"{name} killed": count for name, count in sorted(self.kills.items())},
+            "counts": {
+                "jobs": len(history.lives),
+                "acknowledged": self.acknowledged,
+                "records": history.records,
+            },
+            "violations": history.fault_count,
+            "seconds": round(self.seconds, 1),
+        }
 
 
 class Campaign:
@@ -225,6 +244,7 @@ def main() -> int:
     parser.add_argument("--durability", choices=("sync", "async", "memory"), default="sync")
     parser.add_argument("--recycle", action="store_true", help="recycle segments on the way")
     parser.add_argument("--keep", action="store_true", help="leave the directory behind")
+    parser.add_argument("--json", type=Path, help="write the figures to a file too")
     options = parser.parse_args()
     plan = Plan(options.kills, options.seed, options.durability, options.recycle)
     directory = make_directory(plan.durability)
@@ -238,6 +258,8 @@ def main() -> int:
         if not options.keep:
             shutil.rmtree(directory)
     print(outcome.text())
+    if options.json:
+        options.json.write_text(json.dumps(outcome.report()) + "\n")
     return 0 if outcome.good else 1
 
 

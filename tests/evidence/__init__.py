@@ -1,0 +1,1 @@
+"""The attacks whose results make up docs/evidence.md."""
