@@ -9,6 +9,7 @@
 #define HRT_HANDLE_H
 
 #include "client.h"
+#include "map.h"
 #include "ring.h"
 
 #include <pthread.h>
@@ -29,6 +30,15 @@ typedef struct hrt_sight {
     uint32_t closed;
     uint64_t pokes; /* of this process: interrupts, a dead runtime */
 } hrt_sight;
+
+/* A job that came and was not fetched, with what its earlier attempts saved. */
+typedef struct hrt_lease {
+    hrt_delivery delivery;
+    uint32_t saved_slot;
+    uint32_t saved_offset;
+    uint32_t saved_length; /* 0: nothing */
+    uint32_t unused;
+} hrt_lease;
 
 /* Tickets whose replies someone will still read: the ring may not lap them. */
 typedef struct hrt_pin {
@@ -60,21 +70,29 @@ struct hrt_client {
     uint64_t pinned;      /* oldest ticket that a pin keeps, UINT64_MAX: none; as next_ticket */
     hrt_pin *pins_first;
     hrt_pin *pins_last;
-    bool registered;
 
     pthread_mutex_t inbox_lock;
     pthread_cond_t inbox_cond;
     bool parked; /* a thread sleeps on the lane's park word, or is about to */
     uint64_t deliver_head;
-    hrt_delivery *leases; /* unfetched; deliver_capacity places */
+    hrt_lease *leases; /* unfetched; deliver_capacity places */
     uint64_t lease_head;
     uint64_t lease_tail;
+    uint64_t *tokens;    /* of the last lease at each started index, 0: none */
+    hrt_delivery saved;  /* belongs to the lease behind it; job 0: none */
     hrt_notice *notices; /* HRT_NOTICES_MAX places */
     uint64_t notice_head;
     uint64_t notice_tail;
-    uint32_t others;  /* unread notices that are no results */
-    uint32_t watches; /* asked for, not polled */
-    uint64_t pokes;   /* changed under the lock, also read without */
+    uint32_t others;    /* unread notices that are no results */
+    uint32_t watches;   /* asked for, not polled */
+    hrt_map watched;    /* those not answered -> the reign in which they were asked for last */
+    uint32_t reign;     /* counts the runtimes that went on with this lane */
+    bool owes_register; /* this reign does not know yet which kinds it serves ... */
+    bool owes_watches;  /* ... and what it watches */
+    bool renewing;      /* a thread submits some of that just now */
+    void *registration; /* the REGISTER entry, once there was one; never changed */
+    uint32_t registration_length;
+    uint64_t pokes; /* changed under the lock, also read without */
     uint64_t interrupts;
     bool fetch_interrupted;
     bool poll_interrupted;
@@ -144,6 +162,9 @@ int hrt_submit_wait_room(hrt_client *client, const hrt_need *need, int64_t timeo
 /* After a publish, with no lock held. */
 void hrt_submit_notify(hrt_client *client);
 void hrt_submit_unpin(hrt_client *client, hrt_pin *pin);
+/* The same for a batch without tickets if it fits right now. False: it does not. */
+bool hrt_submit_try(hrt_client *client, const hrt_need *need, hrt_submit_write write,
+                    void *context);
 /* One entry of a fixed struct, its head included; the tail behind it is copied and padded. */
 int hrt_submit_entry(hrt_client *client, const void *entry, uint32_t size, const void *tail,
                      uint32_t tail_size);
@@ -155,7 +176,7 @@ int hrt_spec_check(hrt_client *client, const hrt_spec *spec, uint32_t index, hrt
 void hrt_spec_write(hrt_client *client, const hrt_spec *spec, uint8_t flags);
 
 /* outcome.c: hands leases back that nobody fetched. */
-int hrt_settle_returned(hrt_client *client, const hrt_delivery *leases, uint32_t count);
+int hrt_settle_returned(hrt_client *client, const hrt_lease *leases, uint32_t count);
 
 /* replies.c: until every ticket below `end` is answered; hrt_interrupt ends it if it may. */
 int hrt_replies_wait(hrt_client *client, uint64_t end, uint64_t deadline, bool interruptible);
@@ -172,6 +193,18 @@ int hrt_inbox_wait(hrt_client *client, hrt_inbox_ready ready, void *context, uin
 void hrt_inbox_poke(hrt_client *client);
 /* Moves what was delivered to the private queues. */
 void hrt_inbox_drain(hrt_client *client);
+
+/* What no other thread may be there to do: takes what came after a takeover, and answers it. With
+ * no lock held. */
+void hrt_inbox_tend(hrt_client *client);
+
+/* renew.c: under inbox_lock. */
+
+/* Another runtime goes on with this lane and knows nothing of what this client asked the last one.
+ */
+void hrt_renew_begin(hrt_client *client);
+/* Asks it again for some of that, if there is room; gives the lock up meanwhile. True: it did. */
+bool hrt_renew_some(hrt_client *client);
 
 /* segments.c: bytes of a segment file, mapped at the first use. Under inbox_lock. */
 int hrt_segments_at(hrt_client *client, uint32_t slot, uint64_t offset, uint64_t length,
