@@ -219,6 +219,7 @@ bool hrt_dispatch_pass(hrt_runtime *runtime)
     found |= end_overdue_jobs(runtime);
     found |= hrt_attempt_overdue(runtime);
     found |= lease_ready_jobs(runtime);
+    found |= hrt_checkpoint_some(runtime);
     tell_of_space(runtime);
     if (hrt_runtime_has_failed(runtime) || hrt_group_seal(runtime) != HRT_OK) {
         return false;
@@ -250,11 +251,13 @@ static uint64_t time_to_sleep(const hrt_runtime *runtime)
 {
     uint64_t wait = hrt_scheduler_wait(runtime->scheduler, runtime->wall_ns, runtime->boot_ns);
     uint64_t beat = hrt_lanes_wait(runtime);
+    uint64_t checkpoint = hrt_checkpoint_wait(runtime);
     for (uint32_t i = 0; i < runtime->seat_count; i++) {
         bool stalled = runtime->seats[i].stalled || hrt_lanes_owes(&runtime->seats[i]);
         wait = stalled && wait > STALL_RETRY_NS ? STALL_RETRY_NS : wait;
     }
     wait = beat < wait ? beat : wait;
+    wait = checkpoint < wait ? checkpoint : wait;
     hrt_timer_entry kill;
     if (hrt_timer_peek(runtime->kills, &kill)) {
         uint64_t left = kill.time_ns > runtime->boot_ns ? kill.time_ns - runtime->boot_ns : 0;

@@ -10,6 +10,7 @@
  *   effect     what lanes may be told, and when
  *   audience   who waits for the end of which job
  *   retire     old segments: copy the living forward, give up the rest
+ *   checkpoint marks in the log
  *   lanes      the table of lanes: made, died, hung, gone
  *   sentinel   the thread that sleeps on the lanes' robust futexes
  *   event      news for the supervisor
@@ -158,6 +159,8 @@ struct hrt_runtime {
     uint32_t pinning_lane;            /* that pointed into the oldest segment last */
     uint64_t prologue_segment;        /* this segment begins with the declarations */
     bool prologue_open;               /* they are being written */
+    uint64_t checkpoint_sequence;     /* of the record after the last CHECKPOINT */
+    uint64_t checkpoint_ns; /* boot clock: when one was last written because of the time */
 
     hrt_seat seats[HRT_LANES_MAX];
     uint32_t seat_count;                      /* high-water mark */
@@ -280,6 +283,16 @@ void hrt_audience_tell(hrt_runtime *runtime, uint64_t job, uint8_t state, uint64
 
 /* Gives up old segments, copying a few living jobs forward at a time. True: did something. */
 bool hrt_retire_some(hrt_runtime *runtime);
+
+/* ---- checkpoint ---- */
+
+/* Before the first record of an epoch. */
+void hrt_checkpoint_begin(hrt_runtime *runtime);
+/* Writes a CHECKPOINT into the open group when one is due. True: it did. */
+bool hrt_checkpoint_some(hrt_runtime *runtime);
+/* The last one, at a clean close: always with the hash, and synced. */
+void hrt_checkpoint_last(hrt_runtime *runtime);
+uint64_t hrt_checkpoint_wait(const hrt_runtime *runtime); /* ns until one is due */
 
 /* ---- lanes ---- */
 

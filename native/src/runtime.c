@@ -39,6 +39,8 @@ static int copy_options(const hrt_runtime_options *options, hrt_runtime_options 
     DEFAULT(lease_ns, (uint64_t)30 * 1000000000);
     DEFAULT(cancel_grace_ns, (uint64_t)5 * 1000000000);
     DEFAULT(jobs_max, 20000000);
+    DEFAULT(checkpoint_records, 10000);
+    DEFAULT(checkpoint_ns, (uint64_t)1000000000);
 #undef DEFAULT
     if ((copy->segment_size & (copy->segment_size - 1)) != 0 || copy->segment_size < 65536 ||
         copy->segment_size > (1u << 30)) {
@@ -162,6 +164,7 @@ static int take_back_lost_leases(hrt_runtime *runtime)
 static int begin_epoch(hrt_runtime *runtime)
 {
     hrt_runtime_tick(runtime);
+    hrt_checkpoint_begin(runtime);
     runtime->prologue_segment = UINT64_MAX; /* so that the first group declares everything */
     int status = hrt_group_reserve(runtime, hrt_record_span(sizeof(hrt_record)), HRT_LOG_OLD_WORK);
     if (status == HRT_OK) {
@@ -285,22 +288,6 @@ const hrt_page *hrt_runtime_page(const hrt_runtime *runtime)
 
 /* ---- closing ---- */
 
-static void write_checkpoint(hrt_runtime *runtime)
-{
-    hrt_record *record = NULL;
-    hrt_runtime_tick(runtime);
-    if (hrt_group_add(runtime, HRT_RECORD_CHECKPOINT, sizeof(hrt_checkpoint_body), HRT_LOG_OLD_WORK,
-                      &record) != HRT_OK) {
-        return;
-    }
-    hrt_checkpoint_body *checkpoint = hrt_record_body(record);
-    checkpoint->state_hash = hrt_state_hash(runtime->state);
-    checkpoint->jobs = hrt_state_jobs(runtime->state);
-    (void)hrt_group_apply(runtime, record);
-    runtime->group_sync = true;
-    (void)hrt_group_seal(runtime);
-}
-
 void hrt_runtime_close(hrt_runtime *runtime)
 {
     if (runtime == NULL) {
@@ -308,7 +295,7 @@ void hrt_runtime_close(hrt_runtime *runtime)
     }
     if (!hrt_runtime_has_failed(runtime)) {
         hrt_runtime_lock(runtime);
-        write_checkpoint(runtime);
+        hrt_checkpoint_last(runtime);
         hrt_runtime_unlock(runtime);
     }
     free_parts(runtime);

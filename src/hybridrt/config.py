@@ -36,6 +36,8 @@ class LogConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_size: Size = Size(4 * 1024**3)
     history: Size = Size(0)
     async_interval: Duration = Duration(0.01)
+    checkpoint_interval: Duration = Duration(1)
+    checkpoint_records: Positive = 10_000
 
 
 class RuntimeConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -597,6 +597,8 @@ class RuntimeOptions:
     async_ns: int = 0
     lease_ns: int = 0
     cancel_grace_ns: int = 0
+    checkpoint_ns: int = 0
+    checkpoint_records: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -646,6 +648,8 @@ class Runtime:
         options.async_ns = wanted.async_ns
         options.lease_ns = wanted.lease_ns
         options.cancel_grace_ns = wanted.cancel_grace_ns
+        options.checkpoint_ns = wanted.checkpoint_ns
+        options.checkpoint_records = wanted.checkpoint_records
         out = ffi.new("hrt_runtime **")
         check(lib.hrt_runtime_open(options, out))
         return cls(out[0])

@@ -156,6 +156,8 @@ class Supervisor(Producer):
             segments_min=settings.history // settings.segment_size + SEGMENTS_MIN,
             segments_max=settings.max_size // settings.segment_size,
             async_ns=to_nanoseconds(settings.async_interval),
+            checkpoint_ns=to_nanoseconds(settings.checkpoint_interval),
+            checkpoint_records=settings.checkpoint_records,
             lease_ns=to_nanoseconds(self.config.runtime.lease),
             cancel_grace_ns=to_nanoseconds(self.config.runtime.cancel_grace),
         )
