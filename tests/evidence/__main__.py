@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,16 @@ def page(results: dict[str, Any]) -> str:
     return render(results, tomllib.loads(BUGS.read_text())["bug"])
 
 
+def add_up(total: dict[str, Any], reports: list[dict[str, Any]]) -> None:
+    """Add the faults of one more run to those of all runs so far."""
+    total["runs"] = total.get("runs", 0) + 1
+    total["violations"] = total.get("violations", 0) + sum(r["violations"] for r in reports)
+    faults = Counter(total.get("faults", {}))
+    for report in reports:
+        faults.update(report.get("faults", {}))
+    total["faults"] = dict(faults)
+
+
 def attack_all(results: dict[str, Any], names: list[str], *, long: bool) -> int:
     """Run attacks one after another, keep their results, return the violations."""
     commit = subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, text=True)
@@ -60,6 +71,7 @@ def attack_all(results: dict[str, Any], names: list[str], *, long: bool) -> int:
             violations += report["violations"]
             print(f"{attack.name}: {report['what']}: {report['violations']} violations", flush=True)
         results["attacks"][attack.name] = reports
+        add_up(results.setdefault("so_far", {}).setdefault(attack.name, {}), reports)
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     return violations
 

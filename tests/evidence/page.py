@@ -22,6 +22,7 @@ def render(results: Mapping[str, Any], bugs: Sequence[Mapping[str, str]]) -> str
         f"Machine: {results['machine']}.\n",
         _summary(reports),
         _attacks(reports),
+        _so_far(results.get("so_far", {})),
         _times(reports),
         _bugs(bugs),
     ]
@@ -64,6 +65,22 @@ def _attacks(reports: Sequence[Mapping[str, Any]]) -> str:
         )
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows) + "\n"
+
+
+def _so_far(totals: Mapping[str, Any]) -> str:
+    lines = [
+        "## All runs so far",
+        "",
+        "The table above has the last run of each attack, this one all of them together.",
+        "",
+        "| attack | runs | faults | violations |",
+        "|---|---:|---|---:|",
+    ]
+    lines += [
+        f"| {name} | {total['runs']} | {_named(total['faults'])} | {total['violations']} |"
+        for name, total in totals.items()
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _times(reports: Sequence[Mapping[str, Any]]) -> str:
