@@ -334,6 +334,19 @@ static bool name_is_valid(const uint8_t *name, size_t length)
     return length > 0 && length <= HRT_KIND_NAME_MAX && hrt_is_text(name, length);
 }
 
+/* What an earlier entry of this lane said gives way to the one that is taken now. */
+static void forget_kinds(hrt_runtime *runtime, hrt_seat *seat)
+{
+    for (uint32_t kind = 0; kind < HRT_KINDS_MAX; kind++) {
+        if ((seat->kinds[kind >> 6] >> (kind & 63)) & 1) {
+            hrt_add_relaxed(&runtime->page->kind_counters[kind].workers, (uint64_t)-1);
+        }
+    }
+    memset(seat->kinds, 0, sizeof(seat->kinds));
+    memset(seat->info.kinds, 0, sizeof(seat->info.kinds));
+    seat->info.kind_count = 0;
+}
+
 static bool serve_names(hrt_runtime *runtime, hrt_seat *seat, const uint8_t *names, size_t length,
                         uint32_t count)
 {
@@ -369,12 +382,24 @@ static void copy_text(char *to, const char *from, size_t size)
     to[size - 1] = '\0';
 }
 
+/* A lane that was taken over holds jobs before it registers here. */
+static void account_for_held(hrt_runtime *runtime, uint32_t lane)
+{
+    const hrt_seat *seat = &runtime->seats[lane];
+    bool suspect = false;
+    for (uint32_t place = 0; seat->held > 0 && place < HRT_CREDIT_MAX; place++) {
+        const hrt_attempt *attempt = &seat->attempts[place];
+        suspect |= attempt->job != 0 && (attempt->flags & HRT_ATTEMPT_SUSPECT) != 0;
+    }
+    hrt_scheduler_leased(runtime->scheduler, lane, seat->held, suspect);
+}
+
 static bool take_register(hrt_runtime *runtime, uint32_t lane, const uint8_t *entry,
                           const hrt_submit *head)
 {
     hrt_seat *seat = &runtime->seats[lane];
     hrt_submit_register submit;
-    if (seat->registered || head->length < sizeof(submit)) {
+    if (head->length < sizeof(submit)) {
         return false;
     }
     memcpy(&submit, entry, sizeof(submit));
@@ -386,6 +411,7 @@ static bool take_register(hrt_runtime *runtime, uint32_t lane, const uint8_t *en
     }
     uint8_t names[HRT_KINDS_MAX * 64];
     memcpy(names, entry + sizeof(submit), length);
+    forget_kinds(runtime, seat);
     if (!serve_names(runtime, seat, names, length, submit.kind_count)) {
         return false;
     }
@@ -395,6 +421,8 @@ static bool take_register(hrt_runtime *runtime, uint32_t lane, const uint8_t *en
     copy_text(seat->info.language, submit.language, sizeof(seat->info.language));
     copy_text(seat->info.version, submit.version, sizeof(seat->info.version));
     seat->info.concurrency = submit.concurrency;
+    /* A client whose runtime was replaced cannot know whether its first entry was taken. */
+    bool again = seat->registered;
     seat->info.registered = 1;
     seat->registered = true;
     hrt_appetite appetite = {.incarnation = seat->incarnation,
@@ -405,7 +433,10 @@ static bool take_register(hrt_runtime *runtime, uint32_t lane, const uint8_t *en
                              .window_ns = runtime->boot_ns};
     memcpy(appetite.kinds, seat->kinds, sizeof(appetite.kinds));
     hrt_scheduler_serve(runtime->scheduler, lane, &appetite);
-    hrt_news_lane(runtime, HRT_EVENT_REGISTERED, lane, 0, submit.kind_count, "");
+    if (!again) {
+        account_for_held(runtime, lane);
+        hrt_news_lane(runtime, HRT_EVENT_REGISTERED, lane, 0, submit.kind_count, "");
+    }
     return true;
 }
 

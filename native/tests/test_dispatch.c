@@ -205,6 +205,45 @@ static void a_registration_that_fails_leaves_no_worker_behind(void)
     end(&f);
 }
 
+static void complete_one(hrt_client *worker)
+{
+    hrt_job job;
+    uint32_t count = 0;
+    REQUIRE(hrt_fetch(worker, &job, 1, 30 * SECOND_NS, &count) == HRT_OK);
+    const hrt_settlement settlement = {
+        .job = job.id, .token = job.token, .outcome = HRT_OUTCOME_OK};
+    CHECK_EQ(hrt_settle(worker, &settlement, 1), HRT_OK);
+}
+
+/* After a takeover a client registers again, perhaps twice, whatever it holds. */
+static void a_second_registration_takes_the_place_of_the_first(void)
+{
+    fixture f;
+    begin(&f, HRT_DURABILITY_MEMORY);
+    const hrt_page *page = hrt_runtime_page(f.runtime);
+    hrt_client *worker = attach_worker(&f);
+    hrt_job job;
+    uint32_t count = 0;
+    REQUIRE(enqueue(&f, (hrt_spec){0}) > 0);
+    REQUIRE(hrt_fetch(worker, &job, 1, 30 * SECOND_NS, &count) == HRT_OK);
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(
+            hrt_submit_entry(worker, worker->registration, worker->registration_length, NULL, 0),
+            HRT_OK);
+    }
+    const hrt_settlement settlement = {
+        .job = job.id, .token = job.token, .outcome = HRT_OUTCOME_OK};
+    CHECK_EQ(hrt_settle(worker, &settlement, 1), HRT_OK);
+    REQUIRE(enqueue(&f, (hrt_spec){0}) > 0);
+    complete_one(worker);
+    CHECK_EQ(hrt_load_relaxed(&page->kind_counters[f.kind].workers), 1);
+    CHECK_EQ(hrt_load_relaxed(&page->runtime.lane_faults), 0);
+    hrt_detach(worker);
+    await_lanes(&f, 1);
+    CHECK_EQ(hrt_load_relaxed(&page->kind_counters[f.kind].workers), 0);
+    end(&f);
+}
+
 static void counters_count_once_and_gauges_are_set(void)
 {
     static char payload[200001];
@@ -436,6 +475,7 @@ int main(void)
     TAP_LIST(TEST(a_delay_beyond_all_time_does_not_run_at_once),
              TEST(local_clients_come_and_go_without_end),
              TEST(a_registration_that_fails_leaves_no_worker_behind),
+             TEST(a_second_registration_takes_the_place_of_the_first),
              TEST(counters_count_once_and_gauges_are_set),
              TEST(results_beyond_the_ring_follow_when_it_is_read),
              TEST(who_waits_for_room_is_woken_however_little_was_in_the_way),
