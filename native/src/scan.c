@@ -610,6 +610,21 @@ int hrt_scan_open(const char *directory, hrt_scan **scan_out)
     return HRT_OK;
 }
 
+int hrt_scan_seek(hrt_scan *scan, uint64_t segment)
+{
+    if (scan->records > 0 || scan->ended) {
+        return hrt_fail(HRT_EINVAL, "a scan is told where to begin before its first record");
+    }
+    const hrt_catalog_entry *entry = hrt_catalog_find(&scan->catalog, segment);
+    if (entry == NULL) {
+        return hrt_fail(HRT_EGONE, "segment number %llu is not in the log (any more)",
+                        (unsigned long long)segment);
+    }
+    scan->offset = HRT_SEGMENT_HEADER;
+    scan->cursor = scan->offset;
+    return enter(scan, entry);
+}
+
 void hrt_scan_report(const hrt_scan *scan, hrt_damage_report *report_out)
 {
     *report_out = scan->report;

@@ -53,6 +53,32 @@ static void a_scan_sees_what_recovery_sees(void)
     fixture_end(&f);
 }
 
+/* A follower that knows what it has read goes on there, without reading what lies before. */
+static void a_scan_begins_at_a_segment_that_is_named(void)
+{
+    fixture f;
+    fixture_make(&f);
+    write_some(&f, 4);
+    fixture_close(&f);
+    hrt_scan *scan = NULL;
+    const hrt_record *record = NULL;
+    REQUIRE(hrt_scan_open(f.directory, &scan) == HRT_OK);
+    CHECK_EQ(hrt_scan_seek(scan, 99), HRT_EGONE);
+    REQUIRE(hrt_scan_seek(scan, 2) == HRT_OK);
+    REQUIRE(hrt_scan_next(scan, &record) == HRT_OK);
+    CHECK_EQ(record->position, 2 * f.options.segment_size + HRT_SEGMENT_HEADER);
+    CHECK_EQ(hrt_scan_seek(scan, 2), HRT_EINVAL);
+    uint64_t sequence = record->sequence;
+    while (hrt_scan_next(scan, &record) == HRT_OK) {
+        CHECK_EQ(record->sequence, ++sequence);
+    }
+    hrt_damage_report report;
+    hrt_scan_report(scan, &report);
+    CHECK_EQ(report.sequence, sequence);
+    hrt_scan_close(scan);
+    fixture_end(&f);
+}
+
 static void an_empty_directory_and_a_missing_one_are_told_apart(void)
 {
     fixture f;
@@ -193,7 +219,7 @@ static void a_scan_goes_on_where_a_writer_went_on(void)
 
 int main(void)
 {
-    TAP_LIST(TEST(a_scan_sees_what_recovery_sees),
+    TAP_LIST(TEST(a_scan_sees_what_recovery_sees), TEST(a_scan_begins_at_a_segment_that_is_named),
              TEST(an_empty_directory_and_a_missing_one_are_told_apart),
              TEST(a_scan_stops_at_damage_and_names_it), TEST(damage_is_named_beside_a_writer),
              TEST(a_scan_beside_a_writer_ends_at_its_tail), TEST(a_scan_that_is_overtaken_says_so),

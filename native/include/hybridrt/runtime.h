@@ -275,6 +275,8 @@ typedef struct hrt_damage_report {
 
 /* Opens a directory read-only; works beside a running supervisor up to its tail of the moment. */
 HRT_API HRT_MUST_CHECK int hrt_scan_open(const char *directory, hrt_scan **scan_out);
+/* Begins at a segment instead of the oldest one; before the first record. HRT_EGONE. */
+HRT_API HRT_MUST_CHECK int hrt_scan_seek(hrt_scan *scan, uint64_t segment);
 /*
  * Next record of a complete group, valid until the next call; HRT_EEND at the end or at damage.
  * Beside a running supervisor, a call after HRT_EEND gives what was written since.

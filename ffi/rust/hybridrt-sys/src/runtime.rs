@@ -269,6 +269,7 @@ unsafe extern "C" {
         directory: *const ::core::ffi::c_char,
         scan_out: *mut *mut hrt_scan,
     ) -> ::core::ffi::c_int;
+    pub fn hrt_scan_seek(scan: *mut hrt_scan, segment: u64) -> ::core::ffi::c_int;
     pub fn hrt_scan_next(
         scan: *mut hrt_scan,
         record_out: *mut *const hrt_record,
