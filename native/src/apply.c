@@ -66,7 +66,8 @@ static int apply_enqueue(hrt_state *state, const hrt_record *record)
 static int apply_lease(hrt_state *state, const hrt_record *record)
 {
     const hrt_lease_body *body = hrt_record_body(record);
-    const uint64_t *ids = (const uint64_t *)(body + 1);
+    const uint64_t *ids = hrt_lease_jobs(record);
+    const uint16_t *places = hrt_lease_places(record);
     for (uint32_t i = 0; i < record->count; i++) {
         uint32_t index = hrt_jobs_find(&state->jobs, ids[i]);
         if (index == HRT_NIL || hrt_jobs_at(&state->jobs, index)->state != HRT_JOB_READY) {
@@ -75,6 +76,7 @@ static int apply_lease(hrt_state *state, const hrt_record *record)
         hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
         job->token = record->sequence;
         job->client = body->client;
+        job->place = places[i];
         job->attempt = (uint16_t)(job->attempt + (job->attempt < UINT16_MAX));
         hrt_add_relaxed(&state->page->queue_counters[job->queue].leased, 1);
         hrt_add_relaxed(&state->page->kind_counters[job->kind].leased, 1);
@@ -215,6 +217,7 @@ static int restore(hrt_state *state, uint32_t index, const hrt_record *record)
     hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
     job->token = body->token;
     job->client = body->client;
+    job->place = body->place;
     job->enqueued_ns = body->enqueued_ns;
     job->settled_ns = body->settled_ns;
     job->ready_ns = body->enqueued_ns;

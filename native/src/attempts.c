@@ -30,57 +30,28 @@ static void give_place(hrt_seat *seat, uint16_t place)
     seat->free_places[(seat->free_head + seat->free_count++) & (HRT_CREDIT_MAX - 1)] = place;
 }
 
-/* Where the attempt of the job in this slot of the state is found. */
-static bool remember_place(hrt_runtime *runtime, uint32_t index, uint32_t lane, uint16_t place)
+/* The attempt at the place that the state names, if it is the one that the state means. */
+static hrt_attempt *attempt_at(hrt_seat *seat, const hrt_state_job *job)
 {
-    if (index >= runtime->place_capacity) {
-        uint32_t capacity = runtime->place_capacity == 0 ? 65536 : runtime->place_capacity * 2;
-        while (capacity <= index) {
-            capacity *= 2;
-        }
-        uint16_t *places = realloc(runtime->places, capacity * sizeof(*places));
-        if (places != NULL) {
-            runtime->places = places;
-        }
-        uint8_t *holders = realloc(runtime->holders, capacity * sizeof(*holders));
-        if (holders != NULL) {
-            runtime->holders = holders;
-        }
-        if (places == NULL || holders == NULL) {
-            return false;
-        }
-        runtime->place_capacity = capacity;
+    if (job->state != HRT_JOB_RUNNING || job->client != seat->incarnation ||
+        job->place >= HRT_CREDIT_MAX) {
+        return NULL;
     }
-    runtime->places[index] = place;
-    runtime->holders[index] = (uint8_t)lane;
-    return true;
+    hrt_attempt *attempt = &seat->attempts[job->place];
+    return attempt->job == job->id && attempt->token == job->token ? attempt : NULL;
 }
 
 hrt_attempt *hrt_attempt_of(hrt_runtime *runtime, const hrt_state_job *job, uint32_t *lane_out)
 {
-    uint32_t index = hrt_state_index(runtime->state, job);
-    if (job->state != HRT_JOB_RUNNING || index >= runtime->place_capacity) {
-        return NULL;
-    }
-    uint32_t lane = runtime->holders[index];
-    hrt_seat *seat = &runtime->seats[lane];
-    if (seat->phase == HRT_LANE_FREE || seat->incarnation != job->client) {
-        return NULL;
-    }
-    hrt_attempt *attempt = &seat->attempts[runtime->places[index]];
-    if (attempt->job != job->id || attempt->token != job->token) {
-        return NULL;
-    }
-    *lane_out = lane;
-    return attempt;
+    hrt_seat *seat = hrt_lanes_find(runtime, job->client, lane_out);
+    return seat == NULL ? NULL : attempt_at(seat, job);
 }
 
 hrt_attempt *hrt_attempt_find(hrt_runtime *runtime, uint32_t lane, uint64_t job, uint64_t token)
 {
     const hrt_state_job *known = hrt_state_find(runtime->state, job);
-    uint32_t holder = 0;
-    hrt_attempt *attempt = known == NULL ? NULL : hrt_attempt_of(runtime, known, &holder);
-    return attempt != NULL && holder == lane && attempt->token == token ? attempt : NULL;
+    hrt_attempt *attempt = known == NULL ? NULL : attempt_at(&runtime->seats[lane], known);
+    return attempt != NULL && attempt->token == token ? attempt : NULL;
 }
 
 /* ---- handing over ---- */
@@ -88,8 +59,7 @@ hrt_attempt *hrt_attempt_find(hrt_runtime *runtime, uint32_t lane, uint64_t job,
 static void hand_over(hrt_runtime *runtime, uint32_t lane, const hrt_state_job *job, bool sync)
 {
     hrt_seat *seat = &runtime->seats[lane];
-    uint16_t place = take_place(seat, job->id);
-    hrt_attempt *attempt = &seat->attempts[place];
+    hrt_attempt *attempt = &seat->attempts[job->place];
     *attempt = (hrt_attempt){
         .job = job->id,
         .token = job->token,
@@ -100,10 +70,6 @@ static void hand_over(hrt_runtime *runtime, uint32_t lane, const hrt_state_job *
         .flags = job->suspect ? HRT_ATTEMPT_SUSPECT : 0,
     };
     seat->held++;
-    if (!remember_place(runtime, hrt_state_index(runtime->state, job), lane, place)) {
-        hrt_runtime_fail(runtime, HRT_ENOMEM);
-        return;
-    }
     hrt_delivery delivery = {
         .type = HRT_DELIVERY_LEASE,
         .job = job->id,
@@ -112,7 +78,7 @@ static void hand_over(hrt_runtime *runtime, uint32_t lane, const hrt_state_job *
         .kind = job->kind,
         .queue = job->queue,
         .attempt = job->attempt,
-        .started_index = place,
+        .started_index = job->place,
     };
     hrt_log_place(runtime->log, job->position, &delivery.slot, &delivery.record_offset);
     delivery.data_offset = delivery.record_offset + job->data_offset;
@@ -130,16 +96,21 @@ static void hand_over(hrt_runtime *runtime, uint32_t lane, const hrt_state_job *
 
 int hrt_attempt_lease(hrt_runtime *runtime, uint32_t lane, const uint64_t *jobs, uint32_t count)
 {
-    size_t body = sizeof(hrt_lease_body) + count * sizeof(uint64_t);
+    hrt_seat *seat = &runtime->seats[lane];
     hrt_record *record = NULL;
-    int status = hrt_group_add(runtime, HRT_RECORD_LEASE, body, HRT_LOG_OLD_WORK, &record);
+    int status = hrt_group_add(runtime, HRT_RECORD_LEASE, hrt_lease_length(count), HRT_LOG_OLD_WORK,
+                               &record);
     if (status != HRT_OK) {
         return status;
     }
     record->count = count;
     hrt_lease_body *lease = hrt_record_body(record);
-    lease->client = runtime->seats[lane].incarnation;
+    lease->client = seat->incarnation;
     memcpy(lease + 1, jobs, count * sizeof(uint64_t));
+    uint16_t *places = hrt_lease_places(record);
+    for (uint32_t i = 0; i < count; i++) {
+        places[i] = take_place(seat, jobs[i]);
+    }
     status = hrt_group_apply(runtime, record);
     if (status != HRT_OK) {
         return status;

@@ -201,9 +201,10 @@ static void tell_of_space(hrt_runtime *runtime)
     }
 }
 
-/* Deliveries without a record (refusals, cancels, space) need no group to go out with. */
+/* Entries and deliveries without a record (refusals, cancels, space) have no group to go with. */
 static void mark_what_has_no_group(hrt_runtime *runtime)
 {
+    hrt_progress_publish(runtime);
     if ((runtime->touched[0] | runtime->touched[1]) != 0) {
         hrt_effect_mark(runtime, hrt_log_tail(runtime->log));
     }

@@ -6,6 +6,7 @@
  * group, and releases what the durable position allows. The parts:
  *   group      records of the open group: reserve, build, apply, seal
  *   submission one entry of a lane, checked and turned into records
+ *   progress   how far lanes were taken
  *   attempt    leases that lanes hold: hand over, settle, take back
  *   effect     what lanes may be told, and when
  *   audience   who waits for the end of which job
@@ -80,6 +81,8 @@ typedef struct hrt_seat {
     uint64_t incarnation;
     uint64_t death_seen_ns; /* boot clock, set by the sentinel, atomic */
     hrt_lane_host host;
+    uint64_t released;      /* submit index up to which space was given back */
+    uint32_t progress_turn; /* of the lane */
     uint32_t submit_capacity;
     int event_fd;
     uint64_t pinned_from;  /* SHUT: its process may still read segments from this one on */
@@ -151,6 +154,7 @@ struct hrt_runtime {
     hrt_record *due;
     uint64_t touched[2]; /* lanes that get a mark when the group is sealed */
     uint64_t touched_sync[2];
+    uint64_t taken[2]; /* lanes whose entries it holds, or that made no record */
     bool group_sync, group_async;
     bool unit_open;                   /* a settle and its follow-ups: must not be parted */
     hrt_verdict retirement;           /* about the oldest segment */
@@ -167,9 +171,6 @@ struct hrt_runtime {
     uint32_t seat_turn;                       /* the lane to begin with */
     uint64_t space_wanted[HRT_QUEUES_MAX][2]; /* lanes to tell when the queue has room */
     uint64_t space_queues;
-    uint16_t *places; /* state index -> started index of its attempt */
-    uint8_t *holders; /* state index -> lane */
-    uint32_t place_capacity;
     hrt_timer *kills; /* item: lane * HRT_CREDIT_MAX + place; boot clock */
     hrt_audience *audience;
     hrt_sentinel *sentinel;
@@ -230,6 +231,22 @@ int hrt_group_epoch(hrt_runtime *runtime);
 
 /* Takes what a lane has submitted, up to its share of a pass. True: there was something. */
 bool hrt_submission_take(hrt_runtime *runtime, uint32_t lane);
+
+/* ---- progress: how far lanes were taken, for whoever goes on with them ---- */
+
+static inline void hrt_progress_touch(hrt_runtime *runtime, uint32_t lane)
+{
+    runtime->taken[lane >> 6] |= (uint64_t)1 << (lane & 63);
+}
+/* Room that the open group keeps for the record below. */
+size_t hrt_progress_room(const hrt_runtime *runtime);
+/* Adds the LANES record to the open group, if it holds entries of any lane. */
+void hrt_progress_record(hrt_runtime *runtime);
+/*
+ * Says in the lanes how far they were taken and gives the ring space back. Only once the group that
+ * holds the entries is written.
+ */
+void hrt_progress_publish(hrt_runtime *runtime);
 
 /* ---- attempt ---- */
 

@@ -42,6 +42,7 @@ int hrt_group_seal(hrt_runtime *runtime)
     if (status != HRT_OK || hrt_log_pending(runtime->log) == 0) {
         return status;
     }
+    hrt_progress_record(runtime);
     hrt_runtime_counters *counters = &runtime->page->runtime;
     hrt_add_relaxed(&counters->groups, 1);
     hrt_add_relaxed(&counters->bytes, hrt_log_pending(runtime->log));
@@ -50,6 +51,7 @@ int hrt_group_seal(hrt_runtime *runtime)
         hrt_runtime_fail(runtime, status);
         return status;
     }
+    hrt_progress_publish(runtime);
     uint64_t end = hrt_log_tail(runtime->log);
     hrt_effect_mark(runtime, end);
     if (runtime->group_sync) {
@@ -64,17 +66,18 @@ int hrt_group_seal(hrt_runtime *runtime)
 
 int hrt_group_reserve(hrt_runtime *runtime, size_t bytes, enum hrt_log_class class)
 {
+    size_t whole = bytes + hrt_progress_room(runtime);
     if (hrt_log_pending(runtime->log) > HRT_GROUP_SOFT && !runtime->unit_open) {
         int sealed = hrt_group_seal(runtime);
         if (sealed != HRT_OK) {
             return sealed;
         }
     }
-    int status = hrt_log_reserve(runtime->log, bytes, class);
+    int status = hrt_log_reserve(runtime->log, whole, class);
     if (status == HRT_EAGAIN) {
         status = hrt_group_seal(runtime);
         if (status == HRT_OK) {
-            status = hrt_log_reserve(runtime->log, bytes, class);
+            status = hrt_log_reserve(runtime->log, whole, class);
         }
     }
     HRT_ASSERT(status != HRT_EAGAIN);

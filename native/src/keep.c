@@ -28,6 +28,7 @@ static void fill_body(const hrt_state_job *job, const hrt_enqueue_body *enqueue,
     body->state = job->state;
     body->outcome = job->outcome;
     body->cause = job->cause;
+    body->place = job->place;
 }
 
 static uint8_t *append(uint8_t *to, const void *bytes, size_t length)

@@ -140,7 +140,7 @@ bool hrt_record_well_formed(const hrt_record *record)
     case HRT_RECORD_ENQUEUE:
         return enqueue_well_formed(record, size);
     case HRT_RECORD_LEASE:
-        return record->count > 0 && size == sizeof(hrt_lease_body) + ids;
+        return record->count > 0 && size == sizeof(hrt_lease_body) + ids + ids / 4;
     case HRT_RECORD_SETTLE:
         return settle_well_formed(record, size);
     case HRT_RECORD_CONTROL:
@@ -155,6 +155,8 @@ bool hrt_record_well_formed(const hrt_record *record)
         return record->count > 0 && size == ids;
     case HRT_RECORD_KEEP:
         return keep_well_formed(record, size);
+    case HRT_RECORD_LANES:
+        return record->count > 0 && size == (uint64_t)record->count * sizeof(hrt_lanes_entry);
     default:
         return (record->flags & HRT_RECORD_MUST_UNDERSTAND) == 0;
     }

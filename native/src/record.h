@@ -39,6 +39,23 @@ static inline void *hrt_record_body(const hrt_record *record)
     return (void *)((uintptr_t)record + sizeof(hrt_record));
 }
 
+/* Body bytes of a LEASE of so many jobs. */
+static inline size_t hrt_lease_length(uint32_t count)
+{
+    return sizeof(hrt_lease_body) + count * (sizeof(uint64_t) + sizeof(uint16_t));
+}
+
+static inline uint64_t *hrt_lease_jobs(const hrt_record *lease)
+{
+    return (uint64_t *)((uintptr_t)hrt_record_body(lease) + sizeof(hrt_lease_body));
+}
+
+/* The started index of each job. */
+static inline uint16_t *hrt_lease_places(const hrt_record *lease)
+{
+    return (uint16_t *)(hrt_lease_jobs(lease) + lease->count);
+}
+
 /* Where the parts of an ENQUEUE or KEEP lie, as offsets from the start of the record. */
 typedef struct hrt_parts {
     uint32_t trace; /* 0: none */

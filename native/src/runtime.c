@@ -222,8 +222,6 @@ static void free_parts(hrt_runtime *runtime)
     hrt_timer_free(runtime->kills);
     hrt_news_free(runtime->news);
     hrt_counters_release(runtime->page, runtime->page_fd);
-    free(runtime->places);
-    free(runtime->holders);
     (void)pthread_cond_destroy(&runtime->durable_changed);
     (void)pthread_mutex_destroy(&runtime->durable_lock);
     (void)pthread_mutex_destroy(&runtime->lock);

@@ -215,7 +215,7 @@ static void judge_form(hrt_scan *scan, uint64_t offset, const hrt_record *record
 {
     const hrt_epoch_body *epoch = hrt_record_body(record);
     bool formed = hrt_record_well_formed(record);
-    bool unknown = record->type == 0 || record->type > HRT_RECORD_KEEP;
+    bool unknown = record->type == 0 || record->type > HRT_RECORD_LANES;
     uint64_t position = position_of(scan, offset);
     if ((unknown && !formed) || (formed && record->type == HRT_RECORD_EPOCH &&
                                  epoch->format_version > HRT_FORMAT_VERSION)) {

@@ -65,7 +65,7 @@ typedef struct hrt_state_job {
     uint8_t outcome;
     uint8_t cause;
     uint8_t traced;
-    uint8_t reserved[2];
+    uint16_t place; /* RUNNING: started index in the lane of its client */
     uint32_t index; /* of this slot */
 } hrt_state_job;
 

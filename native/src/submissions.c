@@ -21,11 +21,6 @@ typedef struct hrt_unit {
     bool accepted;
 } hrt_unit;
 
-enum {
-    LARGEST_ENTRY = sizeof(hrt_submit_enqueue) + HRT_TRACE_SIZE + HRT_KEY_MAX + HRT_META_MAX +
-                    HRT_PAYLOAD_MAX + 8, /* with its padding */
-};
-
 static const uint32_t none_at_all = HRT_NONE;
 
 static uint32_t or_default_ms(uint32_t value, uint32_t fallback)
@@ -597,18 +592,6 @@ static bool take_entry(hrt_runtime *runtime, uint32_t lane, const uint8_t *entry
     }
 }
 
-/*
- * Whether the client can have met too little room while the ring was filled from `begin` on. It
- * waits until its batch, at most half the ring, and a PAD below its largest entry fit.
- */
-static bool may_wait_for_room(const hrt_ring_reader *reader, uint64_t begin)
-{
-    uint32_t half = reader->capacity / 2;
-    uint32_t pad = half < LARGEST_ENTRY ? half : LARGEST_ENTRY;
-    hrt_fence(); /* pairs with hrt_park_begin: who sleeps has published before */
-    return hrt_load_acquire(reader->shared_tail) - begin > half - pad;
-}
-
 bool hrt_submission_take(hrt_runtime *runtime, uint32_t lane)
 {
     hrt_seat *seat = &runtime->seats[lane];
@@ -637,14 +620,11 @@ bool hrt_submission_take(hrt_runtime *runtime, uint32_t lane)
             break;
         }
         hrt_ring_advance(reader, &head);
+        hrt_progress_touch(runtime, lane);
         count++;
     }
     if (reader->head == begin) {
         return false;
-    }
-    hrt_ring_release(reader);
-    if (may_wait_for_room(reader, begin)) {
-        (void)hrt_park_wake(&seat->host.lane->deliver_park, seat->event_fd);
     }
     hrt_add_relaxed(&runtime->page->runtime.submissions, count);
     return true;

@@ -127,10 +127,10 @@ static inline void fixture_close(fixture *f)
     f->log = NULL;
 }
 
-/* A LEASE of `ids` jobs that carries `value`; its size is 72 + 8 * ids. */
+/* A LEASE of `ids` jobs that carries `value`; its size is 72 + 10 * ids. */
 static inline int fixture_add(fixture *f, uint32_t ids, uint64_t value, enum hrt_log_class class)
 {
-    size_t body = sizeof(hrt_lease_body) + 8 * (size_t)ids;
+    size_t body = hrt_lease_length(ids);
     int status =
         hrt_log_reserve(f->log, hrt_record_span((uint32_t)(sizeof(hrt_record) + body)), class);
     if (status == HRT_OK) {
@@ -138,7 +138,8 @@ static inline int fixture_add(fixture *f, uint32_t ids, uint64_t value, enum hrt
         record->count = ids;
         hrt_lease_body *lease = hrt_record_body(record);
         lease->client = value;
-        memset(lease + 1, 0x5a, 8 * (size_t)ids); /* so that lost blocks are seen to be lost */
+        memset(lease + 1, 0x5a,
+               body - sizeof(*lease)); /* so that lost blocks are seen to be lost */
     }
     return status;
 }
@@ -146,8 +147,7 @@ static inline int fixture_add(fixture *f, uint32_t ids, uint64_t value, enum hrt
 /* A group of `count` records, sealed. */
 static inline int fixture_group(fixture *f, uint32_t count, uint32_t ids, uint64_t value)
 {
-    size_t span =
-        hrt_record_span((uint32_t)(sizeof(hrt_record) + sizeof(hrt_lease_body)) + 8 * ids);
+    size_t span = hrt_record_span((uint32_t)(sizeof(hrt_record) + hrt_lease_length(ids)));
     int status = hrt_log_reserve(f->log, count * span, HRT_LOG_OLD_WORK);
     for (uint32_t i = 0; i < count && status == HRT_OK; i++) {
         status = fixture_add(f, ids, value, HRT_LOG_OLD_WORK);

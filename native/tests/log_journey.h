@@ -12,7 +12,7 @@
 
 enum {
     JOURNEY_RECORDS = 3, /* in a group */
-    JOURNEY_IDS = 400,   /* in a record: nine groups fill a segment */
+    JOURNEY_IDS = 320,   /* in a record: nine groups fill a segment */
     JOURNEY_GROUPS = 32,
     JOURNEY_SYNC_EVERY = 3,
     JOURNEY_SEGMENTS = 4096, /* segment numbers that can be told apart */
@@ -75,7 +75,7 @@ static inline void journey_retire(fixture *f, promise *promised, bool must_sync)
 static inline void journey_append(fixture *f, promise *promised, uint32_t groups)
 {
     for (uint32_t i = 0; i < groups; i++) {
-        size_t span = JOURNEY_RECORDS * hrt_record_span(72 + 8 * JOURNEY_IDS);
+        size_t span = JOURNEY_RECORDS * hrt_record_span(72 + 10 * JOURNEY_IDS);
         REQUIRE(hrt_log_reserve(f->log, span, HRT_LOG_OLD_WORK) == HRT_OK);
         uint64_t first = hrt_log_next_sequence(f->log);
         REQUIRE(fixture_group(f, JOURNEY_RECORDS, JOURNEY_IDS, first) == HRT_OK);

@@ -119,12 +119,14 @@ static inline uint64_t enqueue(history *log, new_job job)
 /* Returns the token. */
 static inline uint64_t lease(history *log, uint64_t client, const uint64_t *jobs, uint32_t count)
 {
-    hrt_record *record =
-        begin_record(log, HRT_RECORD_LEASE, sizeof(hrt_lease_body) + count * sizeof(uint64_t));
+    hrt_record *record = begin_record(log, HRT_RECORD_LEASE, hrt_lease_length(count));
     record->count = count;
     hrt_lease_body *body = hrt_record_body(record);
     body->client = client;
     memcpy(body + 1, jobs, count * sizeof(uint64_t));
+    for (uint32_t i = 0; i < count; i++) {
+        hrt_lease_places(record)[i] = (uint16_t)(jobs[i] + 1);
+    }
     CHECK_EQ(end_record(log), HRT_OK);
     return log->sequence;
 }

@@ -1,7 +1,7 @@
 /* The log: what was appended is found again, torn tails are passed, damage is named. */
 #include "log_fixture.h"
 
-#define IDS 12u /* a LEASE of 12 jobs: 168 bytes, three blocks of 64 */
+#define IDS 12u /* a LEASE of 12 jobs: 192 bytes, three blocks of 64 */
 #define SPAN 192u
 #define START HRT_SEGMENT_HEADER /* offset of the first record of a segment */
 

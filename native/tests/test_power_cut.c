@@ -545,7 +545,7 @@ static uint64_t append_some(const universe *world, uint32_t groups, bool failing
     REQUIRE(hrt_log_open(&options, count_record, &found, &log, NULL, &report) == HRT_OK);
     CHECK_EQ(report.damage, HRT_DAMAGE_NONE);
     for (uint32_t i = 0; i < groups; i++) {
-        size_t body = sizeof(hrt_lease_body) + 8 * (size_t)2000;
+        size_t body = hrt_lease_length(2000);
         size_t span = hrt_record_span((uint32_t)(sizeof(hrt_record) + body));
         REQUIRE(hrt_log_reserve(log, span, HRT_LOG_OLD_WORK) == HRT_OK);
         hrt_log_add(log, HRT_RECORD_LEASE, body)->count = 2000;

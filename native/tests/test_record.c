@@ -57,7 +57,7 @@ static void crc_by_tables_equals_crc_by_hardware(void)
 
 static hrt_record *lease(buffer *space)
 {
-    hrt_record *record = start(space, HRT_RECORD_LEASE, 24);
+    hrt_record *record = start(space, HRT_RECORD_LEASE, hrt_lease_length(2));
     record->count = 2;
     hrt_record_seal(record, uuid);
     return record;

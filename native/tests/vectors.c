@@ -79,10 +79,11 @@ static void enqueue(void)
 
 static void make_lease(void)
 {
-    hrt_lease_body *body = start(HRT_RECORD_LEASE, sizeof(*body) + 16);
+    hrt_lease_body *body = start(HRT_RECORD_LEASE, hrt_lease_length(2));
     body->client = 0x300000001u;
     memcpy(body + 1, (const uint64_t[]){39, 40}, 16);
     space.record.count = 2;
+    memcpy(hrt_lease_places(&space.record), (const uint16_t[]){4, 5}, 4);
     hrt_record_seal(&space.record, uuid);
 }
 
@@ -150,6 +151,15 @@ static void keep(void)
     finish("keep");
 }
 
+static void lanes(void)
+{
+    hrt_lanes_entry *entries = start(HRT_RECORD_LANES, 2 * sizeof(*entries));
+    entries[0] = (hrt_lanes_entry){.client = 0x300000001u, .submit = 4096, .reply = 7};
+    entries[1] = (hrt_lanes_entry){.client = 0x300000002u, .submit = 104};
+    space.record.count = 2;
+    finish("lanes");
+}
+
 static void spoiled(void)
 {
     make_lease();
@@ -163,6 +173,9 @@ static void spoiled(void)
     (void)start(HRT_RECORD_DUE, 8);
     space.record.count = 2;
     finish("due with a count beyond its length");
+    (void)start(HRT_RECORD_LEASE, sizeof(hrt_lease_body) + 16);
+    space.record.count = 2;
+    finish("lease without the started indices");
     (void)start(200, 0);
     finish("unknown type that may be passed over");
     (void)start(200, 0);
@@ -187,6 +200,7 @@ int main(void)
     pad();
     due();
     keep();
+    lanes();
     spoiled();
     printf("\n  ]\n}\n");
     return 0;

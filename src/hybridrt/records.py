@@ -184,17 +184,15 @@ def _enqueue_fields(record: memoryview, before_key: int) -> dict[str, Any]:
     return found | {name: value for name, value in optional.items() if value}
 
 
-def _ids(record: memoryview, place: int, count: int) -> list[int]:
-    return list(Struct(f"<{count}Q").unpack_from(record, place))
-
-
 def _lease(header: dict[str, int], record: memoryview) -> dict[str, Any]:
+    count = header["count"]
     (client,) = LEASE.unpack_from(record, HEADER.size)
-    return {"client": client, "jobs": _ids(record, HEADER.size + LEASE.size, header["count"])}
+    values = Struct(f"<{count}Q{count}H").unpack_from(record, HEADER.size + LEASE.size)
+    return {"client": client, "jobs": list(values[:count]), "places": list(values[count:])}
 
 
 def _due(header: dict[str, int], record: memoryview) -> dict[str, Any]:
-    return {"jobs": _ids(record, HEADER.size, header["count"])}
+    return {"jobs": list(Struct(f"<{header['count']}Q").unpack_from(record, HEADER.size))}
 
 
 def _saved(_: dict[str, int], record: memoryview) -> dict[str, Any]:

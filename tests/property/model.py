@@ -88,6 +88,7 @@ class Job:
     due_ns: int = 0
     expires_ns: int = 0
     settled_ns: int = 0
+    place: int = 0
     timeout_ms: int = 0
     result_ttl_ms: int = 0
     attempt: int = 0
@@ -194,11 +195,13 @@ class Model:
         return job
 
     def _lease(self, header: Header, body: bytes) -> None:
-        client, *ids = struct.unpack(f"<{1 + header.count}Q", body)
-        for job_id in ids:
+        count = header.count
+        client, *rest = struct.unpack(f"<{1 + count}Q{count}H", body)
+        for job_id, place in zip(rest[:count], rest[count:], strict=True):
             job = self.jobs.get(job_id)
             if job is not None and job.state == READY:
                 job.state, job.token, job.client = RUNNING, header.sequence, client
+                job.place = place
                 job.attempt += 1
 
     def _due(self, body: bytes) -> None:
@@ -228,7 +231,7 @@ class Model:
         job = self._new_job(header, job_id, body, ENQUEUE.size + KEEP.size)
         job.token, job.client, job.due_ns = token, client, due
         job.enqueued_ns, job.settled_ns = enqueued, settled
-        job.attempt, job.crashes, job.state, job.outcome, job.cause = fields[8:13]
+        job.attempt, job.crashes, job.state, job.outcome, job.cause, job.place = fields[8:14]
         result_at = len(body) - result_length
         job.error = body[result_at - error_length : result_at]
         job.result = body[result_at:]

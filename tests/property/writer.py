@@ -93,7 +93,7 @@ class Writer:
         if ids:
             self._append(
                 model.RECORD_LEASE,
-                struct.pack(f"<{1 + len(ids)}Q", 1 + which % 3, *ids),
+                struct.pack(f"<{1 + len(ids)}Q{len(ids)}H", 1 + which % 3, *ids, *range(len(ids))),
                 count=len(ids),
             )
 
@@ -169,7 +169,7 @@ class Writer:
             job.state,
             job.outcome,
             job.cause,
-            0,  # place
+            job.place,
             0,  # saved
         )
         data = bytes(job.key_length) + job.meta + job.payload + job.error + job.result
