@@ -16,7 +16,7 @@ typedef struct bench_options {
     const char *queue;
     const char *out;       /* worker: where the histogram goes */
     const char *pool;      /* worker: NULL: from the environment */
-    const char *directory; /* inside: of the log */
+    const char *directory; /* inside, restart: of the log */
     uint64_t jobs;         /* producer: how many; 0: until `seconds` have passed */
     uint64_t rate;         /* producer: jobs a second; 0: as fast as it goes */
     uint64_t warmup;       /* producer: first jobs without a stamp */
@@ -28,6 +28,7 @@ typedef struct bench_options {
     uint8_t durability;    /* inside: enum hrt_durability */
     bool latency;          /* worker: record stamp to start */
     bool settled;          /* producer: wait for the end of each job and record enqueue to end */
+    bool cold;             /* restart: the log is not in the page cache */
 } bench_options;
 
 typedef struct bench_histogram {
@@ -47,6 +48,7 @@ hrt_client *bench_attach(const char *name);
 int bench_produce(const bench_options *options);
 int bench_work(const bench_options *options);
 int bench_inside(const bench_options *options);
+int bench_restart(const bench_options *options);
 /* Produces over a client that is there already. */
 int bench_feed(hrt_client *client, const bench_options *options);
 

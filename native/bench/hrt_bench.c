@@ -4,6 +4,7 @@
  *   hrt-bench produce --kind bench.noop --queue bench --size 64 --jobs N [--rate R] [--settled]
  *   hrt-bench work [--latency --out FILE]
  *   hrt-bench inside --directory LOG --out FILE --jobs N --rate R [--durability sync]
+ *   hrt-bench restart --directory LOG --jobs N --size BYTES [--cold]
  */
 #include "bench.h"
 
@@ -22,11 +23,14 @@ static const char usage_text[] =
     "                         [--latency --out FILE]\n"
     "       hrt-bench inside  --directory LOG [--durability memory|async|sync] [--out FILE]\n"
     "                         and the options of produce: both ends, the runtime in this process\n"
+    "       hrt-bench restart --directory LOG --jobs N [--size BYTES] [--cold]\n"
+    "                         fills a new log, then opens it again and again\n"
     "Both attach to $HYBRIDRT_ATTACH or $HYBRIDRT_SOCKET.\n";
 
 static const struct option long_options[] = {
     {"backlog", required_argument, NULL, 'b'},
     {"batch", required_argument, NULL, 'n'},
+    {"cold", no_argument, NULL, 'x'},
     {"concurrency", required_argument, NULL, 'c'},
     {"directory", required_argument, NULL, 'd'},
     {"durability", required_argument, NULL, 'y'},
@@ -95,6 +99,9 @@ static void read_text_option(bench_options *options, int option, const char *tex
     case 'e':
         options->settled = true;
         break;
+    case 'x':
+        options->cold = true;
+        break;
     default:
         (void)fputs(usage_text, stderr);
         exit(USAGE);
@@ -154,6 +161,8 @@ int main(int argc, char **argv)
         return bench_work(&options);
     if (strcmp(argv[optind], "inside") == 0 && options.directory != NULL && options.jobs > 0)
         return bench_inside(&options);
+    if (strcmp(argv[optind], "restart") == 0 && options.directory != NULL && options.jobs > 0)
+        return bench_restart(&options);
     if (strcmp(argv[optind], "produce") == 0 && (options.jobs > 0 || options.seconds > 0))
         return bench_produce(&options);
     (void)fputs(usage_text, stderr);

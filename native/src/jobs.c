@@ -1,12 +1,18 @@
 /* The living jobs: a slab addressed by u32 indices, found by id. */
 #include "jobs.h"
+#include "pages.h"
 
-#include <stdlib.h>
-
-static bool add_chunk(hrt_jobs *jobs)
+/* Chunks that are made and freed together with the one at `place`, the first of them. */
+static uint32_t run_at(uint32_t place)
 {
+    return place < HRT_JOBS_RUN ? 1 : HRT_JOBS_RUN;
+}
+
+static bool add_chunks(hrt_jobs *jobs)
+{
+    uint32_t run = run_at(jobs->chunk_count);
     if (jobs->chunk_count == jobs->chunk_capacity) {
-        uint32_t capacity = jobs->chunk_capacity == 0 ? 16 : jobs->chunk_capacity * 2;
+        uint32_t capacity = jobs->chunk_capacity == 0 ? HRT_JOBS_RUN : jobs->chunk_capacity * 2;
         hrt_state_job **chunks = realloc(jobs->chunks, capacity * sizeof(*chunks));
         if (chunks == NULL) {
             return false;
@@ -14,11 +20,13 @@ static bool add_chunk(hrt_jobs *jobs)
         jobs->chunks = chunks;
         jobs->chunk_capacity = capacity;
     }
-    hrt_state_job *chunk = calloc(HRT_JOBS_CHUNK, sizeof(*chunk));
-    if (chunk == NULL) {
+    hrt_state_job *first = hrt_pages_new(run * HRT_JOBS_CHUNK * sizeof(*first));
+    if (first == NULL) {
         return false;
     }
-    jobs->chunks[jobs->chunk_count++] = chunk;
+    for (uint32_t i = 0; i < run; i++) {
+        jobs->chunks[jobs->chunk_count++] = first + (size_t)i * HRT_JOBS_CHUNK;
+    }
     return true;
 }
 
@@ -30,7 +38,7 @@ static uint32_t take_slot(hrt_jobs *jobs)
         jobs->free_count--;
         return index;
     }
-    if (jobs->used >> HRT_JOBS_CHUNK_BITS == jobs->chunk_count && !add_chunk(jobs)) {
+    if (jobs->used >> HRT_JOBS_CHUNK_BITS == jobs->chunk_count && !add_chunks(jobs)) {
         return HRT_NIL;
     }
     return jobs->used++;
@@ -74,8 +82,8 @@ void hrt_jobs_free(hrt_jobs *jobs)
     for (uint32_t index = 0; index < jobs->used; index++) {
         free(hrt_jobs_at(jobs, index)->error);
     }
-    for (uint32_t chunk = 0; chunk < jobs->chunk_count; chunk++) {
-        free(jobs->chunks[chunk]);
+    for (uint32_t chunk = 0; chunk < jobs->chunk_count; chunk += run_at(chunk)) {
+        hrt_pages_free(jobs->chunks[chunk], run_at(chunk) * HRT_JOBS_CHUNK * sizeof(hrt_state_job));
     }
     free(jobs->chunks);
     hrt_map_free(&jobs->by_id);

@@ -5,7 +5,11 @@
 #include "map.h"
 #include "state.h"
 
-enum { HRT_JOBS_CHUNK_BITS = 12, HRT_JOBS_CHUNK = 1 << HRT_JOBS_CHUNK_BITS };
+enum {
+    HRT_JOBS_CHUNK_BITS = 12,
+    HRT_JOBS_CHUNK = 1 << HRT_JOBS_CHUNK_BITS,
+    HRT_JOBS_RUN = 16, /* chunks that are taken from the kernel at a time, once there are as many */
+};
 
 /* All zeros is an empty slab. Chunks never move, so it grows without copying a job. */
 typedef struct hrt_jobs {

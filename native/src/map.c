@@ -2,8 +2,7 @@
 #include "map.h"
 
 #include "check.h"
-
-#include <stdlib.h>
+#include "pages.h"
 
 enum { HRT_MAP_BITS_FIRST = 6, HRT_MAP_BITS_MAX = 31 };
 
@@ -18,6 +17,11 @@ static void place(hrt_map *map, uint64_t key, uint32_t value)
     map->entries[at].value = value;
 }
 
+static size_t size_of(const hrt_map *map)
+{
+    return map->entries == NULL ? 0 : ((size_t)map->mask + 1) * sizeof(hrt_map_entry);
+}
+
 static bool grow(hrt_map *map)
 {
     uint32_t bits = map->entries == NULL ? HRT_MAP_BITS_FIRST : 67 - map->shift;
@@ -25,7 +29,7 @@ static bool grow(hrt_map *map)
         return false;
     }
     hrt_map larger = {.mask = (1u << bits) - 1, .shift = 66 - bits, .count = map->count};
-    larger.entries = calloc((size_t)1 << bits, sizeof(hrt_map_entry));
+    larger.entries = hrt_pages_new(sizeof(hrt_map_entry) << bits);
     if (larger.entries == NULL) {
         return false;
     }
@@ -34,7 +38,7 @@ static bool grow(hrt_map *map)
             place(&larger, map->entries[at].key, map->entries[at].value);
         }
     }
-    free(map->entries);
+    hrt_pages_free(map->entries, size_of(map));
     *map = larger;
     return true;
 }
@@ -75,6 +79,6 @@ void hrt_map_remove(hrt_map *map, uint64_t key)
 
 void hrt_map_free(hrt_map *map)
 {
-    free(map->entries);
+    hrt_pages_free(map->entries, size_of(map));
     *map = (hrt_map){0};
 }

@@ -17,7 +17,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#define WINDOW_SIZE (4u * HRT_GROUP_MAX)
+#define WINDOW_SIZE (2u * HRT_GROUP_MAX) /* what was copied should still be in the cache */
 #define LISTS_MAX 64 /* a running writer may recycle files while they are listed */
 
 struct hrt_scan {
@@ -109,6 +109,18 @@ static int enter(hrt_scan *scan, const hrt_catalog_entry *entry)
     return HRT_OK;
 }
 
+/* The disk fetches a segment while the one before it is being looked at. */
+static void fetch_ahead(const hrt_scan *scan, uint64_t number)
+{
+    const hrt_catalog_entry *entry = hrt_catalog_find(&scan->catalog, number);
+    int fd =
+        entry == NULL || scan->live ? -1 : hrt_segment_open(scan->directory, entry->slot, O_RDONLY);
+    if (fd >= 0) {
+        (void)posix_fadvise(fd, 0, 0, POSIX_FADV_WILLNEED);
+        (void)close(fd);
+    }
+}
+
 /* A writer that ran a whole lap ahead has put other records into this file. */
 static int check_number(const hrt_scan *scan)
 {
@@ -137,15 +149,24 @@ static int read_window(hrt_scan *scan, uint64_t offset)
     return scan->live ? check_number(scan) : HRT_OK;
 }
 
+/* Whether the window holds any group from `offset` on whole, or all that the segment has. */
+static bool conclusive(const hrt_scan *scan, uint64_t offset)
+{
+    return scan->window_end - offset >= HRT_GROUP_MAX || scan->window_end == segment_size(scan);
+}
+
+/* Makes sure that something from `offset` on is in the window. */
+static int look_at(hrt_scan *scan, uint64_t offset)
+{
+    bool inside = offset >= scan->window_begin && offset < scan->window_end;
+    return inside ? HRT_OK : read_window(scan, offset);
+}
+
 /* Makes sure that a whole group from `offset` on, or the rest of the segment, is in the window. */
 static int cover(hrt_scan *scan, uint64_t offset)
 {
     bool inside = offset >= scan->window_begin && offset < scan->window_end;
-    if (inside &&
-        (scan->window_end - offset >= HRT_GROUP_MAX || scan->window_end == segment_size(scan))) {
-        return HRT_OK;
-    }
-    return read_window(scan, offset);
+    return inside && conclusive(scan, offset) ? HRT_OK : read_window(scan, offset);
 }
 
 static const hrt_record *record_at(const hrt_scan *scan, uint64_t offset)
@@ -483,6 +504,7 @@ static int enter_next(hrt_scan *scan, bool *entered_out)
     scan->offset = HRT_SEGMENT_HEADER;
     scan->cursor = scan->offset;
     *entered_out = true;
+    fetch_ahead(scan, number + 1);
     return enter(scan, next);
 }
 
@@ -497,11 +519,15 @@ static int next_group(hrt_scan *scan)
             return end_scan(scan, status);
         }
     }
-    int status = cover(scan, scan->offset);
+    int status = look_at(scan, scan->offset);
+    bool complete = status == HRT_OK && measure(scan, &end);
+    if (status == HRT_OK && !complete && !conclusive(scan, scan->offset)) {
+        status = read_window(scan, scan->offset);
+        complete = status == HRT_OK && measure(scan, &end);
+    }
     if (status != HRT_OK) {
         return end_scan(scan, status);
     }
-    bool complete = measure(scan, &end);
     if (!complete) {
         status = scan->live ? judge_live(scan, end, &complete, &end) : judge_end(scan, end);
     }
@@ -560,6 +586,7 @@ static int begin_reading(hrt_scan *scan)
     }
     scan->offset = HRT_SEGMENT_HEADER;
     scan->cursor = scan->offset;
+    fetch_ahead(scan, catalog->head + 1);
     return enter(scan, &catalog->entries[0]);
 }
 
