@@ -25,6 +25,11 @@ static inline void hrt_store_relaxed(uint64_t *field, uint64_t value)
     __atomic_store_n(field, value, __ATOMIC_RELAXED);
 }
 
+static inline void hrt_store_relaxed_u32(uint32_t *field, uint32_t value)
+{
+    __atomic_store_n(field, value, __ATOMIC_RELAXED);
+}
+
 /* For counters with one writer: readers see a whole value, nobody else adds. */
 static inline void hrt_add_relaxed(uint64_t *field, uint64_t amount)
 {

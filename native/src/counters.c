@@ -1,4 +1,7 @@
-/* The shared page of counters and names: made sealed, so that only this mapping can write it. */
+/*
+ * The shared page of counters and names. Clients get a descriptor that can only be read, and the
+ * file lets nobody else open it for writing; a successor gets one for both, and goes on counting.
+ */
 #include "dispatch.h"
 
 #include "atomic.h"
@@ -6,6 +9,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int hrt_counters_page(uint64_t instance, hrt_page **page_out, int *fd_out)
@@ -18,8 +22,8 @@ int hrt_counters_page(uint64_t instance, hrt_page **page_out, int *fd_out)
     if (ftruncate(fd, sizeof(*page)) == 0) {
         page = mmap(NULL, sizeof(*page), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     }
-    int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
-    if (page == MAP_FAILED || fcntl(fd, F_ADD_SEALS, seals) != 0) {
+    int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+    if (page == MAP_FAILED || fcntl(fd, F_ADD_SEALS, seals) != 0 || fchmod(fd, S_IRUSR) != 0) {
         int status = hrt_fail(HRT_ESYSTEM, "cannot map and seal the counter page: %m");
         if (page != MAP_FAILED) {
             (void)munmap(page, sizeof(*page));

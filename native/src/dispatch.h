@@ -85,6 +85,7 @@ typedef struct hrt_seat {
     uint32_t progress_turn; /* of the lane */
     uint32_t submit_capacity;
     int event_fd;
+    int lane_fd;
     uint64_t pinned_from;  /* SHUT: its process may still read segments from this one on */
     uint8_t end_outcome;   /* SHUT: of what it had begun */
     const char *end_cause; /* SHUT: a text that is never freed */
@@ -176,6 +177,7 @@ struct hrt_runtime {
     hrt_sentinel *sentinel;
     hrt_news *news;
     bool refusing;
+    bool standby_present; /* lanes are in the hands of a standby too */
     hrt_client *client;
 };
 
@@ -329,7 +331,14 @@ void hrt_lanes_fault(hrt_runtime *runtime, uint32_t lane, const char *text);
 void hrt_lanes_reap(hrt_runtime *runtime);
 /* At close: tells every client, and frees all. */
 void hrt_lanes_end(hrt_runtime *runtime);
+/* At a handover: the same for the lanes of this process; the others stay open. */
+void hrt_lanes_leave(hrt_runtime *runtime);
 uint64_t hrt_lanes_wait(const hrt_runtime *runtime); /* ns until a heartbeat may be missed */
+
+/* ---- life ---- */
+
+/* Frees all; what the lanes are told was said before. */
+void hrt_runtime_free(hrt_runtime *runtime);
 
 /* ---- sentinel ---- */
 

@@ -4,6 +4,7 @@
 #include "atomic.h"
 #include "check.h"
 #include "error.h"
+#include "park.h"
 #include "record.h"
 #include "scan.h"
 
@@ -51,8 +52,9 @@ int hrt_group_seal(hrt_runtime *runtime)
         hrt_runtime_fail(runtime, status);
         return status;
     }
-    hrt_progress_publish(runtime);
     uint64_t end = hrt_log_tail(runtime->log);
+    hrt_store_release(&counters->log_tail, end);
+    hrt_progress_publish(runtime);
     hrt_effect_mark(runtime, end);
     if (runtime->group_sync) {
         hrt_log_want_sync(runtime->log, end);
@@ -61,6 +63,7 @@ int hrt_group_seal(hrt_runtime *runtime)
     }
     runtime->group_sync = false;
     runtime->group_async = false;
+    (void)hrt_park_wake(&runtime->page->follow_park, -1);
     return HRT_OK;
 }
 

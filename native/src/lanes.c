@@ -8,6 +8,7 @@
 #include "error.h"
 #include "park.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,17 +33,24 @@ static int furnish(hrt_seat *seat)
 {
     seat->attempts = calloc(HRT_CREDIT_MAX, sizeof(*seat->attempts));
     seat->free_places = calloc(HRT_CREDIT_MAX, sizeof(*seat->free_places));
-    seat->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (seat->attempts == NULL || seat->free_places == NULL) {
         return HRT_ENOMEM;
-    }
-    if (seat->event_fd < 0) {
-        return hrt_fail(HRT_ESYSTEM, "cannot make an eventfd for a client: %m");
     }
     for (uint32_t place = 0; place < HRT_CREDIT_MAX; place++) {
         seat->free_places[place] = (uint16_t)place;
     }
     seat->free_count = HRT_CREDIT_MAX;
+    return HRT_OK;
+}
+
+/* The runtime keeps one descriptor of each lane, for a standby. */
+static int make_descriptors(hrt_seat *seat, int lane_fd)
+{
+    seat->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    seat->lane_fd = fcntl(lane_fd, F_DUPFD_CLOEXEC, 3);
+    if (seat->event_fd < 0 || seat->lane_fd < 0) {
+        return hrt_fail(HRT_ESYSTEM, "cannot make the descriptors of a client: %m");
+    }
     return HRT_OK;
 }
 
@@ -53,6 +61,9 @@ static void clear_seat(hrt_seat *seat)
     }
     if (seat->event_fd >= 0) {
         (void)close(seat->event_fd);
+    }
+    if (seat->lane_fd >= 0) {
+        (void)close(seat->lane_fd);
     }
     free(seat->attempts);
     free(seat->free_places);
@@ -73,6 +84,7 @@ int hrt_lanes_make(hrt_runtime *runtime, uint32_t submit_capacity, bool local, u
     hrt_seat *seat = &runtime->seats[number];
     memset(seat, 0, sizeof(*seat));
     seat->event_fd = -1;
+    seat->lane_fd = -1;
     seat->incarnation = ((uint64_t)hrt_log_epoch(runtime->log) << 32) | ++runtime->next_incarnation;
     uint32_t capacity = submit_capacity != 0 ? submit_capacity : HRT_LANE_SUBMIT;
     hrt_lane *lane = NULL;
@@ -83,6 +95,10 @@ int hrt_lanes_make(hrt_runtime *runtime, uint32_t submit_capacity, bool local, u
     if (status == HRT_OK) {
         hrt_lane_host_init(&seat->host, lane, capacity);
         status = furnish(seat);
+    }
+    if (status == HRT_OK) {
+        hrt_store_relaxed_u32(&lane->standby, runtime->standby_present);
+        status = make_descriptors(seat, fd);
     }
     if (status == HRT_OK && !local) {
         status = hrt_sentinel_add(runtime->sentinel, number, lane);
@@ -298,23 +314,48 @@ void hrt_lanes_reap(hrt_runtime *runtime)
     }
 }
 
-void hrt_lanes_end(hrt_runtime *runtime)
+static void close_lane(hrt_runtime *runtime, uint32_t number)
+{
+    hrt_seat *seat = &runtime->seats[number];
+    if (seat->phase == HRT_LANE_LIVE) {
+        hrt_store_release_u32(&seat->host.lane->closed, (uint32_t)HRT_ECLOSED);
+        (void)hrt_park_wake(&seat->host.lane->deliver_park, seat->event_fd);
+        if (!seat->local) {
+            hrt_sentinel_remove(runtime->sentinel, number);
+        }
+    }
+}
+
+static void free_all(hrt_runtime *runtime)
 {
     for (uint32_t lane = 0; lane < runtime->seat_count; lane++) {
         hrt_seat *seat = &runtime->seats[lane];
-        if (seat->phase == HRT_LANE_FREE) {
-            continue;
-        }
-        if (seat->phase == HRT_LANE_LIVE) {
-            hrt_store_release_u32(&seat->host.lane->closed, (uint32_t)HRT_ECLOSED);
-            (void)hrt_park_wake(&seat->host.lane->deliver_park, seat->event_fd);
-            if (!seat->local) {
-                hrt_sentinel_remove(runtime->sentinel, lane);
-            }
-        }
-        for (uint32_t place = 0; place < HRT_CREDIT_MAX; place++) {
+        for (uint32_t place = 0; seat->phase != HRT_LANE_FREE && place < HRT_CREDIT_MAX; place++) {
             free(seat->attempts[place].note);
         }
-        clear_seat(seat);
+        if (seat->phase != HRT_LANE_FREE) {
+            clear_seat(seat);
+        }
     }
+}
+
+void hrt_lanes_end(hrt_runtime *runtime)
+{
+    for (uint32_t lane = 0; lane < runtime->seat_count; lane++) {
+        close_lane(runtime, lane);
+    }
+    free_all(runtime);
+}
+
+/* The sentinel lets go of its words when it ends; it must have ended before lanes are unmapped. */
+void hrt_lanes_leave(hrt_runtime *runtime)
+{
+    for (uint32_t lane = 0; lane < runtime->seat_count; lane++) {
+        if (runtime->seats[lane].local) {
+            close_lane(runtime, lane);
+        }
+    }
+    hrt_sentinel_free(runtime->sentinel);
+    runtime->sentinel = NULL;
+    free_all(runtime);
 }

@@ -207,11 +207,8 @@ static int make_parts(hrt_runtime *runtime)
     return hrt_sentinel_new(runtime, &runtime->sentinel);
 }
 
-static void free_parts(hrt_runtime *runtime)
+void hrt_runtime_free(hrt_runtime *runtime)
 {
-    hrt_runtime_lock(runtime); /* the flusher may be telling the lanes just now */
-    hrt_lanes_end(runtime);
-    hrt_runtime_unlock(runtime);
     hrt_sentinel_free(runtime->sentinel);
     if (runtime->log != NULL) {
         hrt_log_close(runtime->log);
@@ -267,7 +264,7 @@ int hrt_runtime_open(const hrt_runtime_options *options, hrt_runtime **runtime_o
         status = begin_epoch(runtime);
     }
     if (status != HRT_OK) {
-        free_parts(runtime);
+        hrt_runtime_free(runtime);
         return status;
     }
     *runtime_out = runtime;
@@ -296,7 +293,10 @@ void hrt_runtime_close(hrt_runtime *runtime)
         hrt_checkpoint_last(runtime);
         hrt_runtime_unlock(runtime);
     }
-    free_parts(runtime);
+    hrt_runtime_lock(runtime); /* the flusher may be telling the lanes just now */
+    hrt_lanes_end(runtime);
+    hrt_runtime_unlock(runtime);
+    hrt_runtime_free(runtime);
 }
 
 /* ---- clients ---- */

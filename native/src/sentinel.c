@@ -1,6 +1,7 @@
 /*
  * The sentinel: one thread that sleeps on the liveness word of every lane, and holds in each lane
- * the word by which clients notice that the supervisor died. It never takes the dispatch lock.
+ * the word by which clients notice that the supervisor died, and in the page the one by which a
+ * standby does. It never takes the dispatch lock.
  */
 #include "dispatch.h"
 
@@ -100,7 +101,10 @@ static void *watch_lanes(void *argument)
 {
     hrt_sentinel *sentinel = argument;
     (void)pthread_mutex_lock(&sentinel->lock);
-    sentinel->status = hrt_hold_init(&sentinel->hold, HRT_LANES_MAX);
+    sentinel->status = hrt_hold_init(&sentinel->hold, HRT_LANES_MAX + 1);
+    if (sentinel->status == HRT_OK) {
+        sentinel->status = hrt_hold_take(&sentinel->hold, &sentinel->runtime->page->writer_alive);
+    }
     sentinel->request = REQUEST_NONE;
     (void)pthread_cond_broadcast(&sentinel->answered);
     bool stop = sentinel->status != HRT_OK;

@@ -6,9 +6,11 @@
 
 #include <hybridrt/runtime.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -462,6 +464,38 @@ static void a_running_job_keeps_its_payload(void)
 }
 
 /* Only where failpoints are compiled in; tests/system fails the real fdatasync of a supervisor. */
+/* Clients read the page; nobody but the runtime, and whoever it gives the page to, writes it. */
+static void the_page_is_written_by_the_runtime_alone(void)
+{
+    fixture f;
+    begin(&f, true);
+    int fds[HRT_FD_COUNT];
+    int own = -1;
+    uint64_t incarnation = 0;
+    REQUIRE(hrt_runtime_lane(f.runtime, 0, 0, "", "", fds, &incarnation) == HRT_OK);
+    void *page = mmap(NULL, sizeof(hrt_page), PROT_READ, MAP_SHARED, fds[HRT_FD_PAGE], 0);
+    REQUIRE(page != MAP_FAILED);
+    CHECK(mprotect(page, sizeof(hrt_page), PROT_READ | PROT_WRITE) != 0);
+    CHECK(mmap(NULL, sizeof(hrt_page), PROT_READ | PROT_WRITE, MAP_SHARED, fds[HRT_FD_PAGE], 0) ==
+          MAP_FAILED);
+    CHECK(ftruncate(fds[HRT_FD_PAGE], 0) != 0);
+    REQUIRE(hrt_runtime_page_fd(f.runtime, &own) == HRT_OK);
+    hrt_page *mine = mmap(NULL, sizeof(hrt_page), PROT_READ | PROT_WRITE, MAP_SHARED, own, 0);
+    REQUIRE(mine != MAP_FAILED);
+    uint32_t writer = hrt_load_acquire_u32(&((hrt_page *)page)->writer_alive);
+    CHECK(writer != 0 && (writer & FUTEX_OWNER_DIED) == 0);
+    CHECK_EQ(hrt_load_acquire_u32(&mine->writer_alive), writer);
+    stop(&f);
+    CHECK_EQ(hrt_load_acquire_u32(&mine->writer_alive), 0);
+    (void)munmap(page, sizeof(hrt_page));
+    (void)munmap(mine, sizeof(hrt_page));
+    (void)close(own);
+    for (int i = 0; i < HRT_FD_COUNT; i++) {
+        (void)close(fds[i]);
+    }
+    scratch_remove();
+}
+
 static void a_failing_sync_ends_the_run_and_acknowledges_nothing(void)
 {
     fixture f;
@@ -497,6 +531,6 @@ int main(void)
              TEST(a_killed_worker_costs_an_attempt_and_nothing_else),
              TEST(a_delayed_job_comes_when_it_is_due), TEST(many_jobs_lap_the_log),
              TEST(a_backlog_of_large_jobs_is_not_copied_round_and_round),
-             TEST(a_running_job_keeps_its_payload),
+             TEST(a_running_job_keeps_its_payload), TEST(the_page_is_written_by_the_runtime_alone),
              TEST(a_failing_sync_ends_the_run_and_acknowledges_nothing));
 }

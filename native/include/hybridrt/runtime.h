@@ -71,6 +71,41 @@ HRT_API void hrt_runtime_stop(hrt_runtime *runtime);
 HRT_API void hrt_runtime_close(hrt_runtime *runtime);
 HRT_API const hrt_page *hrt_runtime_page(const hrt_runtime *runtime);
 
+/* ---- a standby: follows the log, and goes on with the lanes when the runtime ends ---- */
+
+/* One lane in the hands of a standby; goes along with its two descriptors. */
+typedef struct hrt_grant {
+    uint64_t incarnation;
+    uint32_t number;
+    uint32_t submit_capacity;
+    uint32_t pid;
+    uint32_t reserved;
+    char pool[64];
+    char name[64];
+} hrt_grant;
+
+enum hrt_grant_fd {
+    HRT_GRANT_LANE = 0,
+    HRT_GRANT_EVENT = 1,
+    HRT_GRANT_FD_COUNT = 2,
+};
+
+/* A duplicate of the page's descriptor, for reading and writing; the caller owns it. */
+HRT_API HRT_MUST_CHECK int hrt_runtime_page_fd(const hrt_runtime *runtime, int *fd_out);
+/* What a standby needs to go on with a lane. HRT_ENOTFOUND. The caller owns the descriptors. */
+HRT_API HRT_MUST_CHECK int hrt_runtime_grant(hrt_runtime *runtime, uint64_t incarnation,
+                                             hrt_grant *grant_out, int *fds_out);
+/*
+ * Tells the clients of all lanes, also of those to come, whether a standby holds their descriptors.
+ * If so, they wait for it when this process dies instead of giving the lane up.
+ */
+HRT_API void hrt_runtime_standby(hrt_runtime *runtime, int present);
+/*
+ * The polite handover, in place of hrt_runtime_close: seals, syncs, lets go of the log and frees,
+ * while the lanes stay open for whoever takes them over. Only after hrt_runtime_run has returned.
+ */
+HRT_API HRT_MUST_CHECK int hrt_runtime_release(hrt_runtime *runtime);
+
 /* ---- names and queues ---- */
 
 /* Declares a kind; known ones keep their number. */
