@@ -11,10 +11,14 @@ import signal
 import socket
 import struct
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hybridrt.errors import HybridrtError
 from hybridrt.logs import get_logger
 from hybridrt.native import Runtime, status_text, struct_size
+
+if TYPE_CHECKING:
+    from hybridrt.succession import Succession
 
 log = get_logger("attach")
 
@@ -38,29 +42,59 @@ def peer_pidfd(peer: socket.socket, pid: int) -> int:
         return os.pidfd_open(pid)
 
 
+def peer_credentials(peer: socket.socket) -> tuple[int, int]:
+    """Return process and user of who connected."""
+    raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, uid, _gid = _CREDENTIALS.unpack(raw)
+    return pid, uid
+
+
+def listen(path: Path) -> socket.socket:
+    """Return a socket that listens at `path`, which must not exist."""
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listening.setblocking(False)
+    listening.bind(str(path))
+    listening.listen(BACKLOG)
+    return listening
+
+
 class Listener:
     """Admits peers, and watches the processes of those it admitted."""
 
-    def __init__(self, runtime: Runtime, path: Path) -> None:
-        """Listen at `path`, which must not exist; needs a running event loop."""
+    def __init__(
+        self, runtime: Runtime, listening: socket.socket, path: Path, succession: "Succession"
+    ) -> None:
+        """Own the socket `listening` at `path`; needs a running event loop."""
         self._runtime = runtime
         self._path = path
+        self._succession = succession
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[socket.socket, asyncio.TimerHandle] = {}
         self.peers: dict[int, int] = {}  # incarnation to pidfd
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._socket.setblocking(False)
-        self._socket.bind(str(path))
-        self._socket.listen(BACKLOG)
-        self._loop.add_reader(self._socket.fileno(), self._accept)
+        self._socket = listening
+        self._loop.add_reader(listening.fileno(), self._accept)
 
-    def close(self) -> None:
-        """Stop listening; admitted peers keep their lanes."""
+    def fileno(self) -> int:
+        """Return the descriptor of the socket."""
+        return self._socket.fileno()
+
+    def freeze(self) -> None:
+        """Let who connects wait, until `thaw`: another supervisor may go on with the socket."""
         self._loop.remove_reader(self._socket.fileno())
-        self._socket.close()
-        self._path.unlink(missing_ok=True)
         for peer in list(self._waiting):
             self._drop(peer)
+
+    def thaw(self, runtime: Runtime) -> None:
+        """Admit peers again."""
+        self._runtime = runtime
+        self._loop.add_reader(self._socket.fileno(), self._accept)
+
+    def close(self, *, keep_path: bool = False) -> None:
+        """Stop listening; admitted peers keep their lanes. `keep_path`: it is another's too."""
+        self.freeze()
+        self._socket.close()
+        if not keep_path:
+            self._path.unlink(missing_ok=True)
         for incarnation in list(self.peers):
             self._forget(incarnation)
 
@@ -106,15 +140,15 @@ class Listener:
             self._drop(peer)
 
     def _answer(self, peer: socket.socket, hello: bytes) -> None:
-        raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        pid, uid, _gid = _CREDENTIALS.unpack(raw)
+        pid, uid = peer_credentials(peer)
         pidfd = peer_pidfd(peer, pid)
         status, welcome, incarnation, fds = self._runtime.admit(hello, pid, uid)
         if status < 0:
             os.close(pidfd)
             log.warning("a peer was refused", pid=pid, uid=uid, err=status_text(status))
         else:
-            self._watch(incarnation, pid, pidfd)
+            self.watch(incarnation, pid, pidfd)
+            self._succession.peer_admitted(incarnation, pid, pidfd)
         try:
             socket.send_fds(peer, [welcome], fds)
         except OSError:
@@ -126,7 +160,8 @@ class Listener:
             for fd in fds:
                 os.close(fd)
 
-    def _watch(self, incarnation: int, pid: int, pidfd: int) -> None:
+    def watch(self, incarnation: int, pid: int, pidfd: int) -> None:
+        """Watch the process of a peer; owns `pidfd`."""
         self.peers[incarnation] = pidfd
         self._loop.add_reader(pidfd, self._died, incarnation)
         log.info("peer attached", pid=pid, incarnation=incarnation)
@@ -140,6 +175,7 @@ class Listener:
 
     def _forget(self, incarnation: int) -> None:
         pidfd = self.peers.pop(incarnation)
+        self._succession.lane_ended(incarnation)
         self._loop.remove_reader(pidfd)
         os.close(pidfd)
 

@@ -21,7 +21,7 @@ import msgspec
 from hybridrt import configfile
 from hybridrt.errors import ClosedError, ResultTimeoutError, TimedOutError, UnreachableError
 from hybridrt.jobs import Enqueued, JobInfo, needs_reason, read_result
-from hybridrt.messages import decode_reply, encode_request
+from hybridrt.messages import RECONNECT_MILLISECONDS, decode_reply, encode_request
 from hybridrt.names import DEFAULT_QUEUE, Delivery, Durability
 from hybridrt.native import Client as Lane
 from hybridrt.native import Notice, Packed
@@ -87,6 +87,7 @@ class Control:
             self._context = zmq.Context()
             self._socket = self._context.socket(zmq.DEALER)
             self._socket.linger = 0
+            self._socket.reconnect_ivl = RECONNECT_MILLISECONDS
             self._socket.connect(f"ipc://{self._path}")
 
     def close(self) -> None:

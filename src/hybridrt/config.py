@@ -22,6 +22,7 @@ SEGMENTS_MIN = 4  # of a log: one written, one ready, and two that only settles 
 QUEUES_MAX = 64
 KINDS_MAX = 256
 LEASE_SECONDS_MIN = 1
+HANG_SECONDS_MIN = 0.2  # less is no hang: on a busy machine a process may wait for its turn
 
 S = TypeVar("S", bound=msgspec.Struct)
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
@@ -49,6 +50,9 @@ class RuntimeConfig(msgspec.Struct, frozen=True, kw_only=True):
     lease: Duration = Duration(30)
     cancel_grace: Duration = Duration(5)
     sample_interval: Duration = Duration(5)
+    standby: bool = False
+    hang_timeout: Duration = Duration(10)
+    roll: bool = True
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "human", "json"] = "auto"
 
@@ -125,6 +129,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         """Check a mapping of the same shape as the TOML file."""
         return _Reading(origin, {}).config(dict(data))
 
+    def tables(self) -> dict[str, Any]:
+        """Return the tables of a file that says the same; `make` reads them."""
+        tables: dict[str, Any] = msgspec.to_builtins(self, enc_hook=_plain)
+        del tables["origin"]
+        for table in ("queues", "pools", "kinds"):
+            tables[table.rstrip("s")] = tables.pop(table)
+        return tables
+
     def kind_names(self) -> list[str]:
         """Return every kind the file declares, each once, in its order."""
         named = [kind.name for kind in self.kinds]
@@ -152,6 +164,8 @@ class _Reading:
             self._check_log(log)
         if runtime and runtime.lease < LEASE_SECONDS_MIN:
             self._problem("runtime.lease", f"must be at least {LEASE_SECONDS_MIN}s")
+        if runtime and runtime.hang_timeout < HANG_SECONDS_MIN:
+            self._problem("runtime.hang_timeout", f"must be at least {HANG_SECONDS_MIN}s")
         self._check_queues(queues)
         self._check_pools(pools)
         for what in ("queue", "pool", "kind"):
@@ -266,6 +280,11 @@ def _with_default(queues: Iterable[QueueConfig]) -> tuple[QueueConfig, ...]:
     if any(queue.name == DEFAULT_QUEUE for queue in declared):
         return declared
     return (QueueConfig(name=DEFAULT_QUEUE), *declared)
+
+
+def _plain(value: object) -> object:
+    """Turn a duration or a size into a number."""
+    return int(value) if isinstance(value, int) else float(value)  # type: ignore[arg-type]
 
 
 def _convert_unit(kind: type, value: object) -> object:

@@ -25,6 +25,7 @@ log = get_logger("control")
 REQUESTS_MAX = 64  # under way at a time
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 EVENTS_MAX = 10_000  # waiting for one slow subscriber; more are dropped
+LAST_REPLY_MILLISECONDS = 500  # to leave in, when a successor answers all others
 ID_FRAME = 2  # after the peer's identity and the protocol
 
 
@@ -32,37 +33,48 @@ class ControlServer:
     """Owns both sockets from `start` to `close`."""
 
     def __init__(self, supervisor: "Supervisor", control_path: Path, events_path: Path) -> None:
-        """Bind the sockets, which the runtime directory's mode protects."""
+        """Make the sockets; `start` binds them in the directory, whose mode protects them."""
         self._supervisor = supervisor
         self._paths = (control_path, events_path)
         self._context = zmq.asyncio.Context()
         self._router = self._context.socket(zmq.ROUTER)
         self._router.setsockopt(zmq.LINGER, 0)
         self._router.setsockopt(zmq.MAXMSGSIZE, MESSAGE_BYTES_MAX)
-        self._router.bind(f"ipc://{control_path}")
         self._events: zmq.Socket[bytes] = zmq.Context.shadow(self._context.underlying).socket(
             zmq.PUB
         )
         self._events.setsockopt(zmq.LINGER, 0)
         self._events.setsockopt(zmq.SNDHWM, EVENTS_MAX)
-        self._events.bind(f"ipc://{events_path}")
         self._tasks = Tasks()
         self._serving: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to answer."""
+        self.bind()
         self._serving = asyncio.create_task(self._serve(), name="control")
 
-    async def close(self) -> None:
-        """Stop answering and remove the sockets."""
+    def bind(self) -> None:
+        """Take the places of both sockets, also from another supervisor that has them.
+
+        ZeroMQ removes the path that it bound when a socket is closed. So it is given a path of its
+        own, and the socket is moved from there: nobody ever removes his successor's.
+        """
+        for one, path in zip((self._router, self._events), self._paths, strict=True):
+            own = path.with_suffix(".new")
+            one.bind(f"ipc://{own}")
+            own.rename(path)
+
+    async def close(self, *, handed_over: bool = False) -> None:
+        """Stop answering and remove the sockets, unless they are a successor's by now."""
         if self._serving is not None:
             self._serving.cancel()
             await asyncio.gather(self._serving, return_exceptions=True)
         await self._tasks.close()
-        self._router.close()
-        self._events.close()
+        linger = LAST_REPLY_MILLISECONDS if handed_over else 0
+        self._router.close(linger)
+        self._events.close(linger)
         self._context.term()
-        for path in self._paths:
+        for path in self._paths if not handed_over else ():
             path.unlink(missing_ok=True)
 
     def publish(self, topic: str, body: dict[str, Any]) -> None:

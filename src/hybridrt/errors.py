@@ -237,6 +237,45 @@ class StartError(HybridrtError):
     code = "START"
 
 
+class UpgradeError(HybridrtError):
+    """The upgrade was given up; the old supervisor goes on."""
+
+    code = "UPGRADE"
+
+
+# ---- proofs --------------------------------------------------------------------------------------
+
+
+class ProofError(HybridrtError):
+    """Something is not proven: a receipt, a tile or an entry does not fit its checkpoint."""
+
+    code = "PROOF"
+
+
+class ProofKeyError(ProofError):
+    """A key is malformed, or a note is not signed by a key that was named."""
+
+    code = "PROOF_KEY"
+
+
+class ProofMissingError(ProofError):
+    """A file that a proof needs is not there, or is cut short."""
+
+    code = "PROOF_MISSING"
+
+
+class ForkError(ProofError):
+    """A log signed two heads that contradict each other."""
+
+    code = "PROOF_FORK"
+
+
+class RollbackError(ProofError):
+    """A log shows less than it had signed before."""
+
+    code = "PROOF_ROLLBACK"
+
+
 # ---- jobs --------------------------------------------------------------------------------------
 
 

@@ -22,6 +22,7 @@ PROTOCOL = b"hrt1"
 OK = b"ok"
 ERROR = b"error"
 FRAMES = 4
+RECONNECT_MILLISECONDS = 5  # of a client, when a standby takes the place of a supervisor
 LIMIT_MAX = 10_000  # jobs in one answer
 
 JobId = Annotated[int, msgspec.Meta(ge=1)]
@@ -73,6 +74,18 @@ class WorkerArguments(Arguments, frozen=True, kw_only=True):
     """Names a worker by pool/number (``"images/0"``), by pid or by incarnation."""
 
     worker: str
+
+
+class PoolArguments(Arguments, frozen=True, kw_only=True):
+    """Names a pool."""
+
+    pool: str
+
+
+class UpgradeArguments(Arguments, frozen=True, kw_only=True):
+    """Names the Python that runs the next supervisor; None: the one that runs this one."""
+
+    python: str | None = None
 
 
 class ScaleArguments(Arguments, frozen=True, kw_only=True):
@@ -132,11 +145,13 @@ VERBS: dict[str, type[Arguments]] = {
     "worker.ls": Arguments,
     "worker.drain": WorkerArguments,
     "worker.restart": WorkerArguments,
+    "worker.roll": PoolArguments,
     "pool.ls": Arguments,
     "pool.scale": ScaleArguments,
     "drain": DrainArguments,
     "shutdown": DrainArguments,
     "reload": Arguments,
+    "upgrade": UpgradeArguments,
     "log.sync": SyncArguments,
     "enqueue": EnqueueArguments,
 }

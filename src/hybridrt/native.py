@@ -22,6 +22,8 @@ EVENTS_BATCH = 64
 NOTICES_BATCH = 64
 LANES_MAX: int = lib.HRT_LANES_MAX
 FD_COUNT: int = lib.HRT_FD_COUNT
+GRANT_FD_COUNT = 2  # HRT_GRANT_FD_COUNT
+ABI_VERSION: int = lib.HRT_ABI_VERSION
 REPLIES_BATCH = 4096  # tickets asked about in one call, well below the reply ring
 BACKOFF_NS = 2**64 - 1  # delay of a RETRY: the queue's own back-off
 NO_SLOT = 2**32 - 1
@@ -627,6 +629,36 @@ class Filter:
     key_hash: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One lane as a standby needs it; goes along with its memory and its eventfd."""
+
+    incarnation: int
+    number: int
+    submit_capacity: int
+    pid: int
+    pool: str
+    name: str
+
+
+def _runtime_options(wanted: RuntimeOptions) -> tuple[Any, Any]:
+    """Return the struct, and what has to stay alive as long as it is used."""
+    directory = ffi.new("char[]", wanted.directory.encode())
+    options = ffi.new("hrt_runtime_options *")
+    options.struct_size = ffi.sizeof("hrt_runtime_options")
+    options.abi_version = lib.HRT_ABI_VERSION
+    options.directory = directory
+    options.segment_size = wanted.segment_bytes
+    options.segments_min = wanted.segments_min
+    options.segments_max = wanted.segments_max
+    options.async_ns = wanted.async_ns
+    options.lease_ns = wanted.lease_ns
+    options.cancel_grace_ns = wanted.cancel_grace_ns
+    options.checkpoint_ns = wanted.checkpoint_ns
+    options.checkpoint_records = wanted.checkpoint_records
+    return options, directory
+
+
 class Runtime:
     """The log, the state and the lanes of one supervisor."""
 
@@ -637,21 +669,10 @@ class Runtime:
     @classmethod
     def open(cls, wanted: RuntimeOptions) -> Self:
         """Lock the log, recover it and start a new epoch."""
-        directory = ffi.new("char[]", wanted.directory.encode())
-        options = ffi.new("hrt_runtime_options *")
-        options.struct_size = ffi.sizeof("hrt_runtime_options")
-        options.abi_version = lib.HRT_ABI_VERSION
-        options.directory = directory
-        options.segment_size = wanted.segment_bytes
-        options.segments_min = wanted.segments_min
-        options.segments_max = wanted.segments_max
-        options.async_ns = wanted.async_ns
-        options.lease_ns = wanted.lease_ns
-        options.cancel_grace_ns = wanted.cancel_grace_ns
-        options.checkpoint_ns = wanted.checkpoint_ns
-        options.checkpoint_records = wanted.checkpoint_records
+        options, keep = _runtime_options(wanted)
         out = ffi.new("hrt_runtime **")
         check(lib.hrt_runtime_open(options, out))
+        del keep
         return cls(out[0])
 
     @property
@@ -685,6 +706,36 @@ class Runtime:
     def page(self) -> Page:
         """Return the shared counters; valid until `close`."""
         return Page(lib.hrt_runtime_page(self.handle), self)
+
+    # a standby
+
+    def touch(self) -> None:
+        """Take the dispatch lock and give it back: the sign of life of the dispatch loop."""
+        count = ffi.new("uint32_t *")
+        check(lib.hrt_runtime_lanes(self.handle, ffi.NULL, 0, count))
+
+    def page_fd(self) -> int:
+        """Return a descriptor of the page, for reading and writing; the caller owns it."""
+        out = ffi.new("int *")
+        check(lib.hrt_runtime_page_fd(self.handle, out))
+        return int(out[0])
+
+    def grant(self, incarnation: int) -> tuple[Grant, list[int]]:
+        """Return what a standby needs to go on with a lane; the caller owns the descriptors."""
+        out = ffi.new("hrt_grant *")
+        fds = ffi.new("int[]", GRANT_FD_COUNT)
+        check(lib.hrt_runtime_grant(self.handle, incarnation, out, fds))
+        fields = _plain(out[0])
+        return Grant(**{name: fields[name] for name in Grant.__slots__}), list(fds)
+
+    def standby(self, *, present: bool) -> None:
+        """Tell all clients whether a standby would go on with their lanes."""
+        lib.hrt_runtime_standby(self.handle, present)
+
+    def release(self) -> None:
+        """Let go of the log in place of `close`; the lanes stay open for who takes them over."""
+        handle, self._handle = self._handle, None
+        check(lib.hrt_runtime_release(handle))
 
     # names and queues
 
@@ -825,6 +876,78 @@ class Runtime:
     def sync(self, timeout: float) -> None:
         """Wait until everything acknowledged so far is on the disk."""
         check(lib.hrt_runtime_sync(self.handle, _nanoseconds(timeout)))
+
+
+class Standby:
+    """Follows the log of a runtime, and goes on with its lanes when it ends."""
+
+    def __init__(self, handle: Any) -> None:
+        """Own `handle`, a hrt_standby pointer."""
+        self._handle = handle
+
+    @classmethod
+    def open(cls, wanted: RuntimeOptions, page_fd: int) -> Self:
+        """Begin to follow; `page_fd` stays the caller's."""
+        options, keep = _runtime_options(wanted)
+        out = ffi.new("hrt_standby **")
+        check(lib.hrt_standby_open(options, page_fd, out))
+        del keep
+        return cls(out[0])
+
+    @property
+    def handle(self) -> Any:
+        """Return the C handle, or raise ClosedError."""
+        if self._handle is None:
+            raise errors.ClosedError("the standby is closed")
+        return self._handle
+
+    def grant(self, grant: Grant, fds: Sequence[int]) -> None:
+        """Keep a lane; takes its descriptors over, whatever the outcome."""
+        struct = ffi.new("hrt_grant *")
+        for name in Grant.__slots__:
+            value = getattr(grant, name)
+            setattr(struct, name, value.encode() if isinstance(value, str) else value)
+        check(lib.hrt_standby_grant(self.handle, struct, list(fds)))
+
+    def forget(self, incarnation: int) -> None:
+        """Say that a lane has ended."""
+        lib.hrt_standby_forget(self.handle, incarnation)
+
+    def run(self) -> bool:
+        """Apply the log until the runtime died or let go (True), or until `stop` (False)."""
+        status = lib.hrt_standby_run(self.handle)
+        if status != lib.HRT_ECLOSED:
+            check(status)
+        return bool(status == lib.HRT_ECLOSED)
+
+    def stop(self) -> None:
+        """Make `run` return."""
+        lib.hrt_standby_stop(self.handle)
+
+    def status(self) -> dict[str, Any]:
+        """Return how far it is, as in hrt_standby_info."""
+        out = ffi.new("hrt_standby_info *")
+        lib.hrt_standby_status(self.handle, out)
+        return _plain(out[0])
+
+    def take_over(self, timeout: float) -> Runtime:
+        """Go on as the runtime; raise AlreadyRunningError when its log is still held then.
+
+        Only after `run` has returned. Every other error closes the standby.
+        """
+        out = ffi.new("hrt_runtime **")
+        handle = self.handle
+        status = lib.hrt_standby_take_over(handle, _nanoseconds(timeout), out)
+        if status != lib.HRT_EBUSY:
+            self._handle = None
+        check(status)
+        return Runtime(out[0])
+
+    def close(self) -> None:
+        """Free; only after `run` has returned."""
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            lib.hrt_standby_close(handle)
 
 
 def _lane_info(struct: Any) -> dict[str, Any]:

@@ -17,21 +17,35 @@ LAST_LINES = 20  # kept to explain a failed start
 class Output:
     """One pipe of one worker; reads without blocking, ends at the end of the pipe."""
 
-    def __init__(self, fd: int, stream: str, logger: Any, last: deque[str]) -> None:
-        """Own `fd`; lines go to `logger`, and their text to `last`."""
-        self._fd = fd
-        self._stream = stream
-        self._logger = logger
+    def __init__(self, fd: int, stream: str, last: deque[str]) -> None:
+        """Own `fd`; the text of its lines goes to `last`."""
+        self.stream = stream
+        self.fd = fd  # -1: closed
+        self._logger: Any = None
         self._last = last
         self._rest = b""
         self._loop = asyncio.get_running_loop()
         os.set_blocking(fd, False)
-        self._loop.add_reader(fd, self._read_once)
+
+    def start(self, logger: Any) -> None:
+        """Begin to read; lines go to `logger`."""
+        self._logger = logger
+        self._loop.add_reader(self.fd, self._read_once)
+
+    def pause(self) -> None:
+        """Leave what comes in the pipe, until `resume`."""
+        if self.fd >= 0:
+            self._loop.remove_reader(self.fd)
+
+    def resume(self) -> None:
+        """Read on."""
+        if self.fd >= 0:
+            self._loop.add_reader(self.fd, self._read_once)
 
     def _read_once(self) -> bool:
         """Take what is there; False at the end of the pipe, or when nothing is there."""
         try:
-            data = os.read(self._fd, READ_BYTES)
+            data = os.read(self.fd, READ_BYTES)
         except BlockingIOError:
             return False
         except OSError:
@@ -49,13 +63,13 @@ class Output:
 
     def finish(self) -> None:
         """Take what the dead worker left in the pipe, then close it."""
-        while self._fd >= 0 and self._read_once():
+        while self.fd >= 0 and self._read_once():
             pass
         self.close()
 
     def close(self) -> None:
         """Log the unfinished line and close the pipe."""
-        fd, self._fd = self._fd, -1
+        fd, self.fd = self.fd, -1
         if fd < 0:
             return
         self._loop.remove_reader(fd)
@@ -74,6 +88,6 @@ class Output:
             except msgspec.DecodeError:
                 fields = None
             if fields is not None:
-                pass_through(self._logger, fields, {"stream": self._stream})
+                pass_through(self._logger, fields, {"stream": self.stream})
                 return
-        self._logger.info(text, stream=self._stream)
+        self._logger.info(text, stream=self.stream)

@@ -4,15 +4,19 @@ import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hybridrt.config import PoolConfig
 from hybridrt.errors import HybridrtError, StartError
+from hybridrt.handover import Held
 from hybridrt.logs import get_logger
 from hybridrt.native import Runtime
 from hybridrt.processes import WorkerProcess
 from hybridrt.restarts import Restarts
 from hybridrt.tasks import Tasks
+
+if TYPE_CHECKING:
+    from hybridrt.succession import Succession
 
 log = get_logger("pool")
 
@@ -25,7 +29,12 @@ class Pool:
     """Worker processes of one command; pools never wait for each other."""
 
     def __init__(
-        self, config: PoolConfig, runtime: Runtime, socket_path: Path, publish: Publish
+        self,
+        config: PoolConfig,
+        runtime: Runtime,
+        socket_path: Path,
+        publish: Publish,
+        succession: "Succession",
     ) -> None:
         """Describe a pool that is not started yet."""
         self.config = config
@@ -37,13 +46,17 @@ class Pool:
         self._runtime = runtime
         self._socket_path = socket_path
         self._publish = publish
+        self._succession = succession
         self._history = Restarts()
         self._tasks = Tasks()
         self._restarting = False
+        self._thawed = self.state
         self._changed = asyncio.Event()
 
     def start(self) -> None:
         """Start workers up to the wanted number."""
+        if self.state == "frozen":
+            return  # `thaw` does it
         self.state = "running"
         for _ in range(self.wanted - len(self.workers)):
             if self._start_one() is None:
@@ -54,7 +67,7 @@ class Pool:
         worker = WorkerProcess(self.config, number, self._exited)
         self.workers[number] = worker
         try:
-            worker.start(self._runtime, self._socket_path)
+            worker.start(self._runtime, self._socket_path, self._succession)
         except StartError as error:
             del self.workers[number]
             log.warning("cannot start a worker", pool=self.config.name, err=str(error))
@@ -63,6 +76,44 @@ class Pool:
         log.info("worker started", worker=worker.name, pid=worker.pid)
         self._tell("started", worker)
         return worker
+
+    def adopt(self, held: Held, *, registered: bool) -> None:
+        """Take in a worker that an earlier supervisor started."""
+        worker = WorkerProcess(self.config, held.lane.worker, self._exited)
+        self.workers[worker.number] = worker
+        worker.adopt(held)
+        if registered:
+            worker.registered.set()
+
+    def freeze(self) -> None:
+        """Start and read nothing, until `thaw`: another supervisor may go on with the workers."""
+        self._thawed = self.state
+        self.state = "frozen"
+        for worker in self.workers.values():
+            worker.pause()
+
+    def thaw(self, runtime: Runtime) -> None:
+        """Go on, with the workers as they are by now."""
+        self._runtime = runtime
+        self.state = self._thawed
+        for worker in self.workers.values():
+            worker.resume()
+        if self.state == "running":
+            self.start()
+
+    async def leave(self) -> None:
+        """Let the workers be: another supervisor goes on with them."""
+        self.state = "stopped"
+        for worker in self.workers.values():
+            worker.leave()
+        self.workers.clear()
+        await self._tasks.close()
+
+    async def trim(self, drain_timeout: float) -> None:
+        """Stop workers beyond the wanted number, the oldest first: a roll was interrupted."""
+        oldest = sorted(self.workers.values(), key=lambda worker: worker.started)
+        surplus = oldest[: max(0, len(oldest) - self.wanted)]
+        await asyncio.gather(*(self.stop(worker, drain_timeout) for worker in surplus))
 
     def find(self, incarnation: int) -> WorkerProcess | None:
         """Return the worker with this lane."""
@@ -104,6 +155,7 @@ class Pool:
     def _exited(self, worker: WorkerProcess) -> None:
         """Take the jobs back, log, and plan the restart."""
         self.workers.pop(worker.number, None)
+        self._succession.lane_ended(worker.incarnation)
         self._take_back(worker)
         lived = time.monotonic() - worker.started
         text = f"worker {worker.name} {worker.describe_exit()} after {lived:.1f} s"

@@ -10,17 +10,24 @@ import signal
 import subprocess
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from hybridrt import notify
 from hybridrt.config import PoolConfig
 from hybridrt.errors import StartError
+from hybridrt.handover import Held
 from hybridrt.logs import get_logger
 from hybridrt.native import Runtime
 from hybridrt.output import LAST_LINES, Output
 
+if TYPE_CHECKING:
+    from hybridrt.succession import Succession
+
 log = get_logger("worker")
+
+STREAMS = ("stdout", "stderr")
 
 
 class WorkerProcess:
@@ -43,79 +50,126 @@ class WorkerProcess:
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
         self.sample: dict[str, Any] = {}
         self._on_exit = on_exit
-        self._pidfd = -1
-        self._popen: subprocess.Popen[bytes] | None = None
+        self.pidfd = -1
         self._outputs: list[Output] = []
 
-    def start(self, runtime: Runtime, socket_path: Path) -> None:
+    def start(self, runtime: Runtime, socket_path: Path, succession: "Succession") -> None:
         """Spawn the process with a fresh lane; raise StartError when it cannot be run."""
         self.incarnation, fds = runtime.lane(self.pool.name, self.name)
+        reading, writing = zip(os.pipe(), os.pipe(), strict=True)
+        self._outputs = [self._output(fd, name) for fd, name in zip(reading, STREAMS, strict=True)]
+        succession.lane_made(self)
         try:
-            popen = self._spawn(fds, socket_path)
+            popen = self._spawn(fds, writing, socket_path)
         except OSError as error:
+            self._close_outputs()
             runtime.lane_gone(self.incarnation, counted=False)
+            succession.lane_ended(self.incarnation)
             program = self.pool.command[0]
             raise StartError(
                 f'pool "{self.pool.name}": cannot run {program!r}: {error.strerror or error}',
                 "is it built, and is the path right? It is relative to the pool's cwd",
             ) from error
         finally:
-            for fd in fds:
+            for fd in (*fds, *writing):
                 os.close(fd)
-        self._popen = popen
-        self.pid = popen.pid
+        popen.returncode = 0  # Popen shall not ask for it: it is collected through its pidfd
         runtime.lane_pid(self.incarnation, popen.pid)
-        self._watch(popen)
+        self._watch(popen.pid, os.pidfd_open(popen.pid))
+        succession.process_started(self)
 
-    def _spawn(self, fds: list[int], socket_path: Path) -> "subprocess.Popen[bytes]":
+    def _spawn(
+        self, fds: list[int], writing: Sequence[int], socket_path: Path
+    ) -> "subprocess.Popen[bytes]":
         numbers = ",".join(str(fd) for fd in fds)
         environment = {
-            **os.environ,
+            **notify.without_manager(os.environ),
             **self.pool.env,
             "HYBRIDRT_ATTACH": f"fds:{numbers}",
             "HYBRIDRT_POOL": self.pool.name,
             "HYBRIDRT_SOCKET": str(socket_path),
         }
+        stdout, stderr = writing
         return subprocess.Popen(
             self.pool.command,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=stdout,
+            stderr=stderr,
             cwd=self.pool.cwd or None,
             env=environment,
             pass_fds=fds,
             process_group=0,  # a ^C at the terminal is the supervisor's to handle
         )
 
-    def _watch(self, popen: "subprocess.Popen[bytes]") -> None:
-        logger = log.bind(pool=self.pool.name, worker=self.name, pid=popen.pid)
-        for stream, pipe in (("stdout", popen.stdout), ("stderr", popen.stderr)):
-            if pipe is not None:
-                fd = os.dup(pipe.fileno())
-                pipe.close()
-                self._outputs.append(Output(fd, stream, logger, self.last_lines))
-        self._pidfd = os.pidfd_open(popen.pid)
-        asyncio.get_running_loop().add_reader(self._pidfd, self._reap)
+    def adopt(self, held: Held) -> None:
+        """Go on with a worker that another supervisor started; owns the descriptors."""
+        self.incarnation = held.lane.incarnation
+        self.started = held.started
+        self._outputs = [self._output(fd, name) for name, fd in held.streams.items()]
+        self._watch(held.pid, held.pidfd)
+
+    def _output(self, fd: int, stream: str) -> Output:
+        return Output(fd, stream, self.last_lines)
+
+    def _watch(self, pid: int, pidfd: int) -> None:
+        self.pid, self.pidfd = pid, pidfd
+        logger = log.bind(pool=self.pool.name, worker=self.name, pid=pid)
+        for output in self._outputs:
+            output.start(logger)
+        asyncio.get_running_loop().add_reader(pidfd, self._reap)
+
+    def streams(self) -> dict[str, int]:
+        """Return the ends of its output that are still open."""
+        return {output.stream: output.fd for output in self._outputs if output.fd >= 0}
 
     def _reap(self) -> None:
         """Collect the exit status; called when the pidfd becomes readable."""
-        if self._popen is None or self._popen.poll() is None:
-            return
-        asyncio.get_running_loop().remove_reader(self._pidfd)
-        os.close(self._pidfd)
-        self._pidfd = -1
-        self.status = self._popen.returncode
+        try:
+            end = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG)
+        except ChildProcessError:  # started by an earlier supervisor: nobody tells us how it ended
+            self.status = None
+        else:
+            if end is None:
+                return
+            exited = end.si_code == os.CLD_EXITED
+            self.status = end.si_status if exited else -end.si_status
+        self._let_go()
         for output in self._outputs:
             output.finish()
         self.exited.set()
         self._on_exit(self)
 
+    def _let_go(self) -> None:
+        asyncio.get_running_loop().remove_reader(self.pidfd)
+        os.close(self.pidfd)
+        self.pidfd = -1
+
+    def pause(self) -> None:
+        """Take no more of its output, until `resume`: another supervisor may go on with it."""
+        for output in self._outputs:
+            output.pause()
+
+    def resume(self) -> None:
+        """Take its output again."""
+        for output in self._outputs:
+            output.resume()
+
+    def leave(self) -> None:
+        """Watch it no longer: another supervisor goes on with it."""
+        if self.pidfd >= 0:
+            self._let_go()
+        self._close_outputs()
+
+    def _close_outputs(self) -> None:
+        for output in self._outputs:
+            output.close()
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal; a process that is gone already is no error."""
-        if self._pidfd < 0:
+        if self.pidfd < 0:
             return
         try:
-            signal.pidfd_send_signal(self._pidfd, number)
+            signal.pidfd_send_signal(self.pidfd, number)
         except ProcessLookupError:
             log.debug("the process is gone already", worker=self.name, signal=number.name)
 
@@ -139,8 +193,10 @@ class WorkerProcess:
 
     def describe_exit(self) -> str:
         """Say in words how the process ended."""
-        if self.status is None:
+        if not self.exited.is_set():
             return "is running"
+        if self.status is None:
+            return "exited with a status that only its first supervisor could have learned"
         if self.status >= 0:
             return f"exited with status {self.status}"
         try:

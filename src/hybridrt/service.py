@@ -2,25 +2,37 @@
 
 import asyncio
 import importlib.util
+import os
 import signal
+import socket
+import time
 from pathlib import Path
+
+import msgspec
 
 from hybridrt.config import Config
 from hybridrt.errors import ConfigError, HybridrtError
+from hybridrt.estate import Estate
 from hybridrt.exits import Status, exit_status
 from hybridrt.logs import configure, get_logger
+from hybridrt.notify import notify, passed_sockets, watchdog_seconds
 from hybridrt.supervisor import Supervisor
 from hybridrt.tasks import Tasks
 
 log = get_logger("service")
 
+ATTACH_FDNAME = "attach"
+WATCHDOG_SHARE = 3  # signs of life in the time that the manager waits for one
+RETURN_SECONDS = 0.25  # for subscribers to connect again
+
 
 class Service:
     """Drives one supervisor by signals: the first TERM or INT drains, the second stops at once."""
 
-    def __init__(self, config: Config) -> None:
-        """Describe the service."""
-        self._supervisor = Supervisor(config)
+    def __init__(self, config: Config, estate: Estate | None = None) -> None:
+        """Describe the service; with an estate it goes on with that."""
+        self._estate = estate
+        self._supervisor = Supervisor(config, estate)
         self._tasks = Tasks()
         self._running: asyncio.Task[int] | None = None
 
@@ -39,10 +51,15 @@ class Service:
     async def _serve(self) -> int:
         supervisor = self._supervisor
         try:
+            self._supervisor.listening = self._passed_socket()
             async with supervisor:
+                await self._started()
                 await supervisor.stop_wanted.wait()
                 if supervisor.failure is not None:
                     return Status.IO
+                if supervisor.state == "handed over":
+                    return Status.OK
+                notify("STOPPING=1", "STATUS=draining")
                 await supervisor.drain(supervisor.stop_timeout)
         except HybridrtError as error:
             log.critical("cannot run", err=str(error), hint=error.hint or None, code=error.code)
@@ -52,6 +69,51 @@ class Service:
             return Status.FAILED
         log.info("stopped")
         return Status.OK
+
+    def _passed_socket(self) -> socket.socket | None:
+        """Return the attach socket that the service manager kept over a restart, if it did."""
+        path = str(self._supervisor.attach_path)
+        kept = passed_sockets().get(ATTACH_FDNAME)
+        if kept is None or self._estate is not None:
+            return None
+        if kept.getsockname() != path or not self._supervisor.attach_path.exists():
+            kept.close()
+            return None
+        kept.setblocking(False)
+        log.info("peers that connected meanwhile are let in", socket=path)
+        return kept
+
+    async def _started(self) -> None:
+        """Tell who waits: a predecessor that hands over, and the service manager."""
+        supervisor, estate = self._supervisor, self._estate
+        if estate is not None:
+            estate.confirm()
+            self._tasks.start(self._after_takeover(estate), "after the takeover")
+        keep = ["FDSTORE=1", f"FDNAME={ATTACH_FDNAME}"]
+        _, listening = supervisor.shared_fds()
+        notify("FDSTOREREMOVE=1", f"FDNAME={ATTACH_FDNAME}")
+        notify(*keep, fds=[listening])
+        notify("READY=1", f"MAINPID={os.getpid()}", "STATUS=running")
+        if interval := watchdog_seconds():
+            self._tasks.start(self._feed_watchdog(interval / WATCHDOG_SHARE), "watchdog")
+
+    async def _after_takeover(self, estate: Estate) -> None:
+        """Publish it when subscribers had time to come back; after an upgrade, roll the workers."""
+        supervisor = self._supervisor
+        upgraded = estate.cause == "upgrade"
+        await asyncio.sleep(RETURN_SECONDS)
+        event = {"event": "upgrade" if upgraded else "takeover", "cause": estate.cause}
+        supervisor.publish("runtime", {**event, "pid": os.getpid(), "value": estate.duration_ns})
+        if upgraded and supervisor.config.runtime.roll:
+            for name in list(supervisor.pools):
+                await supervisor.roll(name)
+
+    async def _feed_watchdog(self, interval: float) -> None:
+        """Give the service manager a sign of life, but only if the dispatch loop gives one."""
+        while True:
+            await self._supervisor.touch()
+            notify("WATCHDOG=1")
+            await asyncio.sleep(interval)
 
     def _catch_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -81,8 +143,10 @@ class Service:
         except ConfigError as error:
             log.warning("the new configuration is bad, keeping the old", err=str(error))
             return
+        notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
         for section in await self._supervisor.reload(config):
             log.warning("a change needs a restart to take effect", section=section)
+        notify("READY=1", "STATUS=running")
 
 
 def run(
@@ -95,11 +159,16 @@ def run(
         configure(log_level or "info", log_format or "auto")
         log.critical("bad configuration", err=str(error), hint=error.hint or None)
         return Status.CONFIG
-    configure(log_level or config.runtime.log_level, log_format or config.runtime.log_format)
-    return run_loop(config)
+    runtime = msgspec.structs.replace(
+        config.runtime,
+        log_level=log_level or config.runtime.log_level,
+        log_format=log_format or config.runtime.log_format,
+    )
+    configure(runtime.log_level, runtime.log_format)
+    return run_loop(msgspec.structs.replace(config, runtime=runtime))
 
 
-def run_loop(config: Config) -> int:
+def run_loop(config: Config, estate: Estate | None = None) -> int:
     """Run the service on uvloop when it is installed, else on plain asyncio."""
     factory = None
     if importlib.util.find_spec("uvloop") is not None:
@@ -107,8 +176,8 @@ def run_loop(config: Config) -> int:
 
         factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(_main(config))
+        return runner.run(_main(config, estate))
 
 
-async def _main(config: Config) -> int:
-    return await Service(config).run()
+async def _main(config: Config, estate: Estate | None) -> int:
+    return await Service(config, estate).run()

@@ -11,17 +11,23 @@ import errno
 import fcntl
 import os
 import signal
+import socket
 import stat
-import threading
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
+
+import msgspec
 
 from hybridrt import configfile
-from hybridrt.attach import Listener
+from hybridrt.attach import Listener, listen
 from hybridrt.config import SEGMENTS_MIN, Config, PoolConfig, QueueConfig
+from hybridrt.dispatching import DispatchThread
 from hybridrt.errors import (
     AlreadyRunningError,
+    BusyError,
     ClosedError,
     ConfigError,
     DiskFullError,
@@ -34,6 +40,8 @@ from hybridrt.errors import (
     UnknownQueueError,
     UnknownWorkerError,
 )
+from hybridrt.estate import Estate
+from hybridrt.handover import PEER, SOCKET_NAME
 from hybridrt.jobs import JobInfo
 from hybridrt.logs import get_logger
 from hybridrt.names import Durability, EventType, Order
@@ -41,10 +49,13 @@ from hybridrt.native import Event, Runtime, RuntimeOptions, error_of
 from hybridrt.pools import Pool
 from hybridrt.processes import WorkerProcess
 from hybridrt.producer import Producer
+from hybridrt.succession import Succession
 from hybridrt.tasks import Tasks
 from hybridrt.units import to_milliseconds, to_nanoseconds
 
 log = get_logger("supervisor")
+
+T = TypeVar("T")
 
 EVENTFD_BYTES = 8
 SOCKET_PATH_BYTES_MAX = 107  # of a sockaddr_un
@@ -87,10 +98,29 @@ def make_directory(place: str, path: Path) -> None:
         raise kind(f"{place}: cannot make {path}: {error.strerror}") from error
 
 
-class Supervisor(Producer):
-    """One runtime. Ready once entered: log recovered, sockets open, required pools registered."""
+def runtime_options(config: Config) -> RuntimeOptions:
+    """Return the options of the C library that a configuration stands for."""
+    settings = config.log
+    return RuntimeOptions(
+        directory=str(configfile.log_directory(config).absolute()),
+        segment_bytes=settings.segment_size,
+        segments_min=settings.history // settings.segment_size + SEGMENTS_MIN,
+        segments_max=settings.max_size // settings.segment_size,
+        async_ns=to_nanoseconds(settings.async_interval),
+        checkpoint_ns=to_nanoseconds(settings.checkpoint_interval),
+        checkpoint_records=settings.checkpoint_records,
+        lease_ns=to_nanoseconds(config.runtime.lease),
+        cancel_grace_ns=to_nanoseconds(config.runtime.cancel_grace),
+    )
 
-    def __init__(self, config: Config) -> None:
+
+class Supervisor(Producer):
+    """One runtime. Ready once entered: log recovered, sockets open, required pools registered.
+
+    With an estate it goes on with the runtime that a standby took over.
+    """
+
+    def __init__(self, config: Config, estate: Estate | None = None) -> None:
         """Describe a supervisor; nothing is touched before it is entered."""
         super().__init__()
         self.config = config
@@ -102,7 +132,12 @@ class Supervisor(Producer):
         self.stop_wanted = asyncio.Event()  # set by a signal or the shutdown verb
         self.stop_timeout: float | None = None
         self._runtime: Runtime | None = None
-        self._thread: threading.Thread | None = None
+        self._estate = estate
+        self._thread: DispatchThread | None = None
+        self._calls: set[asyncio.Future[Any]] = set()  # into C, from threads of the pool
+        self._succession = Succession(self, self.standby_path)
+        self.takeover: dict[str, Any] | None = None  # how it became the supervisor
+        self.listening: socket.socket | None = None  # passed on by a service manager
         self._listener: Listener | None = None
         self._control: Any = None
         self._tasks = Tasks()
@@ -128,39 +163,45 @@ class Supervisor(Producer):
 
     async def _start(self) -> None:
         self.state = "starting"
-        self._lock_directory()
-        self._runtime = await asyncio.to_thread(Runtime.open, self._options())
-        self._report_recovery(self._runtime)
-        for queue in self.config.queues:
-            self._runtime.queue(queue_settings(queue))
-        for kind in self.config.kind_names():
-            self._runtime.kind(kind)
-        name = "hybridrt-dispatch"
-        self._thread = threading.Thread(target=self._dispatch, name=name, daemon=True)
-        self._thread.start()
-        self.begin(self._runtime.client(), self._runtime.client, self._describe_job)
-        asyncio.get_running_loop().add_reader(self._runtime.event_fd, self._read_events)
-        self._listener = Listener(self._runtime, self.attach_path)
+        estate, self._estate = self._estate, None
+        listening = await self._begin() if estate is None else self._inherit(estate)
+        runtime = self.runtime
+        self.begin(runtime.client(), runtime.client, self._describe_job)
+        asyncio.get_running_loop().add_reader(runtime.event_fd, self._read_events)
+        self._listener = Listener(runtime, listening, self.attach_path, self._succession)
         await self._open_control()
         self._tasks.start(self._sample(), "sample")
-        await self._start_pools()
+        if estate is None:
+            await self._start_pools()
+        else:
+            self._adopt_pools(estate)
+        self._succession.open()
         if self.state == "starting":
             self.state = "running"
         log.info("ready", directory=str(self.directory), log=str(self.log_directory))
 
-    def _options(self) -> RuntimeOptions:
-        settings = self.config.log
-        return RuntimeOptions(
-            directory=str(self.log_directory),
-            segment_bytes=settings.segment_size,
-            segments_min=settings.history // settings.segment_size + SEGMENTS_MIN,
-            segments_max=settings.max_size // settings.segment_size,
-            async_ns=to_nanoseconds(settings.async_interval),
-            checkpoint_ns=to_nanoseconds(settings.checkpoint_interval),
-            checkpoint_records=settings.checkpoint_records,
-            lease_ns=to_nanoseconds(self.config.runtime.lease),
-            cancel_grace_ns=to_nanoseconds(self.config.runtime.cancel_grace),
-        )
+    async def _begin(self) -> socket.socket:
+        """Open the log and begin to dispatch; return the socket of the lanes."""
+        self._lock_directory()
+        self._runtime = runtime = await asyncio.to_thread(Runtime.open, self.options())
+        self._report_recovery(runtime)
+        self._declare(runtime)
+        self._thread = DispatchThread(runtime)
+        self._thread.start()
+        if self.listening is not None:
+            return self.listening
+        self.attach_path.unlink(missing_ok=True)  # left behind by a supervisor that was killed
+        return listen(self.attach_path)
+
+    def _declare(self, runtime: Runtime) -> None:
+        for queue in self.config.queues:
+            runtime.queue(queue_settings(queue))
+        for kind in self.config.kind_names():
+            runtime.kind(kind)
+
+    def options(self) -> RuntimeOptions:
+        """Return how the C library runs this log."""
+        return runtime_options(self.config)
 
     def _lock_directory(self) -> None:
         """Make the runtime directory ours, and refuse to share it."""
@@ -172,7 +213,7 @@ class Supervisor(Producer):
                 f"{self.directory} must belong to this user with mode 0700",
                 f"chmod 700 {self.directory}, or name another one in [runtime] directory",
             )
-        if len(os.fsencode(self.attach_path)) > SOCKET_PATH_BYTES_MAX:
+        if len(os.fsencode(self.control_path)) > SOCKET_PATH_BYTES_MAX:
             limit = f"the path of a socket in it has at most {SOCKET_PATH_BYTES_MAX} bytes"
             raise ConfigError(
                 [f"runtime.directory: {self.directory} is too long: {limit}"],
@@ -188,7 +229,7 @@ class Supervisor(Producer):
                 "stop it with 'hybridrt shutdown', or use another [runtime] directory",
             ) from error
         self._lock_fd = fd
-        for path in (self.attach_path, self.control_path, self.events_path):
+        for path in (self.standby_path, self.control_path, self.events_path):
             path.unlink(missing_ok=True)  # left behind by a supervisor that was killed
 
     @property
@@ -207,6 +248,11 @@ class Supervisor(Producer):
         return self.directory / "events.sock"
 
     @property
+    def standby_path(self) -> Path:
+        """Return the socket where a standby connects."""
+        return self.directory / SOCKET_NAME
+
+    @property
     def runtime(self) -> Runtime:
         """Return the C runtime, or raise ClosedError."""
         if self._runtime is None:
@@ -221,13 +267,6 @@ class Supervisor(Producer):
         report = log.warning if found["tail_bytes"] else log.info
         report("log recovered", **found)
 
-    def _dispatch(self) -> None:
-        """Run the dispatch loop; its failure is told by a FAILED event."""
-        try:
-            self.runtime.run()
-        except HybridrtError as error:
-            log.critical("the dispatch loop ended", err=str(error))
-
     async def _open_control(self) -> None:
         from hybridrt.control import ControlServer  # imports zmq, which a bare client never needs
 
@@ -238,7 +277,7 @@ class Supervisor(Producer):
 
     async def _start_pools(self) -> None:
         for config in self.config.pools:
-            self._add_pool(config)
+            self._add_pool(config).start()
         required = [pool for pool in self.pools.values() if pool.config.required]
         limit = self.config.runtime.start_timeout
         waiting = [asyncio.ensure_future(pool.ready()) for pool in required]
@@ -253,12 +292,12 @@ class Supervisor(Producer):
             for waiter in waiting:
                 waiter.cancel()
 
-    def _add_pool(self, config: PoolConfig) -> None:
+    def _add_pool(self, config: PoolConfig) -> Pool:
         for kind in config.kinds:
             self.runtime.kind(kind)
-        pool = Pool(config, self.runtime, self.attach_path, self.publish)
+        pool = Pool(config, self.runtime, self.attach_path, self.publish, self._succession)
         self.pools[config.name] = pool
-        pool.start()
+        return pool
 
     def find_worker(self, text: str) -> tuple[Pool, WorkerProcess]:
         """Find a spawned worker by name, pid or incarnation; raise UnknownWorkerError."""
@@ -431,26 +470,174 @@ class Supervisor(Producer):
 
     async def scale(self, pool: str, workers: int) -> None:
         """Set the number of workers of a pool until the next reload."""
-        await self.find_pool(pool).scale(workers, self.config.runtime.drain_timeout)
+        scaling = self.find_pool(pool).scale(workers, self.config.runtime.drain_timeout)
+        self.settings_changed()
+        await scaling
+
+    async def roll(self, name: str) -> None:
+        """Replace the workers of a pool one by one, each new one ready before an old one stops."""
+        pool, patience = self.find_pool(name), self.config.runtime
+        config = msgspec.structs.replace(pool.config, workers=pool.wanted)
+        await pool.roll(config, patience.start_timeout, patience.drain_timeout)
 
     async def reload(self, config: Config) -> list[str]:
         """Apply a changed configuration; return what needs a restart to take effect."""
-        for queue in config.queues:
-            self.runtime.queue(queue_settings(queue))
-        for kind in config.kind_names():
-            self.runtime.kind(kind)
         old, self.config = self.config, config
+        self._declare(self.runtime)
         drain_timeout = config.runtime.drain_timeout
         wanted = {pool.name: pool for pool in config.pools}
         for name in [name for name in self.pools if name not in wanted]:
             await self.pools.pop(name).close(drain_timeout)
         for name, pool in wanted.items():
             if name not in self.pools:
-                self._add_pool(pool)
+                self._add_pool(pool).start()
             elif pool != self.pools[name].config:
                 await self.pools[name].roll(pool, config.runtime.start_timeout, drain_timeout)
+        self.settings_changed()
         log.info("configuration reloaded", origin=config.origin)
         return [name for name in ("log", "runtime") if getattr(old, name) != getattr(config, name)]
+
+    # ---- a standby, and the next supervisor ----------------------------------------------------
+
+    def _inherit(self, estate: Estate) -> socket.socket:
+        """Go on with what a standby took over; return the socket of the lanes."""
+        self._runtime, self._thread = estate.runtime, estate.dispatch
+        self._lock_fd = estate.lock_fd
+        self.takeover = {
+            "cause": estate.cause,
+            "duration_ns": estate.duration_ns,
+            "time_ns": time.time_ns(),
+        }
+        log.warning("took over", **self.takeover)
+        self.standby_path.unlink(missing_ok=True)
+        self._declare(estate.runtime)
+        estate.listening.setblocking(False)
+        return estate.listening
+
+    def _adopt_pools(self, estate: Estate) -> None:
+        """Go on with the processes of an earlier supervisor; start what is missing."""
+        assert self._listener is not None
+        for config in self.config.pools:
+            self._add_pool(config)
+        registered = {lane["incarnation"] for lane in self.runtime.lanes() if lane["registered"]}
+        for held in estate.held:
+            incarnation, pool = held.lane.incarnation, self.pools.get(held.lane.pool)
+            if held.pidfd < 0:  # it died between making the lane and starting its process
+                held.close()
+                self.runtime.lane_gone(incarnation, counted=False)
+            elif pool is not None and held.lane.worker != PEER:
+                pool.adopt(held, registered=incarnation in registered)
+            else:
+                for fd in held.streams.values():
+                    os.close(fd)
+                self._listener.watch(incarnation, held.pid, held.pidfd)
+        for pool in self.pools.values():
+            pool.start()
+            trimming = pool.trim(self.config.runtime.drain_timeout)
+            self._tasks.start(trimming, f"trim {pool.config.name}")
+
+    def standby_status(self) -> dict[str, Any] | None:
+        """Describe the standby; None: there is none."""
+        return self._succession.status()
+
+    def standby_command(self, python: str | None = None) -> list[str]:
+        """Return the command that starts a standby for this supervisor."""
+        program = [python or sys.executable, "-m", "hybridrt.cli", "standby"]
+        return [*program, "--runtime-dir", str(self.directory)]
+
+    def without_standby(self) -> None:
+        """Tell the clients that nobody would go on with their lanes."""
+        if self._runtime is not None:
+            self._runtime.standby(present=False)
+
+    def settings(self) -> dict[str, Any]:
+        """Return the configuration as it is in use, for a standby."""
+        pools = [
+            msgspec.structs.replace(pool.config, workers=pool.wanted)
+            for pool in self.pools.values()
+        ]
+        tables = msgspec.structs.replace(self.config, pools=tuple(pools)).tables()
+        tables["log"]["directory"] = str(self.log_directory)
+        tables["runtime"]["directory"] = str(self.directory)
+        return tables
+
+    def settings_changed(self) -> None:
+        """Tell the standby the configuration anew."""
+        self._succession.settings_changed()
+
+    def workers(self) -> list[WorkerProcess]:
+        """Return the spawned workers of all pools."""
+        return [worker for pool in self.pools.values() for worker in pool.workers.values()]
+
+    def peers(self) -> dict[int, tuple[int, int]]:
+        """Return process id and pidfd of the clients that attached by themselves, by lane."""
+        pids = {lane["incarnation"]: lane["pid"] for lane in self.runtime.lanes()}
+        pidfds = self._listener.peers if self._listener is not None else {}
+        return {lane: (pids.get(lane, 0), pidfd) for lane, pidfd in pidfds.items()}
+
+    def shared_fds(self) -> tuple[int, int]:
+        """Return the lock of the directory and the attach socket; they stay ours."""
+        assert self._listener is not None
+        return self._lock_fd, self._listener.fileno()
+
+    async def call(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Call into C from another thread; the runtime is not closed before it returns."""
+        loop = asyncio.get_running_loop()
+        running = loop.run_in_executor(None, function, *arguments)
+        self._calls.add(running)
+        running.add_done_callback(self._calls.discard)
+        return await asyncio.shield(running)
+
+    async def touch(self) -> None:
+        """Return once the dispatch lock was taken and given back: the dispatch loop lives."""
+        await self.call(self.runtime.touch)
+
+    async def upgrade(self, python: str | None = None) -> dict[str, Any]:
+        """Hand over to a new supervisor, run by `python`; raise UpgradeError when it fails.
+
+        Afterwards this supervisor only has to be closed. Its workers go on under the new one.
+        """
+        from hybridrt.upgrade import upgrade
+
+        if self.state != "running":
+            raise BusyError(f"the supervisor is {self.state}", "try again")
+        self.state = "upgrading"
+        command = [*self.standby_command(python), "--upgrade"]
+        log.info("upgrading", command=command)
+        try:
+            outcome = await upgrade(self, self._succession, command)
+        except BaseException:
+            if self.state == "upgrading":
+                self.state = "running"
+            raise
+        self.state = "handed over"
+        log.info("handed over", **outcome)
+        asyncio.get_running_loop().call_soon(self.stop_wanted.set)
+        return outcome
+
+    async def freeze(self) -> None:
+        """Begin nothing new: the next supervisor is about to go on with everything."""
+        for pool in self.pools.values():
+            pool.freeze()
+        if self._listener is not None:
+            self._listener.freeze()
+        await self.end()
+
+    async def release(self) -> None:
+        """Stop to dispatch and let go of the log, but not of the lanes."""
+        await self._end_runtime(Runtime.release)
+
+    def thaw(self, runtime: Runtime, dispatch: DispatchThread) -> None:
+        """Go on: the next supervisor did not, and this one took the log back."""
+        self._runtime, self._thread = runtime, dispatch
+        self.begin(runtime.client(), runtime.client, self._describe_job)
+        asyncio.get_running_loop().add_reader(runtime.event_fd, self._read_events)
+        self._control.bind()
+        self._succession.rebind()
+        if self._listener is not None:
+            self._listener.thaw(runtime)
+        for pool in self.pools.values():
+            pool.thaw(runtime)
 
     # ---- the end --------------------------------------------------------------------------------
 
@@ -464,6 +651,7 @@ class Supervisor(Producer):
         if self.state in {"draining", "drained"}:
             return
         self.state = "draining"
+        await self._succession.dismiss("the supervisor drains")
         log.info("draining", timeout_s=float(patience))
         self.publish("runtime", {"event": "draining"})
         self.runtime.refuse(refuse=True)
@@ -492,24 +680,34 @@ class Supervisor(Producer):
         """Stop everything that still runs. Does not wait for workers; `drain` does."""
         if self.state == "closed":
             return
-        self.state = "closed"
-        await asyncio.gather(*(pool.kill() for pool in self.pools.values()))
+        handed_over, self.state = self.state == "handed over", "closed"
+        if not handed_over:
+            await self._succession.dismiss("the supervisor ends")
+        end = Pool.leave if handed_over else Pool.kill
+        await asyncio.gather(*(end(pool) for pool in self.pools.values()))
+        await self._succession.close(handed_over=handed_over)
         if self._control is not None:
-            await self._control.close()
+            await self._control.close(handed_over=handed_over)
         if self._listener is not None:
-            self._listener.close()
+            self._listener.close(keep_path=handed_over or self.listening is not None)
         await self._tasks.close()
         await self._close_runtime()
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
 
     async def _close_runtime(self) -> None:
-        if self._runtime is None:
-            return
-        asyncio.get_running_loop().remove_reader(self._runtime.event_fd)
-        await self.end()
-        self._runtime.stop()
+        if self._runtime is not None:
+            await self.end()
+            await self._end_runtime(Runtime.close)
+
+    async def _end_runtime(self, end: Callable[[Runtime], None]) -> None:
+        """Stop to dispatch, then `end` the runtime."""
+        runtime = self.runtime
+        asyncio.get_running_loop().remove_reader(runtime.event_fd)
+        self._runtime = None
+        if self._calls:
+            await asyncio.wait(self._calls)
+        runtime.stop()
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join)
-        runtime, self._runtime = self._runtime, None
-        await asyncio.to_thread(runtime.close)
+        await asyncio.to_thread(end, runtime)

@@ -68,6 +68,9 @@ async def _status(supervisor: "Supervisor", _: messages.Arguments) -> Reply:
         "log_bytes": counters["log_tail"] - counters["log_head"],
         "unsynced_bytes": counters["log_tail"] - counters["log_durable"],
         "rescues": counters["rescues"],
+        "role": "active",
+        "standby": supervisor.standby_status(),
+        "takeover": supervisor.takeover,
         "recovery": supervisor.runtime.recovery(),
         "queues": _queues(supervisor),
         "pools": pools,
@@ -79,14 +82,7 @@ async def _stats(supervisor: "Supervisor", _: messages.Arguments) -> Reply:
 
 
 async def _config_show(supervisor: "Supervisor", _: messages.Arguments) -> Reply:
-    config: Reply = msgspec.to_builtins(supervisor.config, enc_hook=_plain)
-    for table in ("queues", "pools", "kinds"):
-        config[table.rstrip("s")] = config.pop(table)
-    return config
-
-
-def _plain(value: object) -> object:
-    return int(value) if isinstance(value, int) else float(value)  # type: ignore[arg-type]
+    return {**supervisor.config.tables(), "origin": supervisor.config.origin}
 
 
 async def _drain(supervisor: "Supervisor", arguments: messages.DrainArguments) -> Reply:
@@ -106,8 +102,13 @@ async def _reload(supervisor: "Supervisor", _: messages.Arguments) -> Reply:
     return {"origin": config.origin, "needs_restart": await supervisor.reload(config)}
 
 
+async def _upgrade(supervisor: "Supervisor", arguments: messages.UpgradeArguments) -> Reply:
+    """Answer as the last thing that this supervisor does: the next one has taken its place."""
+    return await supervisor.upgrade(arguments.python)
+
+
 async def _log_sync(supervisor: "Supervisor", arguments: messages.SyncArguments) -> Reply:
-    await asyncio.to_thread(supervisor.runtime.sync, arguments.timeout)
+    await supervisor.call(supervisor.runtime.sync, arguments.timeout)
     return {"durable": supervisor.runtime.page.runtime_counters()["log_durable"]}
 
 
@@ -294,6 +295,7 @@ async def _worker_drain(supervisor: "Supervisor", arguments: messages.WorkerArgu
     """Stop one worker and run the pool with one less."""
     pool, worker = supervisor.find_worker(arguments.worker)
     pool.wanted = max(0, pool.wanted - 1)
+    supervisor.settings_changed()
     await pool.stop(worker, supervisor.config.runtime.drain_timeout)
     return {"worker": worker.name, "pool": pool.config.name, "wanted": pool.wanted}
 
@@ -302,6 +304,11 @@ async def _worker_restart(supervisor: "Supervisor", arguments: messages.WorkerAr
     pool, worker = supervisor.find_worker(arguments.worker)
     await pool.restart(worker, supervisor.config.runtime.drain_timeout)
     return {"worker": worker.name, "pool": pool.config.name}
+
+
+async def _worker_roll(supervisor: "Supervisor", arguments: messages.PoolArguments) -> Reply:
+    await supervisor.roll(arguments.pool)
+    return supervisor.find_pool(arguments.pool).describe()
 
 
 async def _pool_ls(supervisor: "Supervisor", _: messages.Arguments) -> Reply:
@@ -334,11 +341,13 @@ _VERBS: dict[str, Verb] = {
     "worker.ls": _worker_ls,
     "worker.drain": _worker_drain,
     "worker.restart": _worker_restart,
+    "worker.roll": _worker_roll,
     "pool.ls": _pool_ls,
     "pool.scale": _pool_scale,
     "drain": _drain,
     "shutdown": _shutdown,
     "reload": _reload,
+    "upgrade": _upgrade,
     "log.sync": _log_sync,
     "enqueue": _enqueue,
 }

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # Command: module and attribute. The order is that of the help page.
 COMMANDS = {
     "run": ("hybridrt.cli.serve", "run"),
+    "standby": ("hybridrt.cli.successors", "standby"),
+    "upgrade": ("hybridrt.cli.successors", "upgrade"),
     "demo": ("hybridrt.cli.show", "demo"),
     "enqueue": ("hybridrt.cli.job_commands", "enqueue"),
     "job": ("hybridrt.cli.job_commands", "job"),

@@ -21,13 +21,14 @@ def ask(runtime_dir: Path, verb: str, body: dict[str, Any], timeout_s: float) ->
     _probe(address)
     import zmq
 
-    from hybridrt.messages import decode_reply, encode_request
+    from hybridrt.messages import RECONNECT_MILLISECONDS, decode_reply, encode_request
 
     request_id = os.urandom(8)
     context = zmq.Context()
     try:
         dealer = context.socket(zmq.DEALER)
         dealer.linger = 0
+        dealer.reconnect_ivl = RECONNECT_MILLISECONDS
         dealer.connect(f"ipc://{address}")
         dealer.send_multipart(encode_request(request_id, verb, body))
         if not dealer.poll(int(timeout_s * 1000), zmq.POLLIN):

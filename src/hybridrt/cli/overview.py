@@ -36,11 +36,27 @@ def _status_text(reply: dict[str, Any]) -> str:
             ("unsynced", format_size(reply["unsynced_bytes"])),
             ("jobs", f"{reply['jobs']:,} living, sequence {reply['sequence']:,}"),
             ("epoch", reply["epoch"]),
+            ("standby", _standby_text(reply["standby"])),
+            ("takeover", _takeover_text(reply["takeover"])),
             ("lost wake-ups", reply["rescues"]),
         ]
     )
     pools = rows([{**pool, "failure": _first_line(pool)} for pool in reply["pools"]], POOL_COLUMNS)
     return f"{summary}\n\n{queue_table(reply['queues'])}\n\n{pools}"
+
+
+def _standby_text(standby: dict[str, Any] | None) -> str | None:
+    if standby is None:
+        return None
+    behind = format_size(standby["behind_bytes"])
+    state = "ready" if standby["ready"] else "catching up"
+    return f"pid {standby['pid']}, {state}, {behind} behind"
+
+
+def _takeover_text(takeover: dict[str, Any] | None) -> str | None:
+    if takeover is None:
+        return None
+    return f"{takeover['cause']}, {format_duration(takeover['duration_ns'] / 1e9)}"
 
 
 def _first_line(pool: dict[str, Any]) -> str | None:

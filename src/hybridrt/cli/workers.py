@@ -66,6 +66,15 @@ def restart_worker(session: Session, name: str) -> None:
     session.show(reply, f"{name} restarted")
 
 
+@worker.command("roll")
+@click.argument("pool_name", metavar="POOL")
+@session_options
+def roll_pool(session: Session, pool_name: str) -> None:
+    """Replace the workers of a pool one by one; each new one works before an old one leaves."""
+    reply = session.ask("worker.roll", {"pool": pool_name}, DRAIN_PATIENCE_S)
+    session.show(reply, f"{pool_name} rolled")
+
+
 @click.group()
 def pool() -> None:
     """List and scale pools of workers."""
