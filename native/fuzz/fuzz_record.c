@@ -16,6 +16,13 @@ static void take_apart(const hrt_record *record)
         HRT_ASSERT(parts.end == record->length);
         HRT_ASSERT(parts.key <= parts.meta && parts.meta <= parts.payload);
         HRT_ASSERT(parts.payload <= parts.end);
+        HRT_ASSERT(record->type == HRT_RECORD_ENQUEUE ||
+                   (parts.payload <= parts.error && parts.error <= parts.result &&
+                    parts.result <= parts.saved && parts.saved <= parts.end));
+    }
+    if (record->type == HRT_RECORD_SAVED) {
+        const hrt_saved_body *body = hrt_record_body(record);
+        HRT_ASSERT(sizeof(*record) + sizeof(*body) + body->length == record->length);
     }
 }
 

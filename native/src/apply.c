@@ -198,6 +198,12 @@ static uint64_t said_at(const hrt_state_job *job, const hrt_record *keep, const 
     return job->error_length > 0 ? keep->position + parts->error : 0;
 }
 
+static void find_saved(hrt_state_job *job, const hrt_record *keep, const hrt_parts *parts)
+{
+    job->saved_length = ((const hrt_keep_body *)hrt_record_body(keep))->saved_length;
+    job->saved_position = job->saved_length > 0 ? keep->position + parts->saved : 0;
+}
+
 /* A job that is known only moves: its KEEP says what the state says already. */
 static int move_home(hrt_state *state, uint32_t index, const hrt_record *record)
 {
@@ -207,6 +213,7 @@ static int move_home(hrt_state *state, uint32_t index, const hrt_record *record)
     job->position = record->position;
     job->data_offset = parts.payload;
     job->result_position = said_at(job, record, &parts);
+    find_saved(job, record, &parts);
     return hrt_residents_link(state, index);
 }
 
@@ -236,6 +243,7 @@ static int restore(hrt_state *state, uint32_t index, const hrt_record *record)
         memcpy(job->error, (const uint8_t *)record + parts.error, body->error_length);
     }
     job->result_position = said_at(job, record, &parts);
+    find_saved(job, record, &parts);
     return hrt_life_begin(state, index, body->state, body->due_ns);
 }
 
@@ -258,6 +266,23 @@ static int apply_keep(hrt_state *state, const hrt_record *record)
     return status;
 }
 
+/* In place of what the job saved before. */
+static int apply_saved(hrt_state *state, const hrt_record *record)
+{
+    const hrt_saved_body *body = hrt_record_body(record);
+    uint32_t index = hrt_jobs_find(&state->jobs, body->job);
+    if (index == HRT_NIL) {
+        return HRT_OK;
+    }
+    hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
+    if (job->state == HRT_JOB_RUNNING && job->token == body->token) {
+        job->saved_length = body->length;
+        job->saved_position =
+            body->length > 0 ? record->position + sizeof(*record) + sizeof(*body) : 0;
+    }
+    return HRT_OK;
+}
+
 int hrt_state_apply(hrt_state *state, const hrt_record *record)
 {
     state->sequence = record->sequence;
@@ -275,6 +300,8 @@ int hrt_state_apply(hrt_state *state, const hrt_record *record)
         return apply_keep(state, record);
     case HRT_RECORD_CONTROL:
         return apply_control(state, record);
+    case HRT_RECORD_SAVED:
+        return apply_saved(state, record);
     default:
         return HRT_OK; /* CHECKPOINT, EPOCH and PAD change nothing */
     }

@@ -56,6 +56,17 @@ hrt_attempt *hrt_attempt_find(hrt_runtime *runtime, uint32_t lane, uint64_t job,
 
 /* ---- handing over ---- */
 
+/* Right before the lease, which the client joins it to: nothing else comes between the two. */
+static void deliver_saved(hrt_runtime *runtime, uint32_t lane, const hrt_state_job *job, bool sync)
+{
+    hrt_delivery delivery = {.type = HRT_DELIVERY_SAVED,
+                             .job = job->id,
+                             .token = job->token,
+                             .data_length = job->saved_length};
+    hrt_log_place(runtime->log, job->saved_position, &delivery.slot, &delivery.data_offset);
+    hrt_effect_deliver(runtime, lane, &delivery, sync);
+}
+
 static void hand_over(hrt_runtime *runtime, uint32_t lane, const hrt_state_job *job, bool sync)
 {
     hrt_seat *seat = &runtime->seats[lane];
@@ -63,6 +74,7 @@ static void hand_over(hrt_runtime *runtime, uint32_t lane, const hrt_state_job *
     *attempt = (hrt_attempt){
         .job = job->id,
         .token = job->token,
+        /* What it saved never lies in an older one: this one is enough to keep both. */
         .segment = job->position / hrt_log_segment_size(runtime->log),
         .leased_ns = runtime->boot_ns,
         .kind = job->kind,
@@ -91,6 +103,9 @@ static void hand_over(hrt_runtime *runtime, uint32_t lane, const hrt_state_job *
     hrt_kind_counters *kind = &runtime->page->kind_counters[job->kind];
     uint64_t waited = runtime->wall_ns > job->ready_ns ? runtime->wall_ns - job->ready_ns : 0;
     hrt_counters_observe(&kind->wait, waited);
+    if (HRT_UNLIKELY(job->saved_length > 0)) {
+        deliver_saved(runtime, lane, job, sync);
+    }
     hrt_effect_deliver(runtime, lane, &delivery, sync);
 }
 

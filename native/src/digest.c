@@ -61,9 +61,9 @@ static uint64_t job_digest(const hrt_state_job *job)
     uint64_t lengths = (uint64_t)job->payload_length | (uint64_t)job->meta_length << 32 |
                        (uint64_t)job->key_length << 48 | (uint64_t)job->max_crashes << 56;
     const uint64_t words[] = {
-        job->id, job->token,  job->due_ns,     job->key_hash,    counts,
-        place,   job->client, job->parent,     job->enqueued_ns, job->settled_ns,
-        limits,  lengths,     job->expires_ns, job->error_length};
+        job->id, job->token,  job->due_ns,     job->key_hash,     counts,
+        place,   job->client, job->parent,     job->enqueued_ns,  job->settled_ns,
+        limits,  lengths,     job->expires_ns, job->error_length, job->saved_length};
     uint64_t digest = absorb_bytes(DIGEST_JOB, words, sizeof(words));
     return absorb_text(digest, job->error, job->error_length);
 }

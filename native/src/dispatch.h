@@ -37,7 +37,7 @@ enum hrt_attempt_flag {
 typedef struct hrt_attempt {
     uint64_t job; /* 0: free */
     uint64_t token;
-    uint64_t segment;   /* its payload lies there */
+    uint64_t segment;   /* its payload lies there, what it saved there or further on */
     uint64_t leased_ns; /* boot clock */
     uint16_t kind;
     uint16_t queue;

@@ -7,7 +7,8 @@
 size_t hrt_state_keep_length(const hrt_state_job *job)
 {
     return sizeof(hrt_keep_body) + (job->traced ? HRT_TRACE_SIZE : 0) + (size_t)job->key_length +
-           job->meta_length + job->payload_length + job->error_length + job->result_length;
+           job->meta_length + job->payload_length + job->error_length + job->result_length +
+           job->saved_length;
 }
 
 static void fill_body(const hrt_state_job *job, const hrt_enqueue_body *enqueue,
@@ -28,6 +29,7 @@ static void fill_body(const hrt_state_job *job, const hrt_enqueue_body *enqueue,
     body->state = job->state;
     body->outcome = job->outcome;
     body->cause = job->cause;
+    body->saved_length = job->saved_length;
     body->place = job->place;
 }
 
@@ -40,7 +42,7 @@ static uint8_t *append(uint8_t *to, const void *bytes, size_t length)
 }
 
 void hrt_state_keep(const hrt_state_job *job, const hrt_record *record, const void *result,
-                    hrt_record *keep)
+                    const void *saved, hrt_record *keep)
 {
     const uint8_t *bytes = (const uint8_t *)record;
     hrt_parts parts = hrt_record_parts(record);
@@ -55,5 +57,6 @@ void hrt_state_keep(const hrt_state_job *job, const hrt_record *record, const vo
     to = append(to, bytes + parts.meta, job->meta_length);
     to = append(to, bytes + parts.payload, job->payload_length);
     to = append(to, job->error, job->error_length);
-    (void)append(to, result, job->result_length);
+    to = append(to, result, job->result_length);
+    (void)append(to, saved, job->saved_length);
 }

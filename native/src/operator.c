@@ -238,6 +238,11 @@ static hrt_span find_part(hrt_runtime *runtime, const hrt_state_job *job, uint32
             job->result_length == 0 ? NULL : hrt_log_at(runtime->log, job->result_position);
         return at == NULL ? none : (hrt_span){at, job->result_length};
     }
+    if (part == HRT_PART_SAVED) {
+        const void *at =
+            job->saved_length == 0 ? NULL : hrt_log_at(runtime->log, job->saved_position);
+        return at == NULL ? none : (hrt_span){at, job->saved_length};
+    }
     const hrt_record *record = hrt_log_at(runtime->log, job->position);
     if (record == NULL || (record->type != HRT_RECORD_ENQUEUE && record->type != HRT_RECORD_KEEP)) {
         return none;

@@ -176,6 +176,31 @@ int hrt_extend(hrt_client *client, uint64_t job, uint64_t token, uint64_t more_n
     return hrt_submit_entry(client, &entry, sizeof(entry), NULL, 0);
 }
 
+int hrt_save(hrt_client *client, uint64_t job, uint64_t token, const void *data, size_t length)
+{
+    const int status = hrt_client_usable(client);
+    if (status != HRT_OK)
+        return status;
+    if (data == NULL && length > 0)
+        return hrt_fail(HRT_EINVAL, "data is NULL but has a length");
+    if (length > HRT_SAVED_MAX)
+        return hrt_fail(HRT_ETOOLARGE, "job %llu wants to save %zu bytes, the limit is %d",
+                        (unsigned long long)job, length, HRT_SAVED_MAX);
+    const hrt_submit_save entry = {
+        .head = {.length = (uint32_t)hrt_align_up(sizeof(entry) + length, 8),
+                 .type = HRT_SUBMIT_SAVE},
+        .job = job,
+        .token = token,
+        .length = (uint32_t)length,
+    };
+    if (entry.head.length > hrt_submit_limit(client))
+        return hrt_fail(HRT_ETOOLARGE,
+                        "job %llu wants to save %zu bytes, half of the submit ring is %u; attach "
+                        "with a larger submit_capacity",
+                        (unsigned long long)job, length, hrt_submit_limit(client));
+    return hrt_submit_entry(client, &entry, sizeof(entry), data, (uint32_t)length);
+}
+
 int hrt_progress(hrt_client *client, uint64_t job, uint64_t token, uint32_t permille,
                  const char *note, size_t note_length)
 {

@@ -75,10 +75,11 @@ static bool keep_well_formed(const hrt_record *record, uint64_t size)
     const hrt_keep_body *body = hrt_record_body(record);
     return size >= sizeof(*body) && enqueue_within_limits(record, &body->enqueue) &&
            body->error_length <= HRT_ERROR_MAX && body->result_length <= HRT_RESULT_MAX &&
-           body->state >= HRT_JOB_SCHEDULED && body->state <= HRT_JOB_DISCARDED &&
-           body->outcome <= HRT_OUTCOME_REVIVED && body->cause <= HRT_OUTCOME_REVIVED &&
+           body->saved_length <= HRT_SAVED_MAX && body->state >= HRT_JOB_SCHEDULED &&
+           body->state <= HRT_JOB_DISCARDED && body->outcome <= HRT_OUTCOME_REVIVED &&
+           body->cause <= HRT_OUTCOME_REVIVED &&
            size == sizeof(*body) + enqueue_data(&body->enqueue) + body->error_length +
-                       body->result_length;
+                       body->result_length + body->saved_length;
 }
 
 static bool settle_well_formed(const hrt_record *record, uint64_t size)
@@ -100,6 +101,13 @@ static bool settle_well_formed(const hrt_record *record, uint64_t size)
         offset += data;
     }
     return record->count > 0 && offset == size;
+}
+
+static bool saved_well_formed(const hrt_record *record, uint64_t size)
+{
+    const hrt_saved_body *body = hrt_record_body(record);
+    return size >= sizeof(*body) && body->length <= HRT_SAVED_MAX &&
+           size == sizeof(*body) + (uint64_t)body->length;
 }
 
 static bool settings_well_formed(const hrt_queue_settings *settings)
@@ -155,6 +163,8 @@ bool hrt_record_well_formed(const hrt_record *record)
         return record->count > 0 && size == ids;
     case HRT_RECORD_KEEP:
         return keep_well_formed(record, size);
+    case HRT_RECORD_SAVED:
+        return saved_well_formed(record, size);
     case HRT_RECORD_LANES:
         return record->count > 0 && size == (uint64_t)record->count * sizeof(hrt_lanes_entry);
     default:
@@ -179,7 +189,8 @@ hrt_parts hrt_record_parts(const hrt_record *record)
     if (keep) {
         parts.error = parts.end;
         parts.result = parts.error + body->error_length;
-        parts.end = parts.result + body->result_length;
+        parts.saved = parts.result + body->result_length;
+        parts.end = parts.saved + body->saved_length;
     }
     return parts;
 }

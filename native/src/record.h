@@ -64,6 +64,7 @@ typedef struct hrt_parts {
     uint32_t payload;
     uint32_t error;  /* KEEP only */
     uint32_t result; /* KEEP only */
+    uint32_t saved;  /* KEEP only */
     uint32_t end;
     const hrt_enqueue_body *enqueue;
 } hrt_parts;

@@ -31,7 +31,9 @@ static bool copy_forward(hrt_runtime *runtime, uint32_t index)
     }
     const void *result =
         job->result_length == 0 ? NULL : hrt_log_at(runtime->log, job->result_position);
-    hrt_state_keep(job, hrt_log_at(runtime->log, job->position), result, keep);
+    const void *saved =
+        job->saved_length == 0 ? NULL : hrt_log_at(runtime->log, job->saved_position);
+    hrt_state_keep(job, hrt_log_at(runtime->log, job->position), result, saved, keep);
     /* The job's only copy will be this one. */
     runtime->group_sync |= any_queue_needs_the_disk(runtime);
     hrt_add_relaxed(&runtime->page->runtime.kept, 1);

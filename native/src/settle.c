@@ -107,6 +107,8 @@ static int end(hrt_state *state, uint32_t index, uint8_t next, uint64_t due_ns)
     hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
     uint16_t queue = job->queue;
     job->payload_length = 0;
+    job->saved_length = 0;
+    job->saved_position = 0;
     int status = hrt_life_move(state, index, next, due_ns);
     hrt_life_trim(state, queue);
     return status;

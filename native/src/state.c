@@ -167,6 +167,7 @@ void hrt_state_describe(const hrt_state *state, const hrt_state_job *job, hrt_jo
         .result_ttl_ms = job->result_ttl_ms,
         .payload_length = job->payload_length,
         .result_length = job->result_length,
+        .saved_length = job->saved_length,
         .kind = job->kind,
         .queue = job->queue,
         .attempt = job->attempt,

@@ -55,6 +55,8 @@ typedef struct hrt_state_job {
     uint64_t parent;
     uint64_t result_position; /* of the result, else of the last error; in a SETTLE or KEEP */
     char *error;              /* last error, malloc'd, or NULL */
+    uint64_t saved_position;  /* of what its attempts saved; in a SAVED, or in its own KEEP */
+    uint32_t saved_length;    /* 0: nothing */
     uint32_t result_length;
     uint32_t result_ttl_ms;
     uint16_t meta_length;
@@ -136,10 +138,11 @@ void hrt_state_describe(const hrt_state *state, const hrt_state_job *job, hrt_jo
 
 /*
  * Body bytes of the KEEP record of a job, and the filling of it. `record` is the one at
- * job->position; `result` the bytes at job->result_position, NULL when result_length is 0.
+ * job->position; `result` and `saved` are the bytes at job->result_position and saved_position,
+ * NULL when there are none.
  */
 size_t hrt_state_keep_length(const hrt_state_job *job);
 void hrt_state_keep(const hrt_state_job *job, const hrt_record *record, const void *result,
-                    hrt_record *keep);
+                    const void *saved, hrt_record *keep);
 
 #endif

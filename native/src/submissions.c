@@ -484,6 +484,56 @@ static bool take_progress(hrt_runtime *runtime, uint32_t lane, const uint8_t *en
     return true;
 }
 
+/* Whether the job can still be copied forward whole, with the longest error it may get. */
+static bool can_be_kept(const hrt_runtime *runtime, const hrt_state_job *job, uint32_t saved_length)
+{
+    size_t length = sizeof(hrt_record) + hrt_state_keep_length(job) - job->saved_length +
+                    saved_length + HRT_ERROR_MAX;
+    return hrt_record_span((uint32_t)length) <= hrt_log_group_max(runtime->log);
+}
+
+static int save(hrt_runtime *runtime, const hrt_submit_save *submit, const uint8_t *entry)
+{
+    const hrt_state_job *job = hrt_state_find(runtime->state, submit->job);
+    size_t body = sizeof(hrt_saved_body) + submit->length;
+    hrt_record *record = NULL;
+    if (!can_be_kept(runtime, job, submit->length)) {
+        return HRT_ETOOLARGE;
+    }
+    uint8_t durability = hrt_state_settings(runtime->state, job->queue)->durability;
+    int status = hrt_group_add(runtime, HRT_RECORD_SAVED, body, HRT_LOG_NEW_WORK, &record);
+    if (status != HRT_OK) {
+        return status;
+    }
+    hrt_saved_body *saved = hrt_record_body(record);
+    saved->job = submit->job;
+    saved->token = submit->token;
+    saved->length = submit->length;
+    memcpy(saved + 1, entry + sizeof(*submit), submit->length);
+    runtime->group_sync |= durability == HRT_DURABILITY_SYNC;
+    runtime->group_async |= durability == HRT_DURABILITY_ASYNC;
+    return hrt_group_apply(runtime, record);
+}
+
+/* One that is stale, or that a full log has no room for, changes nothing but a counter. */
+static bool take_save(hrt_runtime *runtime, uint32_t lane, const uint8_t *entry,
+                      const hrt_submit *head)
+{
+    hrt_submit_save submit;
+    if (head->length < sizeof(submit)) {
+        return false;
+    }
+    memcpy(&submit, entry, sizeof(submit));
+    if (submit.length > HRT_SAVED_MAX || submit.length > head->length - sizeof(submit)) {
+        return false;
+    }
+    if (hrt_attempt_find(runtime, lane, submit.job, submit.token) == NULL ||
+        save(runtime, &submit, entry) != HRT_OK) {
+        hrt_add_relaxed(&runtime->page->runtime.refused, 1);
+    }
+    return true;
+}
+
 static bool take_extend(hrt_runtime *runtime, uint32_t lane, const uint8_t *entry,
                         const hrt_submit *head)
 {
@@ -587,6 +637,8 @@ static bool take_entry(hrt_runtime *runtime, uint32_t lane, const uint8_t *entry
         return take_progress(runtime, lane, entry, head);
     case HRT_SUBMIT_EXTEND:
         return take_extend(runtime, lane, entry, head);
+    case HRT_SUBMIT_SAVE:
+        return take_save(runtime, lane, entry, head);
     default:
         return take_job_request(runtime, lane, entry, head);
     }

@@ -170,13 +170,24 @@ static inline void *bytes_at(const history *log, uint64_t position)
     return log->bytes + position;
 }
 
+/* Saves a text under a token that may be stale. */
+static inline void save(history *log, uint64_t job, uint64_t token, const char *text)
+{
+    hrt_record *record = begin_record(log, HRT_RECORD_SAVED, sizeof(hrt_saved_body) + strlen(text));
+    hrt_saved_body *body = hrt_record_body(record);
+    *body = (hrt_saved_body){.job = job, .token = token, .length = (uint32_t)strlen(text)};
+    memcpy(body + 1, text, strlen(text));
+    CHECK_EQ(end_record(log), HRT_OK);
+}
+
 static inline void keep(history *log, uint64_t id)
 {
     const hrt_state_job *job = hrt_state_find(log->state, id);
     REQUIRE(job != NULL);
     hrt_record *record = begin_record(log, HRT_RECORD_KEEP, hrt_state_keep_length(job));
     const void *result = job->result_length > 0 ? bytes_at(log, job->result_position) : NULL;
-    hrt_state_keep(job, bytes_at(log, job->position), result, record);
+    const void *saved = job->saved_length > 0 ? bytes_at(log, job->saved_position) : NULL;
+    hrt_state_keep(job, bytes_at(log, job->position), result, saved, record);
     CHECK_EQ(end_record(log), HRT_OK);
 }
 

@@ -296,6 +296,22 @@ static void lying_settle(fixture *f, hostile *h)
     publish(h);
 }
 
+/* Saves for what it was leased, or not, more bytes than there are, or than there may be. */
+static void lying_save(fixture *f, hostile *h)
+{
+    const hrt_delivery *lease = &h->deliveries[below(f, 8)];
+    struct {
+        hrt_submit_save head;
+        uint8_t data[64];
+    } entry = {.head = {.head = {.length = sizeof(entry), .type = HRT_SUBMIT_SAVE},
+                        .job = below(f, 4) == 0 ? next_random(f) : lease->job,
+                        .token = below(f, 4) == 0 ? next_random(f) : lease->token,
+                        .length = below(f, 8) == 0 ? (uint32_t)next_random(f) : below(f, 66)}};
+    scribble(f, entry.data, sizeof(entry.data));
+    submit(h, &entry, sizeof(entry));
+    publish(h);
+}
+
 static void wrong_indices(fixture *f, hostile *h)
 {
     static const uint64_t steps[] = {1, 7, 8, SUBMIT - 8, SUBMIT, SUBMIT + 8, (uint64_t)-8};
@@ -332,9 +348,9 @@ static void everything(fixture *f, hostile *h)
 }
 
 typedef void (*mutation)(fixture *, hostile *);
-static const mutation mutations[] = {garbage_entries, garbage_bodies,  lying_enqueue,
-                                     lying_settle,    lying_settle,    wrong_indices,
-                                     wrong_words,     wrong_constants, everything};
+static const mutation mutations[] = {garbage_entries, garbage_bodies, lying_enqueue, lying_settle,
+                                     lying_settle,    lying_save,     wrong_indices, wrong_words,
+                                     wrong_constants, everything};
 
 /* ---- tests ---- */
 

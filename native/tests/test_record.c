@@ -106,7 +106,7 @@ static void moved_foreign_and_cut_records_fail(void)
 static void parts_lie_one_behind_the_other(void)
 {
     buffer space;
-    hrt_record *record = start(&space, HRT_RECORD_KEEP, sizeof(hrt_keep_body) + 32 + 15);
+    hrt_record *record = start(&space, HRT_RECORD_KEEP, sizeof(hrt_keep_body) + 32 + 21);
     hrt_keep_body *body = hrt_record_body(record);
     body->enqueue.flags = HRT_ENQUEUE_TRACE;
     body->enqueue.key_length = 1;
@@ -114,6 +114,7 @@ static void parts_lie_one_behind_the_other(void)
     body->enqueue.payload_length = 3;
     body->error_length = 4;
     body->result_length = 5;
+    body->saved_length = 6;
     body->state = HRT_JOB_DEAD;
     record->key_hash = 9;
     CHECK(hrt_record_well_formed(record));
@@ -124,6 +125,7 @@ static void parts_lie_one_behind_the_other(void)
     CHECK_EQ(parts.payload, parts.meta + 2);
     CHECK_EQ(parts.error, parts.payload + 3);
     CHECK_EQ(parts.result, parts.error + 4);
+    CHECK_EQ(parts.saved, parts.result + 5);
     CHECK_EQ(parts.end, record->length);
 }
 
@@ -168,6 +170,29 @@ static void settle_entries_stay_inside_the_record(void)
     CHECK(!hrt_record_well_formed(record));
 }
 
+static void what_is_saved_has_to_fill_its_record(void)
+{
+    static union {
+        hrt_record record;
+        uint8_t bytes[sizeof(hrt_record) + sizeof(hrt_saved_body) + HRT_SAVED_MAX + 1];
+    } large;
+    hrt_record *record = &large.record;
+    hrt_saved_body *body = hrt_record_body(record);
+    record->type = HRT_RECORD_SAVED;
+    for (uint32_t length = 0; length <= HRT_SAVED_MAX + 1; length += HRT_SAVED_MAX / 2) {
+        record->length = (uint32_t)(sizeof(*record) + sizeof(*body) + length);
+        body->length = length;
+        CHECK(hrt_record_well_formed(record));
+        body->length = length + 1;
+        CHECK(!hrt_record_well_formed(record));
+    }
+    record->length = sizeof(large);
+    body->length = HRT_SAVED_MAX + 1;
+    CHECK(!hrt_record_well_formed(record));
+    record->length = sizeof(*record) + sizeof(*body) - 1;
+    CHECK(!hrt_record_well_formed(record));
+}
+
 static void unknown_types_pass_unless_they_must_be_understood(void)
 {
     buffer space;
@@ -190,6 +215,7 @@ int main(void)
              TEST(every_flipped_bit_is_found), TEST(every_flipped_bit_of_a_pad_is_found),
              TEST(moved_foreign_and_cut_records_fail), TEST(parts_lie_one_behind_the_other),
              TEST(enqueue_lengths_have_to_add_up), TEST(settle_entries_stay_inside_the_record),
+             TEST(what_is_saved_has_to_fill_its_record),
              TEST(unknown_types_pass_unless_they_must_be_understood),
              TEST(key_hash_is_zero_for_no_key_only));
 }

@@ -241,6 +241,53 @@ static void returned_jobs_go_back_to_their_place(void)
     free_history(log);
 }
 
+/* Whether a job has saved exactly this. */
+static bool has_saved(const history *log, uint64_t id, const char *text)
+{
+    const hrt_state_job *job = hrt_state_find(log->state, id);
+    return job != NULL && job->saved_length == strlen(text) &&
+           (job->saved_length == 0 ||
+            memcmp(bytes_at(log, job->saved_position), text, strlen(text)) == 0);
+}
+
+static void what_a_job_saved_stays_until_it_ends(void)
+{
+    history *log = new_history();
+    uint64_t job = enqueue(log, (new_job){.result_ttl_ms = 1000});
+    save(log, job, 0, "not while it waits");
+    CHECK(has_saved(log, job, ""));
+    uint64_t first = lease_one(log, job);
+    save(log, job, first, "one");
+    save(log, job, first, "two");
+    CHECK(has_saved(log, job, "two"));
+    settle(log, job, HRT_OUTCOME_RETRY, 0);
+    uint64_t second = lease_one(log, job);
+    save(log, job, first, "stale");
+    save(log, UINT64_MAX, second, "unknown");
+    CHECK(has_saved(log, job, "two"));
+    settle(log, job, HRT_OUTCOME_CRASHED, 0);
+    (void)lease_one(log, job);
+    settle(log, job, HRT_OUTCOME_RETURNED, 0);
+    (void)lease_one(log, job);
+    settle(log, job, HRT_OUTCOME_DEAD, 0);
+    CHECK(has_saved(log, job, "two"));
+    keep(log, job);
+    CHECK(has_saved(log, job, "two"));
+    settle(log, job, HRT_OUTCOME_REVIVED, 0);
+    uint64_t third = lease_one(log, job);
+    CHECK(has_saved(log, job, "two"));
+    keep(log, job);
+    CHECK(has_saved(log, job, "two"));
+    uint64_t hash = hrt_state_hash(log->state);
+    save(log, job, third, "");
+    CHECK(has_saved(log, job, ""));
+    CHECK(hrt_state_hash(log->state) != hash);
+    save(log, job, third, "three");
+    settle(log, job, HRT_OUTCOME_OK, in(log, 10));
+    CHECK(has_saved(log, job, ""));
+    free_history(log);
+}
+
 static void results_are_kept_up_to_the_queues_limit(void)
 {
     history *log = new_history();
@@ -357,7 +404,8 @@ static uint32_t one_of_each(history *log, uint64_t *jobs)
     jobs[count++] = enqueue(log, (new_job){.key = "k", .queue = 1, .due_ns = in(log, 3)});
     jobs[count++] = enqueue(log, (new_job){.key = "k", .queue = 1, .payload = "x"});
     jobs[count] = enqueue(log, (new_job){.key = "l", .payload = "runs"});
-    lease_one(log, jobs[count++]);
+    save(log, jobs[count], lease_one(log, jobs[count]), "so far");
+    count++;
     jobs[count++] = enqueue(log, (new_job){.key = "l", .payload = "waits"});
     return count;
 }
@@ -460,7 +508,8 @@ int main(void)
         TEST(a_skipping_key_passes_what_is_not_ready),
         TEST(a_revived_job_goes_first_but_never_beside_another),
         TEST(a_ready_job_may_be_ended_as_crashed), TEST(a_change_of_order_regroups_the_keys),
-        TEST(returned_jobs_go_back_to_their_place), TEST(results_are_kept_up_to_the_queues_limit),
+        TEST(returned_jobs_go_back_to_their_place), TEST(what_a_job_saved_stays_until_it_ends),
+        TEST(results_are_kept_up_to_the_queues_limit),
         TEST(leased_jobs_are_listed_by_client_and_token),
         TEST(undeclared_names_and_known_jobs_are_corrupt), TEST(segments_know_their_living_jobs),
         TEST(keeps_bring_back_every_state), TEST(the_same_records_make_the_same_state),

@@ -151,6 +151,29 @@ static void keep(void)
     finish("keep");
 }
 
+static void keep_saved(void)
+{
+    hrt_keep_body *body = start(HRT_RECORD_KEEP, sizeof(*body) + 3 + 6);
+    body->enqueue.payload_length = 3;
+    body->job = 5;
+    body->token = 40;
+    body->client = 0x300000001u;
+    body->attempt = 2;
+    body->state = HRT_JOB_RUNNING;
+    body->place = 4;
+    body->saved_length = 6;
+    memcpy(body + 1, "abcpage 7", 9);
+    finish("keep of a running job that has saved something");
+}
+
+static void saved(void)
+{
+    hrt_saved_body *body = start(HRT_RECORD_SAVED, sizeof(*body) + 6);
+    *body = (hrt_saved_body){.job = 39, .token = 40, .length = 6};
+    memcpy(body + 1, "page 7", 6);
+    finish("saved");
+}
+
 static void lanes(void)
 {
     hrt_lanes_entry *entries = start(HRT_RECORD_LANES, 2 * sizeof(*entries));
@@ -176,6 +199,9 @@ static void spoiled(void)
     (void)start(HRT_RECORD_LEASE, sizeof(hrt_lease_body) + 16);
     space.record.count = 2;
     finish("lease without the started indices");
+    hrt_saved_body *body = start(HRT_RECORD_SAVED, sizeof(*body) + 6);
+    body->length = 7;
+    finish("saved with a length beyond its record");
     (void)start(200, 0);
     finish("unknown type that may be passed over");
     (void)start(200, 0);
@@ -200,6 +226,8 @@ int main(void)
     pad();
     due();
     keep();
+    keep_saved();
+    saved();
     lanes();
     spoiled();
     printf("\n  ]\n}\n");

@@ -13,12 +13,14 @@ ENQUEUE = struct.Struct("<QQQIIIHHBBB5x")
 SETTLE_ENTRY = struct.Struct("<QQQIBBH")
 CONTROL = struct.Struct("<IIII")
 KEEP = struct.Struct("<QQQQQQIIHBBBBHI4x")
+SAVED = struct.Struct("<QQI4x")
 SETTINGS = struct.Struct("<64sIIIIIIBBHIIB11x")
 TRACE_SIZE = 32
 TRACE_FLAG = 1
 
 RECORD_ENQUEUE, RECORD_LEASE, RECORD_SETTLE, RECORD_CONTROL = 1, 2, 3, 4
 RECORD_CHECKPOINT, RECORD_EPOCH, RECORD_PAD, RECORD_DUE, RECORD_KEEP = 5, 6, 7, 8, 9
+RECORD_SAVED = 10
 
 SCHEDULED, READY, RUNNING, RETRYING = 1, 2, 3, 4
 COMPLETED, DEAD, CANCELLED, EXPIRED, DISCARDED = 5, 6, 7, 8, 9
@@ -102,6 +104,7 @@ class Job:
     payload: bytes = b""
     error: bytes = b""
     result: bytes = b""
+    saved: bytes = b""
 
 
 @dataclass(slots=True, frozen=True)
@@ -157,6 +160,8 @@ class Model:
                 self._due(body)
             case 9:
                 self._keep(header, body)
+            case 10:
+                self._saved(body)
 
     # ---- one method for each type of record ----
 
@@ -232,10 +237,18 @@ class Model:
         job.token, job.client, job.due_ns = token, client, due
         job.enqueued_ns, job.settled_ns = enqueued, settled
         job.attempt, job.crashes, job.state, job.outcome, job.cause, job.place = fields[8:14]
-        result_at = len(body) - result_length
+        saved_at = len(body) - fields[14]
+        result_at = saved_at - result_length
         job.error = body[result_at - error_length : result_at]
-        job.result = body[result_at:]
+        job.result = body[result_at:saved_at]
+        job.saved = body[saved_at:]
         self._trim(job.queue)
+
+    def _saved(self, body: bytes) -> None:
+        job_id, token, length = SAVED.unpack_from(body)
+        job = self.jobs.get(job_id)
+        if job is not None and job.state == RUNNING and job.token == token:
+            job.saved = body[SAVED.size : SAVED.size + length]
 
     def _settle_all(self, header: Header, body: bytes) -> None:
         at = 0
@@ -292,7 +305,7 @@ class Model:
         if due_ns == 0:
             del self.jobs[job.id]
             return
-        job.state, job.due_ns, job.payload = state, due_ns, b""
+        job.state, job.due_ns, job.payload, job.saved = state, due_ns, b"", b""
         self._trim(job.queue)
 
     def _trim(self, queue: int) -> None:
@@ -328,7 +341,7 @@ class Model:
             "key_length"
         )
         info = {name: getattr(job, name) for name in names.split()}
-        for part in ("meta", "payload", "error", "result"):
+        for part in ("meta", "payload", "error", "result", "saved"):
             info[f"{part}_length"] = len(getattr(job, part))
         info["blocked"] = int(job.state == READY and not self.may_start(job))
         info["suspect"] = int(job.crashes > 0)
@@ -384,8 +397,7 @@ def job_digest(job: Job) -> int:
     place = job.kind | job.queue << 16 | len(job.result) << 32
     who = (job.id, job.token, job.due_ns, job.key_hash, counts, place, job.client, job.parent)
     limits = job.timeout_ms | job.result_ttl_ms << 32
-    lengths = (
-        len(job.payload) | len(job.meta) << 32 | job.key_length << 48 | job.max_crashes << 56
-    )
+    lengths = len(job.payload) | len(job.meta) << 32 | job.key_length << 48 | job.max_crashes << 56
     when = (job.enqueued_ns, job.settled_ns, limits, lengths, job.expires_ns, len(job.error))
-    return digest(DIGEST_JOB, *who, *when, *words(job.error + bytes(-len(job.error) % 8)))
+    text = words(job.error + bytes(-len(job.error) % 8))
+    return digest(DIGEST_JOB, *who, *when, len(job.saved), *text)

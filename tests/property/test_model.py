@@ -13,7 +13,7 @@ from hybridrt._native import ffi, lib
 from .model import Model
 from .writer import Step, Writer, write
 
-STEP = st.tuples(st.integers(0, 7), st.integers(0, 1000), st.integers(0, 1000))
+STEP = st.tuples(st.integers(0, 8), st.integers(0, 1000), st.integers(0, 1000))
 STEPS = st.lists(STEP, max_size=80)
 LONG_LOG = 400  # steps
 

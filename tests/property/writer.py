@@ -48,6 +48,7 @@ class Writer:
             self.lease,
             self.settle,
             self.settle,
+            self.save,
             self.due,
             self.operate,
             self.configure,
@@ -110,6 +111,15 @@ class Writer:
             entries.append(self._entry(job, job.token + stale, outcome, how + offset))
         self._settle(entries)
 
+    def save(self, which: int, how: int) -> None:
+        """Save something, or nothing, for a running job; now and then for one that does not run."""
+        jobs = self._in(model.RUNNING) or list(self.state.jobs.values())
+        if jobs:
+            job = jobs[which % len(jobs)]
+            token = job.token + (how % 7 == 0)
+            body = model.SAVED.pack(job.id, token, how % 30)
+            self._append(model.RECORD_SAVED, body + b"s" * (how % 30))
+
     def due(self, which: int, _how: int) -> None:
         """Make waiting jobs ready, and name one that is not there."""
         waiting = self._in(model.SCHEDULED) + self._in(model.RETRYING)
@@ -170,9 +180,9 @@ class Writer:
             job.outcome,
             job.cause,
             job.place,
-            0,  # saved
+            len(job.saved),
         )
-        data = bytes(job.key_length) + job.meta + job.payload + job.error + job.result
+        data = bytes(job.key_length) + job.meta + job.payload + job.error + job.result + job.saved
         self._append(
             model.RECORD_KEEP,
             enqueue + body + data,

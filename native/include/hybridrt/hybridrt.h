@@ -224,6 +224,14 @@ HRT_API HRT_MUST_CHECK int hrt_extend(hrt_client *client, uint64_t job, uint64_t
 /* Reports progress, 0 to 1000, with a short note. Kept in memory, not in the log. */
 HRT_API HRT_MUST_CHECK int hrt_progress(hrt_client *client, uint64_t job, uint64_t token,
                                         uint32_t permille, const char *note, size_t note_length);
+/*
+ * Saves up to HRT_SAVED_MAX bytes for the next attempt of a job that this client runs, in place of
+ * what was saved before; no bytes take it away. Written in order with the other submissions, at the
+ * durability of the job's queue. One with a stale token, or that a full log has no room for,
+ * changes nothing and counts in the page's `refused`. HRT_ETOOLARGE.
+ */
+HRT_API HRT_MUST_CHECK int hrt_save(hrt_client *client, uint64_t job, uint64_t token,
+                                    const void *data, size_t length);
 
 /* ---- notices ---- */
 

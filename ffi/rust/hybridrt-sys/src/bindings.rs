@@ -770,6 +770,13 @@ unsafe extern "C" {
         note: *const ::core::ffi::c_char,
         note_length: usize,
     ) -> ::core::ffi::c_int;
+    pub fn hrt_save(
+        client: *mut hrt_client,
+        job: u64,
+        token: u64,
+        data: *const ::core::ffi::c_void,
+        length: usize,
+    ) -> ::core::ffi::c_int;
     pub fn hrt_watch(client: *mut hrt_client, job: u64) -> ::core::ffi::c_int;
     pub fn hrt_cancel(client: *mut hrt_client, job: u64) -> ::core::ffi::c_int;
     pub fn hrt_poll(

@@ -50,6 +50,21 @@ pub struct hrt_recovery {
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
+pub struct hrt_grant {
+    pub incarnation: u64,
+    pub number: u32,
+    pub submit_capacity: u32,
+    pub pid: u32,
+    pub reserved: u32,
+    pub pool: [::core::ffi::c_char; 64usize],
+    pub name: [::core::ffi::c_char; 64usize],
+}
+pub const HRT_GRANT_LANE: hrt_grant_fd = 0;
+pub const HRT_GRANT_EVENT: hrt_grant_fd = 1;
+pub const HRT_GRANT_FD_COUNT: hrt_grant_fd = 2;
+pub type hrt_grant_fd = ::core::ffi::c_uint;
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
 pub struct hrt_lane_info {
     pub incarnation: u64,
     pub number: u32,
@@ -175,6 +190,18 @@ unsafe extern "C" {
     pub fn hrt_runtime_stop(runtime: *mut hrt_runtime);
     pub fn hrt_runtime_close(runtime: *mut hrt_runtime);
     pub fn hrt_runtime_page(runtime: *const hrt_runtime) -> *const hrt_page;
+    pub fn hrt_runtime_page_fd(
+        runtime: *const hrt_runtime,
+        fd_out: *mut ::core::ffi::c_int,
+    ) -> ::core::ffi::c_int;
+    pub fn hrt_runtime_grant(
+        runtime: *mut hrt_runtime,
+        incarnation: u64,
+        grant_out: *mut hrt_grant,
+        fds_out: *mut ::core::ffi::c_int,
+    ) -> ::core::ffi::c_int;
+    pub fn hrt_runtime_standby(runtime: *mut hrt_runtime, present: ::core::ffi::c_int);
+    pub fn hrt_runtime_release(runtime: *mut hrt_runtime) -> ::core::ffi::c_int;
     pub fn hrt_runtime_kind(
         runtime: *mut hrt_runtime,
         name: *const ::core::ffi::c_char,
