@@ -22,7 +22,7 @@ C_MODULES = {
     "lane": "lane liveness",
     "client": "client enqueue fetch handle heartbeat hello inbox names notices outcome register"
     " renew replies segments submit",
-    "log": "catalog flusher log log_state recover scan segment",
+    "log": "catalog flusher log log_state recover run scan segment",
     "state": "apply core digest holders jobs keep keys life list ready replay residents settle"
     " state",
     "scheduler": "agenda judge pick plan scheduler",

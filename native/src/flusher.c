@@ -189,7 +189,7 @@ static void number_file(hrt_log *log, uint32_t index, uint64_t head)
 
 static bool may_recycle(const hrt_log *log)
 {
-    return log->worn < log->head &&
+    return log->worn < hrt_log_free_below(log) &&
            hrt_load_relaxed(&log->durable) >= log->retire_at[log->worn & log->mask];
 }
 
@@ -224,8 +224,7 @@ bool hrt_flusher_may_grow(const hrt_log *log)
 /* The files that there should be: the next segment and the reserve beyond those in use. */
 static bool wants_file(const hrt_log *log)
 {
-    uint64_t used = log->current - log->head + 1;
-    uint64_t target = used + 1 + log->options.segments_reserve;
+    uint64_t target = hrt_log_used(log) + 1 + log->options.segments_reserve;
     return log->files < target || log->files < log->options.segments_min;
 }
 
@@ -292,7 +291,7 @@ static bool sync_due(const hrt_log *log)
     if (flusher->sync_to > durable || (flusher->stop && hrt_load_acquire(&log->tail) > durable)) {
         return true;
     }
-    bool blocked = flusher->demand && log->worn < log->head && !may_recycle(log);
+    bool blocked = flusher->demand && log->worn < hrt_log_free_below(log) && !may_recycle(log);
     return blocked ||
            (flusher->async_at != 0 && hrt_clock_ns(CLOCK_MONOTONIC) >= flusher->async_at);
 }

@@ -55,8 +55,7 @@ hrt_segment hrt_log_head_for(const hrt_log *log, uint64_t number, uint64_t head)
  * held. */
 static bool reserve_untouched(const hrt_log *log, uint64_t more)
 {
-    uint64_t used = log->current - log->head + 1 + more;
-    return log->files >= used + log->options.segments_reserve;
+    return log->files >= hrt_log_used(log) + more + log->options.segments_reserve;
 }
 
 /* Whether waiting can bring what is missing. Mutex held. */
@@ -66,7 +65,8 @@ static bool can_come(const hrt_log *log, enum hrt_log_class class)
     if (class == HRT_LOG_NEW_WORK && !reserve_untouched(log, 1)) {
         return coming;
     }
-    return coming || log->flusher.numbering || log->spare_count > 0 || log->worn < log->head;
+    return coming || log->flusher.numbering || log->spare_count > 0 ||
+           log->worn < hrt_log_free_below(log);
 }
 
 static bool has_next(const hrt_log *log, enum hrt_log_class class)
@@ -418,9 +418,8 @@ bool hrt_log_last(const hrt_log *log)
 {
     hrt_log *shared = (hrt_log *)(uintptr_t)log; /* only its mutex changes */
     (void)pthread_mutex_lock(&shared->mutex);
-    uint64_t used = log->current - log->head + 1;
     bool grows = log->files < log->segments_max && log->flusher.no_space_until == 0;
-    bool last = used >= log->files && !grows;
+    bool last = hrt_log_used(log) >= log->files && !grows;
     (void)pthread_mutex_unlock(&shared->mutex);
     return last;
 }
@@ -429,9 +428,11 @@ bool hrt_log_tight(const hrt_log *log)
 {
     hrt_log *shared = (hrt_log *)(uintptr_t)log; /* only its mutex changes */
     (void)pthread_mutex_lock(&shared->mutex);
-    uint64_t used = log->current - log->head + 1;
-    /* Files that are still to be made leave time to those who read the old ones. */
-    bool growing = log->files < log->options.segments_min && hrt_flusher_may_grow(log);
+    uint64_t used = hrt_log_used(log);
+    /* Files that are still to be made leave time to those who read the old ones. While some are
+     * held, retiring more gives nothing back: the log grows as far as it may. */
+    bool wanted = log->files < log->options.segments_min || log->hold < log->head;
+    bool growing = wanted && hrt_flusher_may_grow(log);
     bool tight = !growing && used + 2 + log->options.segments_reserve > log->files;
     (void)pthread_mutex_unlock(&shared->mutex);
     return tight;
@@ -449,4 +450,13 @@ int hrt_log_retire(hrt_log *log, uint64_t position, bool must_sync)
     (void)pthread_cond_signal(&log->flusher.wanted);
     (void)pthread_mutex_unlock(&log->mutex);
     return HRT_OK;
+}
+
+void hrt_log_hold(hrt_log *log, uint64_t segment)
+{
+    (void)pthread_mutex_lock(&log->mutex);
+    log->hold = segment;
+    (void)pthread_cond_signal(&log->flusher.wanted);
+    (void)pthread_cond_broadcast(&log->changed);
+    (void)pthread_mutex_unlock(&log->mutex);
 }

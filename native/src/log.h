@@ -111,6 +111,8 @@ bool hrt_log_last(const hrt_log *log);
  * (`must_sync`) or at once. The flusher recycles it under a new number when its turn comes.
  */
 int hrt_log_retire(hrt_log *log, uint64_t position, bool must_sync);
+/* Numbers from `segment` on are not recycled for now; they count as in use. Any thread. */
+void hrt_log_hold(hrt_log *log, uint64_t segment);
 
 /* fdatasync statistics, for the counters: writes into the page. NULL: none. */
 void hrt_log_counters(hrt_log *log, hrt_runtime_counters *counters);

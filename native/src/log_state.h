@@ -5,6 +5,7 @@
  * Numbers of segments form one unbroken run:
  *   worn <= head <= current < ready
  * worn..head: retired, not yet recycled. head..current: in use. current+1..ready: waiting.
+ * Numbers from hold on are not recycled, although retired: somebody still copies them.
  * Every other file is a spare. Files are never deleted while the log is open, only renumbered.
  */
 #ifndef HRT_LOG_STATE_H
@@ -60,6 +61,7 @@ struct hrt_log {
     pthread_cond_t changed; /* for the writer: a segment is ready, or none will be */
     uint64_t worn;
     uint64_t head;
+    uint64_t hold; /* UINT64_MAX: nothing is held */
     uint64_t current;
     uint64_t ready; /* the next number to be made ready */
     uint32_t files;
@@ -72,6 +74,19 @@ struct hrt_log {
 static inline uint32_t hrt_log_slot_of(const hrt_log *log, uint64_t number)
 {
     return log->order[number & log->mask];
+}
+
+/* Retired numbers below it may be recycled, once they are durable. Mutex held. */
+static inline uint64_t hrt_log_free_below(const hrt_log *log)
+{
+    return log->hold < log->head ? log->hold : log->head;
+}
+
+/* Files that hold a number from the oldest one held or in use up to the current one. Mutex held. */
+static inline uint64_t hrt_log_used(const hrt_log *log)
+{
+    uint64_t free_below = hrt_log_free_below(log);
+    return log->current - (free_below > log->worn ? free_below : log->worn) + 1;
 }
 
 /* Poisons the log for ever; the first status stays. Takes the mutex. Returns `status`. */

@@ -360,6 +360,7 @@ static hrt_log *new_log(const hrt_log_options *options)
     }
     log->options = *options;
     log->directory = -1;
+    log->hold = UINT64_MAX;
     log->lock = -1;
     log->fd = -1;
     (void)pthread_mutex_init(&log->mutex, NULL);

@@ -85,6 +85,56 @@ int hrt_replay_job(const hrt_replay *replay, uint64_t job, hrt_job_info *info_ou
     return HRT_OK;
 }
 
+const hrt_page *hrt_replay_page(const hrt_replay *replay)
+{
+    return hrt_state_page(replay->state);
+}
+
+static int by_id(const void *left, const void *right)
+{
+    uint64_t a = *(const uint64_t *)left;
+    uint64_t b = *(const uint64_t *)right;
+    return a < b ? -1 : a > b;
+}
+
+/* All ids at once, in order: a list is asked for once a replay, not once a record. */
+static uint64_t *sorted_ids(const hrt_state *state, uint64_t after, uint32_t *count_out)
+{
+    uint64_t *ids = malloc((hrt_state_jobs(state) + 1) * sizeof(*ids));
+    uint32_t count = 0;
+    for (uint32_t index = 0; ids != NULL && index < hrt_state_capacity(state); index++) {
+        uint64_t id = hrt_state_at(state, index)->id;
+        if (id > after) {
+            ids[count++] = id;
+        }
+    }
+    if (ids != NULL) {
+        qsort(ids, count, sizeof(*ids), by_id);
+    }
+    *count_out = count;
+    return ids;
+}
+
+int hrt_replay_list(const hrt_replay *replay, uint64_t after, hrt_job_info *infos_out, uint32_t max,
+                    uint32_t *count_out, uint64_t *next_out)
+{
+    uint32_t found = 0;
+    uint64_t *ids = sorted_ids(replay->state, after, &found);
+    if (ids == NULL || max == 0) {
+        free(ids);
+        return max == 0 ? hrt_fail(HRT_EINVAL, "max is 0, it has to be 1 or more")
+                        : hrt_fail(HRT_ENOMEM, "no memory for a list of jobs");
+    }
+    uint32_t count = found < max ? found : max;
+    for (uint32_t i = 0; i < count; i++) {
+        hrt_state_describe(replay->state, hrt_state_find(replay->state, ids[i]), &infos_out[i]);
+    }
+    *count_out = count;
+    *next_out = found > count ? ids[count - 1] : 0;
+    free(ids);
+    return HRT_OK;
+}
+
 void hrt_replay_free(hrt_replay *replay)
 {
     if (replay == NULL) {

@@ -549,6 +549,11 @@ static struct timespec deadline_after(int64_t timeout_ns)
                              .tv_nsec = (long)(end % 1000000000u)};
 }
 
+void hrt_runtime_hold(hrt_runtime *runtime, uint64_t segment)
+{
+    hrt_log_hold(runtime->log, segment);
+}
+
 int hrt_runtime_sync(hrt_runtime *runtime, int64_t timeout_ns)
 {
     hrt_runtime_lock(runtime);

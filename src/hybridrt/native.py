@@ -873,6 +873,10 @@ class Runtime:
         """Return the hash over jobs, names and settings."""
         return int(lib.hrt_runtime_state_hash(self.handle))
 
+    def hold(self, segment: int) -> None:
+        """Keep segments from this number on from being used again; see hybridrt.holds."""
+        lib.hrt_runtime_hold(self.handle, segment)
+
     def sync(self, timeout: float) -> None:
         """Wait until everything acknowledged so far is on the disk."""
         check(lib.hrt_runtime_sync(self.handle, _nanoseconds(timeout)))

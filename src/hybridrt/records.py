@@ -53,6 +53,7 @@ class RecordType(IntEnum):
     KEEP = 9
     SAVED = 10
     LANES = 11
+    VOID = 12
 
 
 class ControlVerb(IntEnum):

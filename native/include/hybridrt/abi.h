@@ -170,6 +170,7 @@ enum hrt_record_type {
     HRT_RECORD_KEEP = 9,  /* a living job copied forward: hrt_keep_body and its bytes */
     HRT_RECORD_SAVED = 10, /* a running job saved bytes for its next attempt: hrt_saved_body */
     HRT_RECORD_LANES = 11, /* count hrt_lanes_entry: how far lanes were taken by this group */
+    HRT_RECORD_VOID = 12,  /* stands where a record was whose loss an operator has accepted */
 };
 
 enum hrt_record_flag {

@@ -286,6 +286,12 @@ HRT_API HRT_MUST_CHECK int hrt_runtime_discard(hrt_runtime *runtime, uint64_t jo
 HRT_API uint64_t hrt_runtime_state_hash(hrt_runtime *runtime);
 /* Waits until everything acknowledged so far is synced. */
 HRT_API HRT_MUST_CHECK int hrt_runtime_sync(hrt_runtime *runtime, int64_t timeout_ns);
+/*
+ * Segments with this number and above are not to be used again yet: somebody still copies them.
+ * UINT64_MAX, the default: all may be. What they hold counts towards the log's size limit, so new
+ * work is refused with HRT_ELOGFULL when a hold keeps too much.
+ */
+HRT_API void hrt_runtime_hold(hrt_runtime *runtime, uint64_t segment);
 
 /* ---- reading a log without running it ---- */
 
@@ -327,9 +333,56 @@ HRT_API HRT_MUST_CHECK int hrt_replay_new(hrt_replay **replay_out);
 HRT_API HRT_MUST_CHECK int hrt_replay_apply(hrt_replay *replay, const void *record, size_t length);
 HRT_API uint64_t hrt_replay_hash(const hrt_replay *replay);
 HRT_API uint64_t hrt_replay_jobs(const hrt_replay *replay);
+/*
+ * Living jobs with ids above `after`, in the order of their ids, at most max of them: *next_out is
+ * the `after` of the following call, 0 at the end.
+ */
+HRT_API HRT_MUST_CHECK int hrt_replay_list(const hrt_replay *replay, uint64_t after,
+                                           hrt_job_info *infos_out, uint32_t max,
+                                           uint32_t *count_out, uint64_t *next_out);
+/* Names, settings and counters as the records have made them; valid as long as the replay. */
+HRT_API const hrt_page *hrt_replay_page(const hrt_replay *replay);
 HRT_API HRT_MUST_CHECK int hrt_replay_job(const hrt_replay *replay, uint64_t job,
                                           hrt_job_info *info_out);
 HRT_API void hrt_replay_free(hrt_replay *replay);
+
+/* ---- bytes of a log in memory: for archives, backups, repair and scrubbing ---- */
+
+enum hrt_run_end {
+    HRT_RUN_MORE = 0, /* the bytes ended before the next record did */
+    HRT_RUN_BAD = 1,  /* what comes next is no valid record, or does not follow */
+    HRT_RUN_PAD = 2,  /* the segment is full */
+};
+
+/* Records in a row. Set uuid and position (of the first), the rest to 0, before the first call. */
+typedef struct hrt_run {
+    uint8_t uuid[16];
+    uint64_t position; /* after the last record */
+    uint64_t sequence; /* of the last record, 0: any may come */
+    uint64_t durable;  /* the highest that a record names */
+    uint64_t records;
+    uint64_t group_position; /* after the last record that ended a group */
+    uint64_t group_sequence;
+    uint64_t first_sequence;
+    uint64_t first_time_ns;
+    uint64_t last_time_ns;
+    uint32_t epoch; /* of the last record; lower ones do not follow */
+    uint32_t end;   /* enum hrt_run_end */
+} hrt_run;
+
+/*
+ * Takes the records at the start of `bytes`, which stand at run->position in the log, as far as
+ * they are valid and follow. Call it again with the bytes from run->position on.
+ */
+HRT_API void hrt_run_check(hrt_run *run, const void *bytes, size_t length);
+/*
+ * Looks for the first valid record with a sequence above run->sequence in `bytes`, which stand at
+ * `position`: its offset in *offset_out. HRT_EEND: there is none.
+ */
+HRT_API HRT_MUST_CHECK int hrt_run_find(const hrt_run *run, uint64_t position, const void *bytes,
+                                        size_t length, size_t *offset_out);
+/* Gives every record in a row its checksum under `uuid`. HRT_EINVAL: lengths lead astray. */
+HRT_API HRT_MUST_CHECK int hrt_run_seal(const uint8_t *uuid, void *bytes, size_t length);
 
 /* ---- failpoints, compiled in with -Dfailpoints=true only ---- */
 

@@ -116,6 +116,7 @@ pub const HRT_RECORD_DUE: hrt_record_type = 8;
 pub const HRT_RECORD_KEEP: hrt_record_type = 9;
 pub const HRT_RECORD_SAVED: hrt_record_type = 10;
 pub const HRT_RECORD_LANES: hrt_record_type = 11;
+pub const HRT_RECORD_VOID: hrt_record_type = 12;
 pub type hrt_record_type = ::core::ffi::c_uint;
 pub const HRT_RECORD_LAST: hrt_record_flag = 1;
 pub const HRT_RECORD_MUST_UNDERSTAND: hrt_record_flag = 2;

@@ -180,6 +180,26 @@ pub struct hrt_damage_report {
     pub bytes: u64,
     pub text: [::core::ffi::c_char; 256usize],
 }
+pub const HRT_RUN_MORE: hrt_run_end = 0;
+pub const HRT_RUN_BAD: hrt_run_end = 1;
+pub const HRT_RUN_PAD: hrt_run_end = 2;
+pub type hrt_run_end = ::core::ffi::c_uint;
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct hrt_run {
+    pub uuid: [u8; 16usize],
+    pub position: u64,
+    pub sequence: u64,
+    pub durable: u64,
+    pub records: u64,
+    pub group_position: u64,
+    pub group_sequence: u64,
+    pub first_sequence: u64,
+    pub first_time_ns: u64,
+    pub last_time_ns: u64,
+    pub epoch: u32,
+    pub end: u32,
+}
 unsafe extern "C" {
     pub fn hrt_runtime_open(
         options: *const hrt_runtime_options,
@@ -292,6 +312,7 @@ unsafe extern "C" {
     pub fn hrt_runtime_discard(runtime: *mut hrt_runtime, job: u64) -> ::core::ffi::c_int;
     pub fn hrt_runtime_state_hash(runtime: *mut hrt_runtime) -> u64;
     pub fn hrt_runtime_sync(runtime: *mut hrt_runtime, timeout_ns: i64) -> ::core::ffi::c_int;
+    pub fn hrt_runtime_hold(runtime: *mut hrt_runtime, segment: u64);
     pub fn hrt_scan_open(
         directory: *const ::core::ffi::c_char,
         scan_out: *mut *mut hrt_scan,
@@ -311,12 +332,34 @@ unsafe extern "C" {
     ) -> ::core::ffi::c_int;
     pub fn hrt_replay_hash(replay: *const hrt_replay) -> u64;
     pub fn hrt_replay_jobs(replay: *const hrt_replay) -> u64;
+    pub fn hrt_replay_list(
+        replay: *const hrt_replay,
+        after: u64,
+        infos_out: *mut hrt_job_info,
+        max: u32,
+        count_out: *mut u32,
+        next_out: *mut u64,
+    ) -> ::core::ffi::c_int;
+    pub fn hrt_replay_page(replay: *const hrt_replay) -> *const hrt_page;
     pub fn hrt_replay_job(
         replay: *const hrt_replay,
         job: u64,
         info_out: *mut hrt_job_info,
     ) -> ::core::ffi::c_int;
     pub fn hrt_replay_free(replay: *mut hrt_replay);
+    pub fn hrt_run_check(run: *mut hrt_run, bytes: *const ::core::ffi::c_void, length: usize);
+    pub fn hrt_run_find(
+        run: *const hrt_run,
+        position: u64,
+        bytes: *const ::core::ffi::c_void,
+        length: usize,
+        offset_out: *mut usize,
+    ) -> ::core::ffi::c_int;
+    pub fn hrt_run_seal(
+        uuid: *const u8,
+        bytes: *mut ::core::ffi::c_void,
+        length: usize,
+    ) -> ::core::ffi::c_int;
     pub fn hrt_failpoint(
         name: *const ::core::ffi::c_char,
         action: *const ::core::ffi::c_char,

@@ -163,6 +163,7 @@ constants! {
     hrt_record_type HRT_RECORD_KEEP,
     hrt_record_type HRT_RECORD_SAVED,
     hrt_record_type HRT_RECORD_LANES,
+    hrt_record_type HRT_RECORD_VOID,
     hrt_record_flag HRT_RECORD_LAST,
     hrt_record_flag HRT_RECORD_MUST_UNDERSTAND,
     hrt_enqueue_flag HRT_ENQUEUE_TRACE,
