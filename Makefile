@@ -56,7 +56,7 @@ clean: ## remove build/; .venv stays
 	rm -rf build
 
 $(STAMP)/venv: pyproject.toml .ci/setup .ci/requirements.py
-	@mkdir -p $(@D) && .ci/setup demo test && touch $@
+	@mkdir -p $(@D) && .ci/setup demo proof test && touch $@
 
 $(STAMP)/lint $(STAMP)/bench: $(STAMP)/%: $(STAMP)/venv
 	@.ci/setup $* && touch $@

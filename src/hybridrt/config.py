@@ -41,6 +41,15 @@ class LogConfig(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint_records: Positive = 10_000
 
 
+class ProofConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """``[proof]``: a signed Merkle tree over the log; off unless `directory` is named."""
+
+    directory: str = ""
+    key: str = ""
+    interval: Duration = Duration(1)
+    records: Annotated[int, msgspec.Meta(ge=1, le=2**32 - 1)] = 10_000
+
+
 class RuntimeConfig(msgspec.Struct, frozen=True, kw_only=True):
     """``[runtime]``: sockets, patience and logging of the supervisor."""
 
@@ -103,6 +112,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     log: LogConfig = LogConfig()
     runtime: RuntimeConfig = RuntimeConfig()
+    proof: ProofConfig = ProofConfig()
     queues: tuple[QueueConfig, ...] = (QueueConfig(name=DEFAULT_QUEUE),)
     pools: tuple[PoolConfig, ...] = ()
     kinds: tuple[KindConfig, ...] = ()
@@ -154,9 +164,10 @@ class _Reading:
 
     def config(self, data: dict[str, Any]) -> "Config":
         """Build the configuration, or raise ConfigError with all problems."""
-        self._unknown(data, ("log", "runtime", "queue", "pool", "kind"), "")
+        self._unknown(data, ("log", "runtime", "proof", "queue", "pool", "kind"), "")
         log = self._table(LogConfig, data.get("log", {}), "log")
         runtime = self._table(RuntimeConfig, data.get("runtime", {}), "runtime")
+        proof = self._table(ProofConfig, data.get("proof", {}), "proof")
         queues = self._tables(QueueConfig, data.get("queue", []), "queue")
         pools = self._tables(PoolConfig, data.get("pool", []), "pool")
         kinds = self._tables(KindConfig, data.get("kind", []), "kind")
@@ -166,6 +177,8 @@ class _Reading:
             self._problem("runtime.lease", f"must be at least {LEASE_SECONDS_MIN}s")
         if runtime and runtime.hang_timeout < HANG_SECONDS_MIN:
             self._problem("runtime.hang_timeout", f"must be at least {HANG_SECONDS_MIN}s")
+        if proof and bool(proof.directory) != bool(proof.key):
+            self._problem("proof", "needs both a directory and a key")
         self._check_queues(queues)
         self._check_pools(pools)
         for what in ("queue", "pool", "kind"):
@@ -175,6 +188,7 @@ class _Reading:
         config = Config(
             log=log or LogConfig(),
             runtime=runtime or RuntimeConfig(),
+            proof=proof or ProofConfig(),
             queues=_with_default(queue for _, queue in queues),
             pools=tuple(pool for _, pool in pools),
             kinds=tuple(kind for _, kind in kinds),

@@ -28,6 +28,10 @@ class Scan:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def seek(self, segment: int) -> None:
+        """Begin at a segment instead of the oldest; raise AnswerGoneError when it is gone."""
+        check(lib.hrt_scan_seek(self._handle, segment))
+
     def close(self) -> None:
         """Free the handle; views that it gave are gone."""
         handle, self._handle = self._handle, None

@@ -1,0 +1,66 @@
+"""Where the commands about proofs find the log, the tiles and the keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hybridrt.cli.printing import UsageError
+
+if TYPE_CHECKING:
+    from hybridrt.cli.session import Session
+    from hybridrt.config import Config
+    from hybridrt.proof.note import Verifier
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+log_option = click.option("--log", type=FOLDER, help="The log; else as configured.")
+directory_option = click.option("--directory", type=FOLDER, help="The proof; else as configured.")
+keys_option = click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    required=True,
+    metavar="VKEY",
+    help="A verifier key to trust, or a file that holds one; several may be named.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The directories of one log and its proof."""
+
+    log: Path
+    directory: Path
+    config: Config | None
+
+    @classmethod
+    def find(cls, session: Session, log: Path | None, directory: Path | None) -> Places:
+        """Return what was named, and the rest as configured."""
+        if log is not None and directory is not None:
+            return cls(log, directory, None)
+        from hybridrt import configfile
+
+        config = configfile.load(session.config_path)
+        if directory is None and not config.proof.directory:
+            raise UsageError("no proof is configured: name --directory, or [proof] directory")
+        return cls(
+            log or configfile.log_directory(config),
+            directory or Path(config.proof.directory).expanduser(),
+            config,
+        )
+
+
+def verifiers(texts: tuple[str, ...]) -> list[Verifier]:
+    """Read verifier keys, or the files that hold them."""
+    from hybridrt.proof.note import Verifier
+
+    return [Verifier.parse(Path(text).read_text() if _is_file(text) else text) for text in texts]
+
+
+def _is_file(text: str) -> bool:
+    return "+" not in text and Path(text).is_file()

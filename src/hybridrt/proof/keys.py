@@ -1,0 +1,70 @@
+"""Key files: private keys one a line, for one name. Two lines mean that a rotation is under way."""
+
+import os
+from pathlib import Path
+
+from hybridrt.errors import PermissionDeniedError, ProofKeyError
+from hybridrt.proof.growth import write_durably
+from hybridrt.proof.note import ED25519, Signer, Verifier
+
+MODE = 0o600
+KEYS_MAX = 2  # the old one and the new one
+
+
+def make(path: Path, name: str, kind: int = ED25519) -> Verifier:
+    """Make a key file; an existing one is never replaced."""
+    signer = Signer.generate(name, kind)
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
+    except FileExistsError as error:
+        raise ProofKeyError(
+            f"{path} exists already", "name another file; 'checkpoint rotate' changes a key"
+        ) from error
+    except OSError as error:
+        raise ProofKeyError(f"cannot make {path}: {error.strerror}") from error
+    with os.fdopen(fd, "w") as file:
+        file.write(signer.private_text() + "\n")
+        file.flush()
+        os.fsync(fd)
+    return signer.verifier
+
+
+def load(path: Path, kind: int = ED25519) -> list[Signer]:
+    """Read a key file, the old key first."""
+    try:
+        text = path.read_text()
+        mode = path.stat().st_mode
+    except (OSError, UnicodeDecodeError) as error:
+        raise ProofKeyError(f"cannot read the key file {path}: {error}") from error
+    if mode & 0o077:
+        raise PermissionDeniedError(f"{path} is open to other users", f"chmod 600 {path}")
+    signers = [Signer.parse(line) for line in text.splitlines() if line]
+    if not 1 <= len(signers) <= KEYS_MAX or len({signer.name for signer in signers}) != 1:
+        raise ProofKeyError(f"{path} must hold one key, or two of the same name in a rotation")
+    if any(signer.kind != kind for signer in signers):
+        raise ProofKeyError(f"the key in {path} is for something else: logs 1, witnesses 4")
+    return signers
+
+
+def begin_rotation(path: Path) -> Verifier:
+    """Add a new key: from the next checkpoint on, old and new both sign."""
+    signers = load(path)
+    if len(signers) > 1:
+        raise ProofKeyError("a rotation is under way", "end it with 'checkpoint rotate --finish'")
+    fresh = Signer.generate(signers[0].name)
+    _write(path, [*signers, fresh])
+    return fresh.verifier
+
+
+def finish_rotation(path: Path) -> Verifier:
+    """Drop the old key: from the next checkpoint on, the new one signs alone."""
+    signers = load(path)
+    if len(signers) == 1:
+        raise ProofKeyError("no rotation is under way", "begin one with 'checkpoint rotate'")
+    _write(path, signers[1:])
+    return signers[1].verifier
+
+
+def _write(path: Path, signers: list[Signer]) -> None:
+    text = "".join(signer.private_text() + "\n" for signer in signers)
+    write_durably(path, text.encode(), MODE)
