@@ -160,7 +160,6 @@ struct hrt_runtime {
     bool unit_open;                   /* a settle and its follow-ups: must not be parted */
     hrt_verdict retirement;           /* about the oldest segment */
     uint64_t full_copy_from;          /* tail from which on a full segment may be copied */
-    uint64_t trimmed[HRT_QUEUES_MAX]; /* of each queue, as the log says without old segments */
     uint32_t pinning_lane;            /* that pointed into the oldest segment last */
     uint64_t prologue_segment;        /* this segment begins with the declarations */
     bool prologue_open;               /* they are being written */

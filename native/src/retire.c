@@ -77,7 +77,6 @@ static int restate_retained(hrt_runtime *runtime, uint16_t queue)
     }
     runtime->unit_open = false;
     runtime->group_sync = sync;
-    runtime->trimmed[queue] = known->trimmed;
     return status;
 }
 
@@ -85,8 +84,8 @@ static bool restate_all_retained(hrt_runtime *runtime)
 {
     uint16_t count = (uint16_t)runtime->page->queue_count;
     for (uint16_t queue = 0; queue < count; queue++) {
-        uint64_t trimmed = hrt_state_queue_at(runtime->state, queue)->trimmed;
-        if (trimmed != runtime->trimmed[queue] && restate_retained(runtime, queue) != HRT_OK) {
+        bool trimmed = hrt_state_queue_at(runtime->state, queue)->trimmed > 0;
+        if (trimmed && restate_retained(runtime, queue) != HRT_OK) {
             return false;
         }
     }

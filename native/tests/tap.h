@@ -47,7 +47,7 @@ typedef struct tap_test {
     const char *name;
 } tap_test;
 
-static int tap_run(const tap_test *tests, int count)
+static inline int tap_run(const tap_test *tests, int count)
 {
     int failed = 0;
     setvbuf(stdout, NULL, _IOLBF, 0);
