@@ -1,0 +1,1 @@
+"""Attacks on the real thing: power cuts, failing disks, kills, hostile clients."""
