@@ -2,11 +2,11 @@
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from hybridrt.errors import HybridrtError
 WORKER = Path(__file__).parent / "system" / "python_worker.py"
 DEADLINE_S = 30.0
 PAUSE_S = 0.01
+MARK = "HYBRIDRT_TEST_INSTANCE"
 
 
 def await_condition(condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:
@@ -43,6 +44,9 @@ class Instance:
         self.config_path = log_directory.parent / "hybridrt.toml"
         self.output_path = log_directory.parent / "output.log"
         self._processes: list[subprocess.Popen[bytes]] = []
+        # In the environment of every process of this instance: a standby that became the
+        # supervisor, and the workers of a dead one, are nobody's children any more.
+        self._mark = f"{MARK}={uuid.uuid4().hex}"
 
     def tables(self, **tables: Any) -> dict[str, Any]:
         """Return a whole configuration: small segments, directories of this instance."""
@@ -66,7 +70,10 @@ class Instance:
         return {
             "name": "python",
             "command": [sys.executable, str(WORKER)],
-            "kinds": ["echo", "fail", "dead", "discard", "snooze", "slow", "crash", "follow"],
+            "kinds": [
+                *("echo", "fail", "dead", "discard", "snooze", "slow", "crash", "follow"),
+                *("save", "save_crash", "save_drain", "save_large"),
+            ],
             **settings,
         }
 
@@ -78,10 +85,21 @@ class Instance:
                 stdout=output,
                 stderr=output,
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, **environment},
+                env={**os.environ, **environment, **dict([self._mark.split("=")])},
             )
         self._processes.append(process)
         return process
+
+    def processes(self) -> list[psutil.Process]:
+        """Return all processes of this instance that run, started by whom so ever."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                name, _, value = self._mark.partition("=")
+                running = process.status() != psutil.STATUS_ZOMBIE
+                if running and process.environ().get(name) == value:
+                    found.append(process)
+        return found
 
     def write(self, **tables: Any) -> Path:
         """Write the configuration file."""
@@ -118,15 +136,12 @@ class Instance:
         return self.output_path.read_text() if self.output_path.exists() else ""
 
     def clean(self) -> None:
-        """Kill what still runs, with its children, by process and not by name."""
-        for process in self._processes:
-            family: list[psutil.Process] = []
-            with contextlib.suppress(psutil.NoSuchProcess):
-                parent = psutil.Process(process.pid)
-                family = [*parent.children(recursive=True), parent]
-            for member in family:
+        """Kill what still runs, by process and not by name, until nothing is started any more."""
+        while self._processes and (left := self.processes()):
+            for process in left:
                 with contextlib.suppress(psutil.NoSuchProcess):
-                    member.send_signal(signal.SIGKILL)
+                    process.kill()
+        for process in self._processes:
             process.wait()
 
 
