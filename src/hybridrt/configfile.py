@@ -59,3 +59,13 @@ def log_directory(config: Config) -> Path:
         return Path(named) / "log"
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(base) / "hybridrt" / "log"
+
+
+def proof_directory(config: Config) -> Path:
+    """Return the directory of the proof, which is configured."""
+    return Path(config.proof.directory).expanduser().absolute()
+
+
+def proof_key(config: Config) -> Path:
+    """Return the file with the keys of the proof."""
+    return Path(config.proof.key).expanduser().absolute()

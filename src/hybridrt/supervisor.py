@@ -42,10 +42,12 @@ from hybridrt.errors import (
 )
 from hybridrt.estate import Estate
 from hybridrt.handover import PEER, SOCKET_NAME
+from hybridrt.holds import Holds
 from hybridrt.jobs import JobInfo
 from hybridrt.logs import get_logger
 from hybridrt.names import Durability, EventType, Order
 from hybridrt.native import Event, Runtime, RuntimeOptions, error_of
+from hybridrt.notary import Notary
 from hybridrt.pools import Pool
 from hybridrt.processes import WorkerProcess
 from hybridrt.producer import Producer
@@ -140,6 +142,7 @@ class Supervisor(Producer):
         self.listening: socket.socket | None = None  # passed on by a service manager
         self._listener: Listener | None = None
         self._control: Any = None
+        self._notary: Notary | None = None
         self._tasks = Tasks()
         self._lock_fd = -1
         self._changed = asyncio.Event()
@@ -184,6 +187,7 @@ class Supervisor(Producer):
         """Open the log and begin to dispatch; return the socket of the lanes."""
         self._lock_directory()
         self._runtime = runtime = await asyncio.to_thread(Runtime.open, self.options())
+        self._watch_over(runtime)
         self._report_recovery(runtime)
         self._declare(runtime)
         self._thread = DispatchThread(runtime)
@@ -192,6 +196,17 @@ class Supervisor(Producer):
             return self.listening
         self.attach_path.unlink(missing_ok=True)  # left behind by a supervisor that was killed
         return listen(self.attach_path)
+
+    def _watch_over(self, runtime: Runtime) -> None:
+        """Hold what the prover has yet to read, before any segment can be used again."""
+        self.holds = Holds(runtime.hold)
+        if self.config.proof.directory:
+            self._notary = Notary(self.config, runtime, self.holds)
+            self._notary.start()
+
+    def proof_status(self) -> dict[str, Any] | None:
+        """Describe the proof; None: there is none."""
+        return self._notary.describe() if self._notary is not None else None
 
     def _declare(self, runtime: Runtime) -> None:
         for queue in self.config.queues:
@@ -495,7 +510,8 @@ class Supervisor(Producer):
                 await self.pools[name].roll(pool, config.runtime.start_timeout, drain_timeout)
         self.settings_changed()
         log.info("configuration reloaded", origin=config.origin)
-        return [name for name in ("log", "runtime") if getattr(old, name) != getattr(config, name)]
+        fixed = ("log", "runtime", "proof")
+        return [name for name in fixed if getattr(old, name) != getattr(config, name)]
 
     # ---- a standby, and the next supervisor ----------------------------------------------------
 
@@ -509,6 +525,7 @@ class Supervisor(Producer):
             "time_ns": time.time_ns(),
         }
         log.warning("took over", **self.takeover)
+        self._watch_over(estate.runtime)
         self.standby_path.unlink(missing_ok=True)
         self._declare(estate.runtime)
         estate.listening.setblocking(False)
@@ -630,6 +647,7 @@ class Supervisor(Producer):
     def thaw(self, runtime: Runtime, dispatch: DispatchThread) -> None:
         """Go on: the next supervisor did not, and this one took the log back."""
         self._runtime, self._thread = runtime, dispatch
+        self._watch_over(runtime)
         self.begin(runtime.client(), runtime.client, self._describe_job)
         asyncio.get_running_loop().add_reader(runtime.event_fd, self._read_events)
         self._control.bind()
@@ -692,6 +710,8 @@ class Supervisor(Producer):
             self._listener.close(keep_path=handed_over or self.listening is not None)
         await self._tasks.close()
         await self._close_runtime()
+        if self._notary is not None:
+            await asyncio.to_thread(self._notary.join)
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
 
@@ -707,7 +727,12 @@ class Supervisor(Producer):
         self._runtime = None
         if self._calls:
             await asyncio.wait(self._calls)
+        if self._notary is not None:
+            await asyncio.to_thread(self._notary.detach)
         runtime.stop()
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join)
+        tail = 0 if self.failure else runtime.page.runtime_counters()["log_tail"]
         await asyncio.to_thread(end, runtime)
+        if self._notary is not None:
+            self._notary.end(tail)  # the end of the runtime has synced all

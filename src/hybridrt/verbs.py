@@ -29,6 +29,7 @@ BULK_MAX = 10_000  # dead letters handled by one request
 PAYLOAD_PART = 1  # enum hrt_job_part
 META_PART = 3
 RESULT_PART = 5
+SAVED_PART = 7
 
 Reply = dict[str, Any]
 Verb = Callable[["Supervisor", Any], Awaitable[Reply]]
@@ -71,6 +72,7 @@ async def _status(supervisor: "Supervisor", _: messages.Arguments) -> Reply:
         "role": "active",
         "standby": supervisor.standby_status(),
         "takeover": supervisor.takeover,
+        "proof": supervisor.proof_status(),
         "recovery": supervisor.runtime.recovery(),
         "queues": _queues(supervisor),
         "pools": pools,
@@ -197,6 +199,7 @@ async def _job_show(supervisor: "Supervisor", arguments: messages.JobArguments) 
             ("payload", PAYLOAD_PART, info["payload_length"]),
             ("meta", META_PART, info["meta_length"]),
             ("result", RESULT_PART, info["result_length"]),
+            ("saved", SAVED_PART, info["saved_length"]),
         ):
             data = supervisor.runtime.job_part(arguments.id, part, length) if length else b""
             shown[name] = base64.b64encode(data).decode()

@@ -45,18 +45,18 @@ def run(
     supervised: bool,
 ) -> int:
     """Follow a log and sign checkpoints until SIGTERM. A supervisor does this when configured."""
-    from hybridrt.config import ProofConfig
+    from hybridrt import configfile
     from hybridrt.proof.prover import Options
     from hybridrt.proof.run import run as prove
 
     places = Places.find(session, log, directory)
-    settings = places.config.proof if places.config else ProofConfig()
+    settings = places.config.proof
     if key is None and not settings.key:
         raise UsageError("no key: name --key FILE, or [proof] key")
     options = Options(
         log=places.log,
         directory=places.directory,
-        key=key or Path(settings.key).expanduser(),
+        key=key or configfile.proof_key(places.config),
         interval_s=interval or settings.interval,
         records=records or settings.records,
         accept_loss=accept_loss,

@@ -38,6 +38,7 @@ def _status_text(reply: dict[str, Any]) -> str:
             ("epoch", reply["epoch"]),
             ("standby", _standby_text(reply["standby"])),
             ("takeover", _takeover_text(reply["takeover"])),
+            ("proof", _proof_text(reply["proof"])),
             ("lost wake-ups", reply["rescues"]),
         ]
     )
@@ -51,6 +52,14 @@ def _standby_text(standby: dict[str, Any] | None) -> str | None:
     behind = format_size(standby["behind_bytes"])
     state = "ready" if standby["ready"] else "catching up"
     return f"pid {standby['pid']}, {state}, {behind} behind"
+
+
+def _proof_text(proof: dict[str, Any] | None) -> str | None:
+    if proof is None:
+        return None
+    behind = format_size(proof["behind_bytes"])
+    text = f"{proof['size']:,} records signed, {behind} behind"
+    return f"{text}, failing: {proof['failure']}" if proof["failure"] else text
 
 
 def _takeover_text(takeover: dict[str, Any] | None) -> str | None:

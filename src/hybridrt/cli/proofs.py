@@ -36,21 +36,22 @@ class Places:
 
     log: Path
     directory: Path
-    config: Config | None
+    config: Config
 
     @classmethod
     def find(cls, session: Session, log: Path | None, directory: Path | None) -> Places:
         """Return what was named, and the rest as configured."""
-        if log is not None and directory is not None:
-            return cls(log, directory, None)
         from hybridrt import configfile
+        from hybridrt.config import Config
 
+        if log is not None and directory is not None:
+            return cls(log, directory, Config())
         config = configfile.load(session.config_path)
         if directory is None and not config.proof.directory:
             raise UsageError("no proof is configured: name --directory, or [proof] directory")
         return cls(
             log or configfile.log_directory(config),
-            directory or Path(config.proof.directory).expanduser(),
+            directory or configfile.proof_directory(config),
             config,
         )
 
