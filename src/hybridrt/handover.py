@@ -44,6 +44,13 @@ class Hello(Message, frozen=True, kw_only=True):
     upgrade: bool = False  # started to be handed over to
 
 
+class Settings(Message, frozen=True, kw_only=True):
+    """The configuration in use, in the shape of the file, and that file."""
+
+    tables: dict[str, Any]
+    origin: str
+
+
 class Welcome(Message, frozen=True, kw_only=True):
     """It may follow. With its process, its page, the directory's lock and the attach socket."""
 
@@ -51,19 +58,14 @@ class Welcome(Message, frozen=True, kw_only=True):
     abi: int
     protocol: int
     must: tuple[str, ...]
-    settings: dict[str, Any]
+    settings: Settings
+    directory: str  # that relative paths of the configuration start at
 
 
 class Refused(Message, frozen=True, kw_only=True):
     """It may not, or does not want to."""
 
     reason: str
-
-
-class Settings(Message, frozen=True, kw_only=True):
-    """The configuration changed; in the shape of the file."""
-
-    settings: dict[str, Any]
 
 
 class Lane(Message, frozen=True, kw_only=True):

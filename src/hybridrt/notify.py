@@ -27,6 +27,11 @@ def without_manager(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name not in MANAGER_NAMES}
 
 
+def managed() -> bool:
+    """Say whether a service manager listens."""
+    return bool(os.environ.get("NOTIFY_SOCKET"))
+
+
 def notify(*lines: str, fds: Sequence[int] = ()) -> None:
     """Send lines such as ``READY=1``, with descriptors for the store; never fails."""
     address = os.environ.get("NOTIFY_SOCKET", "")

@@ -15,7 +15,7 @@ from hybridrt.errors import ConfigError, HybridrtError
 from hybridrt.estate import Estate
 from hybridrt.exits import Status, exit_status
 from hybridrt.logs import configure, get_logger
-from hybridrt.notify import notify, passed_sockets, watchdog_seconds
+from hybridrt.notify import managed, notify, passed_sockets, watchdog_seconds
 from hybridrt.supervisor import Supervisor
 from hybridrt.tasks import Tasks
 
@@ -51,10 +51,11 @@ class Service:
     async def _serve(self) -> int:
         supervisor = self._supervisor
         try:
-            self._supervisor.listening = self._passed_socket()
+            supervisor.keep_socket = managed()
+            supervisor.listening = self._passed_socket()
             async with supervisor:
                 await self._started()
-                await supervisor.stop_wanted.wait()
+                await supervisor.stopped()
                 if supervisor.failure is not None:
                     return Status.IO
                 if supervisor.state == "handed over":

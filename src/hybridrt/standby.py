@@ -45,7 +45,7 @@ class Follower:
         self, connection: socket.socket, welcome: handover.Welcome, fds: list[int]
     ) -> None:
         """Own the connection and the descriptors that came with the welcome."""
-        self.config = Config.make(welcome.settings, "the supervisor's configuration")
+        self.config = configuration(welcome.settings)
         self._connection = connection
         self._process_fd, self._page_fd, self._lock_fd, listening_fd = fds
         self._listening = socket.socket(fileno=listening_fd)
@@ -159,7 +159,7 @@ class Follower:
         elif isinstance(message, handover.Ended):
             self._forget(message.incarnation)
         elif isinstance(message, handover.Settings):
-            self.config = Config.make(message.settings, self.config.origin)
+            self.config = configuration(message)
         elif isinstance(message, handover.Pong):
             self._pong = message.number
         elif isinstance(message, handover.Complete):
@@ -234,6 +234,11 @@ class Follower:
         poll.poll()
 
 
+def configuration(settings: handover.Settings) -> Config:
+    """Check the configuration that the supervisor uses: it may be of another version."""
+    return Config.make(settings.tables, settings.origin)
+
+
 def connect(path: Path) -> socket.socket:
     """Return a connection to the supervisor; raise UnreachableError."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -294,6 +299,7 @@ def follow(connection: socket.socket, *, upgrade: bool) -> Estate | None:
     """Follow the supervisor at the other end; it is told why when that is not possible."""
     try:
         welcome, fds = introduce(connection, upgrade=upgrade)
+        os.chdir(welcome.directory)
         follower = Follower(connection, welcome, fds)
         runtime = follower.config.runtime
         configure(runtime.log_level, runtime.log_format)
@@ -301,6 +307,6 @@ def follow(connection: socket.socket, *, upgrade: bool) -> Estate | None:
         connection.settimeout(None)
         return follower.run()
     except HybridrtError as error:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # it may be gone by now
             handover.send(connection, handover.encode(handover.refusal(error)))
         raise

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hybridrt import handover, native
 from hybridrt.attach import listen, peer_credentials, peer_pidfd
-from hybridrt.errors import HybridrtError, ProtocolError
+from hybridrt.errors import ClosedError, HybridrtError, ProtocolError
 from hybridrt.handover import AnyMessage, Lane, Process
 from hybridrt.heir import Heir, close_all
 from hybridrt.logs import get_logger
@@ -141,7 +141,7 @@ class Succession:
     def settings_changed(self) -> None:
         """Tell the configuration anew."""
         if heir := self.heir:
-            heir.tell(handover.Settings(settings=self._supervisor.settings()))
+            heir.tell(self._supervisor.settings())
 
     def lane_made(self, worker: WorkerProcess) -> None:
         """Give a worker's lane, before its process is started."""
@@ -252,6 +252,7 @@ class Succession:
             protocol=protocol,
             must=handover.MUST,
             settings=supervisor.settings(),
+            directory=str(Path.cwd()),
         )
         heir.welcome = True
         try:
@@ -275,7 +276,10 @@ class Succession:
 
     async def _answer(self, heir: Heir, number: int) -> None:
         """Give the sign of life: the dispatch lock could be taken."""
-        await self._supervisor.touch()
+        try:
+            await self._supervisor.touch()
+        except ClosedError:  # it lets go of the log just now
+            return
         heir.tell(handover.Pong(number=number))
 
     def _gone(self, heir: Heir) -> None:

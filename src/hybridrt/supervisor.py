@@ -41,7 +41,7 @@ from hybridrt.errors import (
     UnknownWorkerError,
 )
 from hybridrt.estate import Estate
-from hybridrt.handover import PEER, SOCKET_NAME
+from hybridrt.handover import PEER, SOCKET_NAME, Settings
 from hybridrt.holds import Holds
 from hybridrt.jobs import JobInfo
 from hybridrt.logs import get_logger
@@ -139,7 +139,10 @@ class Supervisor(Producer):
         self._calls: set[asyncio.Future[Any]] = set()  # into C, from threads of the pool
         self._succession = Succession(self, self.standby_path)
         self.takeover: dict[str, Any] | None = None  # how it became the supervisor
-        self.listening: socket.socket | None = None  # passed on by a service manager
+        self.listening: socket.socket | None = None  # kept by a service manager over a restart
+        self.keep_socket = False  # it is kept by one: its path stays
+        self._upgraded = asyncio.Event()  # no upgrade is under way
+        self._upgraded.set()
         self._listener: Listener | None = None
         self._control: Any = None
         self._notary: Notary | None = None
@@ -567,7 +570,7 @@ class Supervisor(Producer):
         if self._runtime is not None:
             self._runtime.standby(present=False)
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> Settings:
         """Return the configuration as it is in use, for a standby."""
         pools = [
             msgspec.structs.replace(pool.config, workers=pool.wanted)
@@ -576,7 +579,10 @@ class Supervisor(Producer):
         tables = msgspec.structs.replace(self.config, pools=tuple(pools)).tables()
         tables["log"]["directory"] = str(self.log_directory)
         tables["runtime"]["directory"] = str(self.directory)
-        return tables
+        origin = Path(self.config.origin)
+        return Settings(
+            tables=tables, origin=str(origin.absolute()) if origin.exists() else str(origin)
+        )
 
     def settings_changed(self) -> None:
         """Tell the standby the configuration anew."""
@@ -619,6 +625,7 @@ class Supervisor(Producer):
         if self.state != "running":
             raise BusyError(f"the supervisor is {self.state}", "try again")
         self.state = "upgrading"
+        self._upgraded.clear()
         command = [*self.standby_command(python), "--upgrade"]
         log.info("upgrading", command=command)
         try:
@@ -626,11 +633,18 @@ class Supervisor(Producer):
         except BaseException:
             if self.state == "upgrading":
                 self.state = "running"
+            self._upgraded.set()
             raise
         self.state = "handed over"
+        self._upgraded.set()
         log.info("handed over", **outcome)
         asyncio.get_running_loop().call_soon(self.stop_wanted.set)
         return outcome
+
+    async def stopped(self) -> None:
+        """Wait until it is told to stop; an upgrade under way ends first."""
+        await self.stop_wanted.wait()
+        await self._upgraded.wait()
 
     async def freeze(self) -> None:
         """Begin nothing new: the next supervisor is about to go on with everything."""
@@ -667,6 +681,9 @@ class Supervisor(Producer):
         """
         patience = self.config.runtime.drain_timeout if timeout is None else timeout
         if self.state in {"draining", "drained"}:
+            return
+        await self._upgraded.wait()
+        if self.state == "handed over":
             return
         self.state = "draining"
         await self._succession.dismiss("the supervisor drains")
@@ -707,7 +724,7 @@ class Supervisor(Producer):
         if self._control is not None:
             await self._control.close(handed_over=handed_over)
         if self._listener is not None:
-            self._listener.close(keep_path=handed_over or self.listening is not None)
+            self._listener.close(keep_path=handed_over or self.keep_socket)
         await self._tasks.close()
         await self._close_runtime()
         if self._notary is not None:
