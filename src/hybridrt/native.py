@@ -162,6 +162,7 @@ class Lease:
     payload: bytes
     key: bytes
     meta: bytes
+    saved: bytes
     enqueued_ns: int
     deadline_ns: int
     parent: int
@@ -400,6 +401,11 @@ class Client:
         """Move the time limit of an attempt to `more_ns` from now."""
         check(lib.hrt_extend(self.handle, job, token, more_ns))
 
+    def save(self, job: int, token: int, state: Buffer) -> None:
+        """Save bytes for the next attempt of a job."""
+        data = ffi.from_buffer(state)
+        check(lib.hrt_save(self.handle, job, token, data, len(data)))
+
     def progress(self, job: int, token: int, permille: int, note: str) -> None:
         """Report progress."""
         text = note.encode()[: lib.HRT_NOTE_MAX]
@@ -458,6 +464,7 @@ def _lease(jobs: Any, index: int) -> Lease:
         payload=bytes(ffi.buffer(job.payload, job.payload_length)),
         key=bytes(ffi.buffer(job.key, job.key_length)) if job.key_length else b"",
         meta=bytes(ffi.buffer(job.meta, job.meta_length)) if job.meta_length else b"",
+        saved=bytes(ffi.buffer(job.saved, job.saved_length)) if job.saved_length else b"",
         enqueued_ns=job.enqueued_ns,
         deadline_ns=job.deadline_ns,
         parent=job.parent,
@@ -776,7 +783,7 @@ class Runtime:
 
     def lane_pid(self, incarnation: int, pid: int) -> None:
         """Name the process that a lane was made for."""
-        check(lib.hrt_runtime_lane_pid(self.handle, incarnation, pid))
+        self._of_lane(lib.hrt_runtime_lane_pid(self.handle, incarnation, pid))
 
     def admit(self, hello: bytes, pid: int, uid: int) -> tuple[int, bytes, int, list[int]]:
         """Judge a hello; return status, welcome to send back, incarnation and descriptors."""

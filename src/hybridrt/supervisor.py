@@ -542,6 +542,8 @@ class Supervisor(Producer):
         registered = {lane["incarnation"] for lane in self.runtime.lanes() if lane["registered"]}
         for held in estate.held:
             incarnation, pool = held.lane.incarnation, self.pools.get(held.lane.pool)
+            if held.pid and not held.lane.pid:  # the lane was made before its process
+                self.runtime.lane_pid(incarnation, held.pid)
             if held.pidfd < 0:  # it died between making the lane and starting its process
                 held.close()
                 self.runtime.lane_gone(incarnation, counted=False)

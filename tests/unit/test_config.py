@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from hybridrt import configfile
@@ -87,6 +88,10 @@ def test_a_declared_default_queue_is_not_doubled() -> None:
             'f.toml:2: runtime.lease: expected a duration such as "30s" or "1h30m", got \'soon\'',
         ),
         ('[runtime]\nlease = "10ms"\n', "f.toml:2: runtime.lease: must be at least 1s"),
+        (
+            '[runtime]\nhang_timeout = "100ms"\n',
+            "f.toml:2: runtime.hang_timeout: must be at least 0.2s",
+        ),
         (
             '[log]\nsegment_size = "3MiB"\n',
             "f.toml:2: log.segment_size: must be a power of two from 64KiB to 1GiB",
@@ -183,3 +188,10 @@ def test_directories_follow_the_file_then_the_environment(
     unnamed = Config.parse("")
     assert configfile.log_directory(unnamed) == tmp_path / "hybridrt" / "log"
     assert configfile.runtime_directory(unnamed) == Path("/run/user/7/hybridrt")
+
+
+def test_the_tables_of_a_configuration_say_the_same() -> None:
+    """A standby gets them in place of the file, through JSON."""
+    config = Config.parse(GOOD, "f.toml")
+    tables = msgspec.json.decode(msgspec.json.encode(config.tables()))
+    assert Config.make(tables, "f.toml") == config

@@ -1,0 +1,296 @@
+"""How long nothing is dispatched when a supervisor dies, or is upgraded, with many jobs pending.
+
+Usage: python -m tests.crash.takeover [--trials N] [--jobs M] [--upgrade] [--directory DIR]
+
+Each trial kills the supervisor (or asks for an upgrade) while its standby is ready, and
+looks at two clocks: the time of the first LEASE record of the new epoch, and when the worker began
+that job. Prints one JSON object. docs/design.md has the figures of one run.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+import hybridrt
+from hybridrt.client import Client, Control
+from hybridrt.errors import HybridrtError
+from hybridrt.logreader import Scan
+from hybridrt.records import HEADER, HEADER_NAMES, RecordType
+from tests.crash.clock import BEGUN
+
+ROOT = Path(__file__).parent.parent.parent
+DEADLINE_S = 120.0
+PAUSE_S = 0.02
+BATCH = 10_000
+MARK = "HYBRIDRT_TAKEOVER_CAMPAIGN"
+RUN = "import sys; from hybridrt.service import run; sys.exit(run(sys.argv[1]))"
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """Where an epoch began, and its first lease; the last lease before it."""
+
+    number: int
+    begun_ns: int
+    leased_ns: int
+    token: int
+    before_ns: int
+
+
+class LogFollower:
+    """Reads the log as it grows, and finds the first lease of each epoch."""
+
+    def __init__(self, directory: Path) -> None:
+        """Open the log at its beginning."""
+        self._scan = Scan(str(directory))
+        self._last_lease_ns = 0
+        self._begun: tuple[int, int, int] | None = None
+        self.epochs: list[Epoch] = []
+
+    def read(self) -> list[Epoch]:
+        """Take what was written since; return all epochs that have leased."""
+        for raw in self._scan:
+            header = dict(zip(HEADER_NAMES, HEADER.unpack_from(raw), strict=True))
+            if header["type"] == RecordType.EPOCH:
+                self._begun = (header["epoch"], header["time_ns"], self._last_lease_ns)
+            elif header["type"] == RecordType.LEASE:
+                self._last_lease_ns = header["time_ns"]
+                if self._begun is not None:
+                    number, begun_ns, before_ns = self._begun
+                    lease = (header["time_ns"], header["sequence"], before_ns)
+                    self.epochs.append(Epoch(number, begun_ns, *lease))
+                    self._begun = None
+        return self.epochs
+
+    def close(self) -> None:
+        """Close the log."""
+        self._scan.close()
+
+
+class Field:
+    """A supervisor with a standby, one worker and a long queue."""
+
+    def __init__(self, directory: Path, jobs: int) -> None:
+        """Start everything and fill the queue."""
+        self.directory = directory
+        self.begun_path = directory / "begun"
+        self._mark = f"{os.getpid()}-{time.monotonic_ns()}"
+        self._write_config()
+        with (directory / "output").open("ab") as output:
+            self._first = subprocess.Popen(
+                [sys.executable, "-c", RUN, str(directory / "hybridrt.toml")],
+                cwd=ROOT,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, MARK: self._mark},
+            )
+        self.until(self.status, "the supervisor answers")
+        self.client = hybridrt.connect(directory / "run")
+        self._fill(self.client, jobs)
+
+    def _write_config(self) -> None:
+        command = [sys.executable, "-m", "tests.crash.clock", str(self.begun_path)]
+        (self.directory / "hybridrt.toml").write_text(
+            f'[log]\ndirectory = "{self.directory}/log"\nmax_size = "8GiB"\n'
+            f'[runtime]\ndirectory = "{self.directory}/run"\nstandby = true\nroll = false\n'
+            'log_format = "json"\n'
+            '[[queue]]\nname = "long"\ndurability = "memory"\nmax_jobs = 0\nresult_ttl = 0\n'
+            f'[[pool]]\nname = "clock"\ncommand = {json.dumps(command)}\nkinds = ["clock"]\n'
+        )
+
+    @staticmethod
+    def _fill(client: Client, jobs: int) -> None:
+        payloads = [bytes(64)] * BATCH
+        for _ in range(jobs // BATCH):
+            client.enqueue_many("clock", payloads, queue="long").check()
+
+    def call(self, verb: str, timeout: float = 5.0, **arguments: Any) -> Any:
+        """Send one control request."""
+        control = Control(self.directory / "run")
+        try:
+            return control.call(verb, timeout, **arguments)
+        finally:
+            control.close()
+
+    def status(self) -> Any:
+        """Return the status, or None while nobody answers."""
+        with contextlib.suppress(HybridrtError):
+            return self.call("status")
+        return None
+
+    def ready(self) -> Any:
+        """Return the status once a standby is ready and has caught up."""
+        status = self.status()
+        there = status and status["state"] == "running" and status["standby"]
+        return status if there and there["ready"] else None
+
+    def until(self, condition: Callable[[], Any], what: str) -> Any:
+        """Return the first true value of `condition`."""
+        end = time.monotonic() + DEADLINE_S
+        while not (value := condition()):
+            if time.monotonic() > end:
+                output = (self.directory / "output").read_text(errors="replace")[-4000:]
+                raise TimeoutError(f"not within {DEADLINE_S:g} s: {what}\n{output}")
+            time.sleep(PAUSE_S)
+        return value
+
+    def starts(self) -> list[tuple[int, int]]:
+        """Return when each job began and its token."""
+        raw = self.begun_path.read_bytes()
+        return list(BEGUN.iter_unpack(raw[: len(raw) - len(raw) % BEGUN.size]))
+
+    def close(self) -> None:
+        """Kill all processes of this campaign, by process."""
+        with contextlib.suppress(HybridrtError, AttributeError):
+            self.client.close()
+        while left := self._left():
+            for process in left:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+        self._first.wait()
+
+    def _left(self) -> list[psutil.Process]:
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                marked = process.environ().get(MARK) == self._mark
+                if marked and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return found
+
+
+class Pulse(threading.Thread):
+    """Enqueues one job after the other and keeps the longest wait for an acknowledgement."""
+
+    def __init__(self, client: Client) -> None:
+        """Use `client`, which nobody else uses meanwhile."""
+        super().__init__(daemon=True)
+        self._client = client
+        self._stopping = threading.Event()
+        self.longest_ns = 0
+
+    def run(self) -> None:
+        """Enqueue until `stop`."""
+        while not self._stopping.is_set():
+            began = time.monotonic_ns()
+            self._client.enqueue("clock", b"pulse", queue="long")
+            self.longest_ns = max(self.longest_ns, time.monotonic_ns() - began)
+            self._stopping.wait(0.001)
+
+    def stop(self) -> None:
+        """End after the job under way."""
+        self._stopping.set()
+        self.join()
+
+
+def kill_trial(field: Field) -> int:
+    """Kill the supervisor; return when."""
+    pid = int(field.call("ping")["pid"])
+    pidfd = os.pidfd_open(pid)
+    began_ns = time.time_ns()
+    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    os.close(pidfd)
+    return began_ns
+
+
+def upgrade_trial(field: Field) -> int:
+    """Ask for an upgrade; the pause counts from the last lease before it."""
+    field.call("upgrade", DEADLINE_S)
+    return 0
+
+
+def measure(field: Field, log: LogFollower, *, upgrade: bool) -> dict[str, float]:
+    """Do one trial; return milliseconds."""
+    status = field.until(field.ready, "a standby is ready")
+    log.read()
+    pulse = Pulse(field.client)
+    pulse.start()
+    began_ns = upgrade_trial(field) if upgrade else kill_trial(field)
+
+    def next_epoch() -> Epoch | None:
+        return next((e for e in log.read() if e.number > status["epoch"]), None)
+
+    epoch = field.until(next_epoch, "the standby dispatches")
+
+    def next_start() -> int:
+        later = (begun_ns for begun_ns, token in field.starts() if token >= epoch.token)
+        return next(later, 0)
+
+    started_ns = field.until(next_start, "the worker begins a job of the standby's")
+    successor = field.until(field.status, "the standby answers")
+    pulse.stop()
+    began_ns = began_ns or epoch.before_ns
+    return {
+        "leased_ms": (epoch.leased_ns - began_ns) / 1e6,
+        "begun_ms": (started_ns - began_ns) / 1e6,
+        "enqueue_ms": pulse.longest_ns / 1e6,
+        "takeover_ms": successor["takeover"]["duration_ns"] / 1e6,
+        "jobs": successor["jobs"],
+    }
+
+
+def summary(values: list[float]) -> dict[str, float]:
+    """Return the percentiles of some figures."""
+    ordered = sorted(values)
+
+    def at(share: float) -> float:
+        return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 3)
+
+    return {"p50": at(0.5), "p90": at(0.9), "p99": at(0.99), "max": at(1.0)}
+
+
+def campaign(directory: Path, trials: int, jobs: int, *, upgrade: bool) -> dict[str, Any]:
+    """Run the trials; return what they gave."""
+    field = Field(directory, jobs)
+    found: list[dict[str, float]] = []
+    try:
+        log = LogFollower(directory / "log")
+        for number in range(trials):
+            found.append(measure(field, log, upgrade=upgrade))
+            print(f"{number + 1}/{trials} {found[-1]}", file=sys.stderr, flush=True)
+        log.close()
+        rescues = field.call("stats")["runtime"]["rescues"]
+    finally:
+        field.close()
+    names = ("leased_ms", "begun_ms", "enqueue_ms", "takeover_ms")
+    return {
+        "trials": trials,
+        "jobs": int(min(trial["jobs"] for trial in found)),
+        "kind": "upgrade" if upgrade else "kill",
+        **{name: summary([trial[name] for trial in found]) for name in names},
+        "rescues": rescues,
+        "machine": f"{os.cpu_count()} cpus, Linux {platform.release()}",
+    }
+
+
+def main() -> int:
+    """Run as a command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=10)
+    parser.add_argument("--jobs", type=int, default=100_000)
+    parser.add_argument("--upgrade", action="store_true")
+    parser.add_argument("--directory", default=None, help="below which the log is made")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="hrt-", dir=options.directory) as name:
+        print(
+            json.dumps(campaign(Path(name), options.trials, options.jobs, upgrade=options.upgrade))
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
