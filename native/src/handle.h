@@ -96,6 +96,7 @@ struct hrt_client {
     uint64_t interrupts;
     bool fetch_interrupted;
     bool poll_interrupted;
+    bool drain_seen;                 /* and one poll told of it */
     uint64_t spaces[HRT_QUEUES_MAX]; /* SPACE deliveries seen of each queue */
     hrt_sight told;                  /* what hrt_arm reported last */
     uint64_t rescues;                /* sleeps that only their time limit ended: must stay 0 */

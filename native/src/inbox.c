@@ -234,6 +234,15 @@ static void sleep_as_leader(hrt_client *client, const hrt_sight *seen, uint64_t 
     (void)pthread_cond_broadcast(&client->inbox_cond);
 }
 
+/* Who polls for others looks at hrt_draining when a poll brought nothing. */
+static void tell_of_drain(hrt_client *client)
+{
+    if (!client->drain_seen && hrt_load_acquire_u32(&client->lane->draining) != 0) {
+        client->drain_seen = true;
+        client->poll_interrupted = true;
+    }
+}
+
 int hrt_inbox_wait(hrt_client *client, hrt_inbox_ready ready, void *context, uint64_t deadline)
 {
     for (;;) {
@@ -241,6 +250,7 @@ int hrt_inbox_wait(hrt_client *client, hrt_inbox_ready ready, void *context, uin
         hrt_inbox_drain(client);
         if (hrt_renew_some(client))
             continue;
+        tell_of_drain(client);
         if (ready(client, context))
             return HRT_OK;
         const int status = hrt_client_open(client);

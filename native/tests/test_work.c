@@ -355,6 +355,30 @@ static void two_sleepers_each_get_their_own(void)
     peer_close(&end);
 }
 
+static void a_drain_ends_one_poll(void)
+{
+    peer end;
+    peer_open(&end);
+    sleeper self = {.client = peer_attach(&end)};
+    pthread_t thread;
+    start(&thread, sleep_in_poll, &self);
+    peer_await_sleeper(&end);
+    CHECK_EQ(hrt_draining(self.client), 0);
+    hrt_store_release_u32(&end.lane->draining, 1);
+    peer_publish(&end);
+    (void)pthread_join(thread, NULL);
+    CHECK_EQ(self.poll_status, HRT_EAGAIN);
+    CHECK_EQ(hrt_draining(self.client), 1);
+    start(&thread, sleep_in_poll, &self);
+    peer_await_sleeper(&end); /* the next one sleeps */
+    const hrt_delivery cancel = {.type = HRT_DELIVERY_CANCEL, .code = 1, .slot = UINT32_MAX};
+    peer_deliver(&end, &cancel);
+    (void)pthread_join(thread, NULL);
+    CHECK_EQ(self.poll_status, HRT_OK);
+    hrt_detach(self.client);
+    peer_close(&end);
+}
+
 static void an_interrupt_ends_the_sleep(void)
 {
     peer end;
@@ -514,8 +538,9 @@ int main(void)
              TEST(a_settle_and_its_follow_ups_arrive_together), TEST(bad_settlements_are_refused),
              TEST(long_error_texts_are_cut_between_characters), TEST(what_a_worker_says_is_encoded),
              TEST(a_drain_hands_unfetched_jobs_back), TEST(detaching_hands_unfetched_jobs_back),
-             TEST(two_sleepers_each_get_their_own), TEST(an_interrupt_ends_the_sleep),
-             TEST(a_shut_lane_wakes_and_says_why), TEST(the_death_of_the_runtime_wakes_sleepers),
+             TEST(two_sleepers_each_get_their_own), TEST(a_drain_ends_one_poll),
+             TEST(an_interrupt_ends_the_sleep), TEST(a_shut_lane_wakes_and_says_why),
+             TEST(the_death_of_the_runtime_wakes_sleepers),
              TEST(an_armed_client_gets_its_eventfd_written), TEST(notices_bring_results_along),
              TEST(a_forked_child_cannot_use_the_handle));
 }

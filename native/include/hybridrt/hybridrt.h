@@ -251,7 +251,10 @@ typedef struct hrt_notice {
     uint32_t queue;
 } hrt_notice;
 
-/* Takes up to max notices, waiting for the first up to timeout_ns; HRT_EAGAIN: none. */
+/*
+ * Takes up to max notices, waiting for the first up to timeout_ns; HRT_EAGAIN: none. One poll that
+ * would block ends so as soon as the runtime asks to drain: look at hrt_draining.
+ */
 HRT_API HRT_MUST_CHECK int hrt_poll(hrt_client *client, hrt_notice *notices_out, uint32_t max,
                                     int64_t timeout_ns, uint32_t *count_out);
 HRT_API void hrt_notice_free(hrt_notice *notice);
