@@ -266,6 +266,13 @@ func (n *native) extend(job, token uint64, more time.Duration) error {
 	})
 }
 
+func (n *native) save(job, token uint64, state []byte) error {
+	return call(func() C.int {
+		return C.hrt_save(n.client, C.uint64_t(job), C.uint64_t(token),
+			unsafe.Pointer(unsafe.SliceData(state)), C.size_t(len(state)))
+	})
+}
+
 func (n *native) progress(job, token uint64, permille int, note string) error {
 	return call(func() C.int {
 		return C.hrt_progress(n.client, C.uint64_t(job), C.uint64_t(token),
@@ -438,6 +445,8 @@ func view(start *C.uint8_t, length int) []byte {
 func payloadOf(raw *rawJob) []byte { return view(raw.payload, int(raw.payload_length)) }
 func keyOf(raw *rawJob) []byte     { return view(raw.key, int(raw.key_length)) }
 func metaOf(raw *rawJob) []byte    { return view(raw.meta, int(raw.meta_length)) }
+
+func savedOf(raw *rawJob) []byte { return view(raw.saved, int(raw.saved_length)) }
 
 func traceOf(raw *rawJob) []byte {
 	if raw.trace == nil {
@@ -639,7 +648,8 @@ func abiTypes() map[string]reflect.Type {
 		C.hrt_submit_job{}, C.hrt_submit_space{}, C.hrt_submit_progress{},
 		C.hrt_submit_extend{}, C.hrt_delivery{}, C.hrt_histogram{}, C.hrt_queue_counters{},
 		C.hrt_kind_counters{}, C.hrt_runtime_counters{}, C.hrt_name{}, C.hrt_page{},
-		C.hrt_hello{}, C.hrt_welcome{},
+		C.hrt_hello{}, C.hrt_welcome{}, C.hrt_saved_body{}, C.hrt_lanes_entry{},
+		C.hrt_lane_progress{}, C.hrt_submit_save{},
 	} {
 		kind := reflect.TypeOf(value)
 		found[strings.TrimPrefix(kind.Name(), "_Ctype_struct_")] = kind

@@ -70,7 +70,8 @@ var (
 	// returns will be refused.
 	ErrLeaseLost = errors.New("hybridrt: the lease is lost")
 	// ErrDraining is the cause when the worker stops and the grace time is over. A handler that
-	// then returns an error hands its job back, and no attempt is counted.
+	// then returns an error hands its job back, and no attempt is counted. So does one that
+	// returns this error, as it is or wrapped, once Job.Draining is closed.
 	ErrDraining = errors.New("hybridrt: the worker is draining")
 )
 

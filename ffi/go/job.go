@@ -98,6 +98,34 @@ func (j *Job) Parent() uint64 { return uint64(j.raw.parent) }
 // EnqueuedAt is when the job came into the log.
 func (j *Job) EnqueuedAt() time.Time { return time.Unix(0, int64(j.raw.enqueued_ns)) }
 
+// Saved is what an earlier attempt of this job saved with Checkpoint, or nil. Like the payload it
+// points into the log: do not write to it, and do not keep it longer than the handler runs.
+func (j *Job) Saved() []byte {
+	if j.ended {
+		return nil
+	}
+	return savedOf(&j.raw)
+}
+
+// Checkpoint saves state for the next attempt of this job, in place of what was saved before. It is
+// copied, and goes to the log at the durability of the job's queue, in order with everything else
+// that this worker says. It is gone when the job ends. ErrTooLarge means it is over 64 KiB.
+func (j *Job) Checkpoint(state []byte) error {
+	if err := j.run.client.enter(); err != nil {
+		return err
+	}
+	defer j.run.client.leave()
+	return j.run.client.native.save(j.ID(), j.Token(), state)
+}
+
+// Draining is closed when the worker was told to stop, by the runtime or by its own program. A
+// handler that would take long may then save what it has done with Checkpoint and return
+// ErrDraining: its job goes back to its queue, no attempt is used, and another worker goes on with
+// it. Others just finish; their context is not done before the grace time is over.
+func (j *Job) Draining() <-chan struct{} {
+	return j.run.draining()
+}
+
 // SetResult sets the result that is stored when the handler returns nil. It is not copied, so it
 // must not change until then. ErrTooLarge means it is over 64 KiB.
 func (j *Job) SetResult(result []byte) error {

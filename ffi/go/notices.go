@@ -22,9 +22,10 @@ type noticeBoard struct {
 	started bool
 	stopped error // why nobody listens any more
 	waiters map[uint64][]chan notice
-	// onLease hears of notices about jobs that this process runs, and onLost when the runtime is
-	// gone. Set before listening begins.
+	// onLease hears of notices about jobs that this process runs, onQuiet of each wait that brought
+	// none, and onLost when the runtime is gone. Set before listening begins.
 	onLease func(notice)
+	onQuiet func()
 	onLost  func()
 }
 
@@ -89,6 +90,9 @@ func (c *Client) takeNotices() {
 		c.leave()
 		for _, one := range found {
 			c.notices.tell(one)
+		}
+		if status == statusAgain && c.notices.onQuiet != nil {
+			c.notices.onQuiet()
 		}
 		if status != statusOK && status != statusAgain {
 			c.notices.stop(statusError(status, ""))

@@ -31,8 +31,9 @@ type run struct {
 	runners  []*runner
 	empty    chan *batch
 	ready    chan *batch
-	stopping atomic.Bool // no job begins any more
-	leaving  atomic.Bool // nothing is fetched any more
+	stopping atomic.Bool   // no job begins any more
+	stopped  chan struct{} // closed with it
+	leaving  atomic.Bool   // nothing is fetched any more
 	lookout  *lookout
 	early    earlyStops
 	queues   queueNames
@@ -45,6 +46,7 @@ func newRun(base context.Context, client *Client, routes map[string]*route,
 		unitMax: client.native.unitMax(),
 		empty:   make(chan *batch, concurrency+spareBatches),
 		ready:   make(chan *batch, concurrency),
+		stopped: make(chan struct{}),
 	}
 	for range concurrency {
 		r.runners = append(r.runners, newRunner(r))
@@ -140,7 +142,25 @@ func (r *run) onLost() {
 
 func (r *run) stop() {
 	if !r.stopping.Swap(true) {
+		close(r.stopped)
 		r.log.Info("worker is draining")
+	}
+}
+
+// draining is closed once the worker stops. The pump may be busy with a handler when the runtime
+// asks for it: then whoever asks here, or takes the notices, sees it first.
+func (r *run) draining() <-chan struct{} {
+	r.onQuiet()
+	return r.stopped
+}
+
+// onQuiet looks whether the runtime has asked to drain.
+func (r *run) onQuiet() {
+	if !r.stopping.Load() && r.client.enter() == nil {
+		defer r.client.leave()
+		if r.client.native.draining() {
+			r.stop()
+		}
 	}
 }
 

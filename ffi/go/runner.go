@@ -134,7 +134,8 @@ func invoke(job *Job) (err error) {
 // hands its job back: that is nobody's failure.
 func (r *runner) failure(job *Job, err, cause error) ending {
 	end := endOf(err)
-	if end.outcome == outcomeRetry && cause == ErrDraining {
+	gaveUp := errors.Is(err, ErrDraining) && r.run.stopping.Load()
+	if end.outcome == outcomeRetry && (gaveUp || cause == ErrDraining) {
 		return ending{outcome: outcomeReturned}
 	}
 	if end.outcome == outcomeRetry || end.outcome == outcomeDead {

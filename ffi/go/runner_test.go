@@ -16,7 +16,7 @@ const testUnitMax = 1 << 16
 func newTestRunner(t *testing.T, handler Handler) *runner {
 	r := &run{
 		client: &Client{}, log: slog.New(slog.DiscardHandler), base: context.Background(),
-		unitMax: testUnitMax,
+		unitMax: testUnitMax, stopped: make(chan struct{}),
 	}
 	made := newRunner(r)
 	setHandler(made, handler)
@@ -143,6 +143,21 @@ func TestDrainedHandlerHandsItsJobBack(t *testing.T) {
 		if end := r.attempt(raw); end.outcome != c.want {
 			t.Errorf("%v: %d, want %d", c.err, end.outcome, c.want)
 		}
+	}
+}
+
+// Goal: a handler that gives up because its worker drains hands its job back, and only then.
+func TestErrDrainingHandsTheJobBackOnceTheWorkerDrains(t *testing.T) {
+	r := newTestRunner(t, func(context.Context, *Job) error {
+		return fmt.Errorf("at page 7: %w", ErrDraining)
+	})
+	if end := r.attempt(newRaw()); end.outcome != outcomeRetry {
+		t.Errorf("before the drain: %d", end.outcome)
+	}
+	r.run.stop()
+	<-r.run.stopped
+	if end := r.attempt(newRaw()); end.outcome != outcomeReturned || end.data != nil {
+		t.Errorf("after it: %d %q", end.outcome, end.data)
 	}
 }
 

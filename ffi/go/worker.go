@@ -99,6 +99,7 @@ func (w *Worker) start(ctx context.Context) (*run, error) {
 		current.log = w.Logger
 	}
 	client.notices.onLease, client.notices.onLost = current.onNotice, current.onLost
+	client.notices.onQuiet = current.onQuiet
 	client.listen()
 	kinds := kindsOf(routes)
 	err = client.native.register(registration{
