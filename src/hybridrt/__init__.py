@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hybridrt.errors import HybridrtError
     from hybridrt.jobs import JobHandle, JobInfo
     from hybridrt.names import Durability, JobState, Order
-    from hybridrt.outcomes import Dead, Discard, NonRetryableError, Ok, Retry, Snooze
+    from hybridrt.outcomes import Dead, Discard, HandBack, NonRetryableError, Ok, Retry, Snooze
     from hybridrt.supervisor import Supervisor
     from hybridrt.worker import Job, Stopped, Worker
 
@@ -24,6 +24,7 @@ _HOMES = {
     "Dead": "outcomes",
     "Discard": "outcomes",
     "Durability": "names",
+    "HandBack": "outcomes",
     "HybridrtError": "errors",
     "Job": "worker",
     "JobHandle": "jobs",
@@ -48,6 +49,7 @@ __all__ = [
     "Dead",
     "Discard",
     "Durability",
+    "HandBack",
     "HybridrtError",
     "Job",
     "JobHandle",

@@ -48,6 +48,7 @@ class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
     result_ttl_ms: int = 0
     payload_length: int = 0
     result_length: int = 0
+    saved_length: int = 0
     progress: int = 0
     note: str = ""
     crashes: int = 0

@@ -1,4 +1,4 @@
-"""The five ways an attempt may end, the same in every language. Return them, or raise them.
+"""The ways an attempt may end, the same in every language. Return them, or raise them.
 
 A plain return value is Ok(value); an exception is Retry() with the queue's back-off, unless it is
 a NonRetryableError, which is Dead. Pure.
@@ -52,6 +52,15 @@ class Snooze(OutcomeError):  # noqa: N818 - reads as an outcome, not as an error
         """Keep the delay."""
         super().__init__()
         self.delay_ns = to_nanoseconds(parse_duration(after))
+
+
+class HandBack(OutcomeError):  # noqa: N818 - reads as an outcome, not as an error
+    """Not a failure; back to its place in the queue for another worker, with no attempt used.
+
+    For handlers that see that their worker drains, after a checkpoint of what they have done.
+    """
+
+    outcome = Outcome.RETURNED
 
 
 class Discard(OutcomeError):  # noqa: N818 - reads as an outcome, not as an error

@@ -27,7 +27,7 @@ from hybridrt.errors import (
     NotReadyError,
 )
 from hybridrt.names import DEFAULT_QUEUE, RESULT_BYTES_MAX, Delivery, Outcome, check_name
-from hybridrt.native import Client, Follow, Lease, Settlement, boottime_ns
+from hybridrt.native import Buffer, Client, Follow, Lease, Settlement, boottime_ns
 from hybridrt.options import Payload, Seconds, encode_payload, make_options
 from hybridrt.outcomes import (
     Dead,
@@ -51,16 +51,18 @@ class Stopped(Exception):  # noqa: N818 - it stops a handler, it is no failure o
 class Job:
     """One attempt at a job, handed to a handler."""
 
-    def __init__(self, client: Client, lease: Lease, kind: str) -> None:
-        """Wrap a lease."""
+    def __init__(self, client: Client, lease: Lease, kind: str, stopping: threading.Event) -> None:
+        """Wrap a lease; `stopping` is set once its worker was told to stop."""
         self._client = client
         self._lease = lease
+        self._stopping = stopping
         self._follow: list[Follow] = []
         self._cancelled = threading.Event()
         self.kind = kind
         self.payload = lease.payload
         self.key = lease.key
         self.meta = lease.meta
+        self.saved = lease.saved  # with checkpoint, by an earlier attempt; empty: nothing
 
     @property
     def id(self) -> int:
@@ -96,6 +98,26 @@ class Job:
     def cancelled(self) -> bool:
         """Say whether the handler should stop."""
         return self._cancelled.is_set()
+
+    @property
+    def draining(self) -> bool:
+        """Say whether the worker was told to stop, by the runtime or by its own program.
+
+        A handler that would take long may then save what it has done with `checkpoint`, and return
+        HandBack.
+        """
+        return self._stopping.is_set() or self._client.draining
+
+    def checkpoint(self, state: Buffer) -> None:
+        """Save state for the next attempt of this job, in place of what was saved before.
+
+        It goes to the log at the durability of the job's queue, in order with everything else that
+        this worker says, and is gone when the job ends.
+
+        Raises:
+            PayloadTooLargeError: more than 64 KiB.
+        """
+        self._client.save(self.id, self.token, state)
 
     def remaining(self) -> float | None:
         """Return the seconds left of this attempt; None: no limit."""
@@ -181,7 +203,8 @@ class Worker:
         """Register a function for a kind, as a decorator; the function stays callable as it is.
 
         The handler gets a Job. It returns a result (bytes, text or JSON-able), or an outcome: Ok,
-        Retry, Snooze, Discard, Dead. An exception is a retry, a NonRetryableError is dead.
+        Retry, Snooze, HandBack, Discard, Dead. An exception is a retry; a NonRetryableError is
+        dead.
         """
         check_name(kind, "kind")
         if kind in self._handlers:
@@ -273,7 +296,7 @@ class Worker:
 
     def _work(self, client: Client) -> None:
         while (lease := self._jobs.get()) is not None:
-            job = Job(client, lease, client.kind_name(lease.kind))
+            job = Job(client, lease, client.kind_name(lease.kind), self._stopping)
             self._running[job.id, job.token] = job
             lease.started()
             outcome = self._attempt(job)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import hybridrt
+from hybridrt import errors
 
 worker = hybridrt.Worker(concurrency=4)
 
@@ -76,6 +77,48 @@ def follow(job: hybridrt.Job) -> str:
     if job.attempt == 1:
         raise RuntimeError("the first attempt fails")
     return "followed"
+
+
+@worker.handle("save")
+def save(job: hybridrt.Job) -> bytes | hybridrt.Retry:
+    """Save twice and fail, until the second attempt returns what the first one left."""
+    if job.saved:
+        return job.saved
+    job.checkpoint(b"not the last one")
+    job.checkpoint(bytearray(b"half way"))
+    return hybridrt.Retry("not yet")
+
+
+@worker.handle("save_crash")
+def save_crash(job: hybridrt.Job) -> bytes:
+    """Save and die at once."""
+    if not job.saved:
+        job.checkpoint(b"before the crash")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return job.saved
+
+
+@worker.handle("save_drain")
+def save_drain(job: hybridrt.Job) -> bytes:
+    """Touch the file in the payload, and hand the job back once the worker drains."""
+    if job.saved:
+        return job.saved
+    Path(job.text()).touch()
+    while not job.draining:
+        job.wait(0.01)
+        job.check()
+    job.checkpoint(b"half way")
+    raise hybridrt.HandBack
+
+
+@worker.handle("save_large")
+def save_large(job: hybridrt.Job) -> str:
+    """Save as many bytes as the payload says."""
+    try:
+        job.checkpoint(bytes(int(job.text())))
+    except errors.PayloadTooLargeError:
+        return "too large"
+    return "saved"
 
 
 print('{"level":"warn","msg":"a line in JSON","answer":42}', flush=True)

@@ -1,6 +1,7 @@
 """A Python worker in this process, attached by hand to a supervisor beside it."""
 
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,6 +37,41 @@ def test_a_result_over_the_limit_makes_the_job_dead(instance: Any) -> None:
         job = client.enqueue("echo", bytes(100_000))
         with pytest.raises(errors.JobDeadError, match="over the limit"):
             job.result(DEADLINE_S)
+
+
+def test_what_was_saved_comes_with_the_next_attempt(instance: Any) -> None:
+    instance.run(pool=[instance.python_pool()])
+    with hybridrt.connect(instance.directory) as client:
+        job = client.enqueue("save")
+        assert job.result(DEADLINE_S) == b"half way"
+        info = job.info()
+        assert (info.attempt, info.saved_length) == (2, 0)
+        crashed = client.enqueue("save_crash")
+        assert crashed.result(DEADLINE_S) == b"before the crash"
+        assert (crashed.info().attempt, crashed.info().crashes) == (2, 1)
+
+
+@pytest.mark.parametrize(("size", "answer"), [(65_536, b"saved"), (65_537, b"too large")])
+def test_more_than_the_limit_cannot_be_saved(instance: Any, size: int, answer: bytes) -> None:
+    instance.run(pool=[instance.python_pool()])
+    with hybridrt.connect(instance.directory) as client:
+        assert client.enqueue("save_large", str(size)).result(DEADLINE_S) == answer
+
+
+def test_a_handler_hands_its_job_back_when_its_worker_drains(
+    instance: Any, tmp_path: Path, await_condition: Any
+) -> None:
+    instance.run(pool=[instance.python_pool()])
+    begun = tmp_path / "begun"
+    with hybridrt.connect(instance.directory) as client:
+        job = client.enqueue("save_drain", str(begun), max_attempts=1)
+        await_condition(begun.exists, "the handler runs")
+        client.call("pool.scale", pool="python", workers=0)
+        info = client.info(job.id)
+        assert (info.state, info.attempt, info.saved_length) == ("ready", 0, 8)
+        client.call("pool.scale", pool="python", workers=1)
+        assert job.result(DEADLINE_S) == b"half way"
+        assert job.info().attempt == 1
 
 
 def test_a_kind_has_one_handler() -> None:
