@@ -76,7 +76,7 @@ static int apply_lease(hrt_state *state, const hrt_record *record)
         hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
         job->token = record->sequence;
         job->client = body->client;
-        job->place = places[i];
+        job->place = places == NULL ? HRT_CREDIT_MAX : places[i]; /* format 1: nowhere */
         job->attempt = (uint16_t)(job->attempt + (job->attempt < UINT16_MAX));
         hrt_add_relaxed(&state->page->queue_counters[job->queue].leased, 1);
         hrt_add_relaxed(&state->page->kind_counters[job->kind].leased, 1);
@@ -200,7 +200,7 @@ static uint64_t said_at(const hrt_state_job *job, const hrt_record *keep, const 
 
 static void find_saved(hrt_state_job *job, const hrt_record *keep, const hrt_parts *parts)
 {
-    job->saved_length = ((const hrt_keep_body *)hrt_record_body(keep))->saved_length;
+    job->saved_length = hrt_keep_saved_length(keep);
     job->saved_position = job->saved_length > 0 ? keep->position + parts->saved : 0;
 }
 

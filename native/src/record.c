@@ -70,16 +70,39 @@ static bool enqueue_well_formed(const hrt_record *record, uint64_t size)
            size == sizeof(*body) + enqueue_data(body);
 }
 
+/* All that a KEEP of format 1 could hold behind its body. */
+static uint64_t keep_data_1(const hrt_keep_body *body)
+{
+    return enqueue_data(&body->enqueue) + body->error_length + body->result_length;
+}
+
+/* With the same fields a KEEP of today is longer, so its length tells which of both it is. */
+static bool keep_is_format_1(const hrt_record *record)
+{
+    const hrt_keep_body *body = hrt_record_body(record);
+    uint64_t size = record->length - sizeof(hrt_record);
+    return size == HRT_KEEP_BODY_1 + keep_data_1(body);
+}
+
+uint32_t hrt_keep_saved_length(const hrt_record *keep)
+{
+    return keep_is_format_1(keep) ? 0
+                                  : ((const hrt_keep_body *)hrt_record_body(keep))->saved_length;
+}
+
 static bool keep_well_formed(const hrt_record *record, uint64_t size)
 {
     const hrt_keep_body *body = hrt_record_body(record);
-    return size >= sizeof(*body) && enqueue_within_limits(record, &body->enqueue) &&
-           body->error_length <= HRT_ERROR_MAX && body->result_length <= HRT_RESULT_MAX &&
-           body->saved_length <= HRT_SAVED_MAX && body->state >= HRT_JOB_SCHEDULED &&
-           body->state <= HRT_JOB_DISCARDED && body->outcome <= HRT_OUTCOME_REVIVED &&
-           body->cause <= HRT_OUTCOME_REVIVED &&
-           size == sizeof(*body) + enqueue_data(&body->enqueue) + body->error_length +
-                       body->result_length + body->saved_length;
+    if (size < HRT_KEEP_BODY_1 || (!keep_is_format_1(record) && size < sizeof(*body))) {
+        return false;
+    }
+    uint64_t begin = keep_is_format_1(record) ? HRT_KEEP_BODY_1 : sizeof(*body);
+    uint32_t saved_length = hrt_keep_saved_length(record);
+    return enqueue_within_limits(record, &body->enqueue) && body->error_length <= HRT_ERROR_MAX &&
+           body->result_length <= HRT_RESULT_MAX && saved_length <= HRT_SAVED_MAX &&
+           body->state >= HRT_JOB_SCHEDULED && body->state <= HRT_JOB_DISCARDED &&
+           body->outcome <= HRT_OUTCOME_REVIVED && body->cause <= HRT_OUTCOME_REVIVED &&
+           size == begin + keep_data_1(body) + saved_length;
 }
 
 static bool settle_well_formed(const hrt_record *record, uint64_t size)
@@ -148,7 +171,8 @@ bool hrt_record_well_formed(const hrt_record *record)
     case HRT_RECORD_ENQUEUE:
         return enqueue_well_formed(record, size);
     case HRT_RECORD_LEASE:
-        return record->count > 0 && size == sizeof(hrt_lease_body) + ids + ids / 4;
+        return record->count > 0 && (size == sizeof(hrt_lease_body) + ids + ids / 4 ||
+                                     size == sizeof(hrt_lease_body) + ids); /* format 1 */
     case HRT_RECORD_SETTLE:
         return settle_well_formed(record, size);
     case HRT_RECORD_CONTROL:
@@ -178,8 +202,10 @@ hrt_parts hrt_record_parts(const hrt_record *record)
     bool keep = record->type == HRT_RECORD_KEEP;
     const hrt_keep_body *body = hrt_record_body(record);
     const hrt_enqueue_body *enqueue = hrt_record_body(record); /* a KEEP begins with one */
-    uint32_t begin =
-        (uint32_t)(sizeof(hrt_record) + (keep ? sizeof(hrt_keep_body) : sizeof(hrt_enqueue_body)));
+    size_t head = !keep                      ? sizeof(hrt_enqueue_body)
+                  : keep_is_format_1(record) ? HRT_KEEP_BODY_1
+                                             : sizeof(hrt_keep_body);
+    uint32_t begin = (uint32_t)(sizeof(hrt_record) + head);
     bool traced = (enqueue->flags & HRT_ENQUEUE_TRACE) != 0;
     hrt_parts parts = {.enqueue = enqueue, .trace = traced ? begin : 0};
     parts.key = begin + (traced ? HRT_TRACE_SIZE : 0);
@@ -190,7 +216,7 @@ hrt_parts hrt_record_parts(const hrt_record *record)
         parts.error = parts.end;
         parts.result = parts.error + body->error_length;
         parts.saved = parts.result + body->result_length;
-        parts.end = parts.saved + body->saved_length;
+        parts.end = parts.saved + hrt_keep_saved_length(record);
     }
     return parts;
 }

@@ -50,9 +50,12 @@ static inline uint64_t *hrt_lease_jobs(const hrt_record *lease)
     return (uint64_t *)((uintptr_t)hrt_record_body(lease) + sizeof(hrt_lease_body));
 }
 
-/* The started index of each job. */
+/* The started index of each job; NULL in a LEASE of format 1. */
 static inline uint16_t *hrt_lease_places(const hrt_record *lease)
 {
+    if (lease->length < sizeof(hrt_record) + hrt_lease_length(lease->count)) {
+        return NULL;
+    }
     return (uint16_t *)(hrt_lease_jobs(lease) + lease->count);
 }
 
@@ -70,6 +73,8 @@ typedef struct hrt_parts {
 } hrt_parts;
 
 hrt_parts hrt_record_parts(const hrt_record *record);
+/* Bytes that the job of a KEEP has saved; 0 in one of format 1. */
+uint32_t hrt_keep_saved_length(const hrt_record *keep);
 
 /* FNV-1a, folded so that it is never 0 for a key of one byte or more. */
 uint64_t hrt_hash_key(const void *key, size_t length);

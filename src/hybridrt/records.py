@@ -34,6 +34,7 @@ CHECKPOINT = Struct("<QQ")  # state_hash jobs
 EPOCH = Struct("<16sQIIQ8x")  # boot_id instance format_version pid tail_lost
 # job token enqueued_ns settled_ns due_ns client error result attempt crashes state outcome cause
 KEEP = Struct("<QQQQQQIIHBBBBHI4x")
+KEEP_1 = Struct("<QQQQQQIIHBBBB2x")  # format 1
 SAVED = Struct("<QQI4x")
 LANES = Struct("<QQQ")
 QUEUE_NAME_BYTES = 64
@@ -142,14 +143,14 @@ class Describer:
         return {"job": header["sequence"], **names, **_enqueue_fields(record, ENQUEUE.size)}
 
     def _keep(self, header: dict[str, int], record: memoryview) -> dict[str, Any]:
-        values = KEEP.unpack_from(record, HEADER.size + ENQUEUE.size)
+        values = KEEP_1.unpack_from(record, HEADER.size + ENQUEUE.size)
         return {
             "job": values[0],
             **self._names(header),
             "state": JobState(values[10]).name.lower(),
             "attempt": values[8],
             "crashes": values[9],
-            **_enqueue_fields(record, ENQUEUE.size + KEEP.size),
+            **_enqueue_fields(record, ENQUEUE.size + _keep_size(header, record)),
         }
 
     def _control(self, _: dict[str, int], record: memoryview) -> dict[str, Any]:
@@ -170,6 +171,15 @@ def type_name(number: int) -> str:
     """Return the name of a record type, or its number when it is not known."""
     known = number in RecordType.__members__.values()
     return RecordType(number).name.lower() if known else str(number)
+
+
+def _keep_size(header: dict[str, int], record: memoryview) -> int:
+    """Return the size of what a KEEP has behind its ENQUEUE; in format 1 it was less."""
+    _, _, _, _, _, payload, meta, _, key, _, flags = ENQUEUE.unpack_from(record, HEADER.size)
+    error, result = KEEP_1.unpack_from(record, HEADER.size + ENQUEUE.size)[6:8]
+    data = payload + meta + key + error + result + (TRACE_SIZE if flags & TRACE_FLAG else 0)
+    first = HEADER.size + ENQUEUE.size + KEEP_1.size + data
+    return KEEP_1.size if header["length"] == first else KEEP.size
 
 
 def _enqueue_fields(record: memoryview, before_key: int) -> dict[str, Any]:

@@ -13,10 +13,12 @@ ENQUEUE = struct.Struct("<QQQIIIHHBBB5x")
 SETTLE_ENTRY = struct.Struct("<QQQIBBH")
 CONTROL = struct.Struct("<IIII")
 KEEP = struct.Struct("<QQQQQQIIHBBBBHI4x")
+KEEP_1_SIZE = KEEP.size - 8  # in format 1
 SAVED = struct.Struct("<QQI4x")
 SETTINGS = struct.Struct("<64sIIIIIIBBHIIB11x")
 TRACE_SIZE = 32
 TRACE_FLAG = 1
+PLACES = 4096  # of a lane; as the place of a job: nowhere
 
 RECORD_ENQUEUE, RECORD_LEASE, RECORD_SETTLE, RECORD_CONTROL = 1, 2, 3, 4
 RECORD_CHECKPOINT, RECORD_EPOCH, RECORD_PAD, RECORD_DUE, RECORD_KEEP = 5, 6, 7, 8, 9
@@ -201,6 +203,8 @@ class Model:
 
     def _lease(self, header: Header, body: bytes) -> None:
         count = header.count
+        if len(body) == 8 + 8 * count:  # format 1: nowhere
+            body += struct.pack("<H", PLACES) * count
         client, *rest = struct.unpack(f"<{1 + count}Q{count}H", body)
         for job_id, place in zip(rest[:count], rest[count:], strict=True):
             job = self.jobs.get(job_id)
@@ -229,6 +233,7 @@ class Model:
                 self.queues[id_].paused = verb == PAUSE
 
     def _keep(self, header: Header, body: bytes) -> None:
+        body = in_todays_format(body)
         fields = KEEP.unpack_from(body, ENQUEUE.size)
         job_id, token, enqueued, settled, due, client, error_length, result_length = fields[:8]
         if job_id in self.jobs:
@@ -355,6 +360,15 @@ class Model:
         for id_, queue in self.queues.items():
             total += digest(DIGEST_QUEUE, id_, int(queue.paused), *words(queue.settings))
         return total & WORD
+
+
+def in_todays_format(keep: bytes) -> bytes:
+    """Return the body of a KEEP record as it is written today; format 1 had nothing saved."""
+    _, _, _, _, _, payload, meta, _, key, _, flags = ENQUEUE.unpack_from(keep)
+    error, result = struct.unpack_from("<II", keep, ENQUEUE.size + 48)
+    data = payload + meta + key + error + result + (TRACE_SIZE if flags & TRACE_FLAG else 0)
+    first = ENQUEUE.size + KEEP_1_SIZE
+    return keep[:first] + bytes(8) + keep[first:] if len(keep) == first + data else keep
 
 
 def make_ready(job: Job) -> None:

@@ -22,7 +22,7 @@
 
 enum hrt_version_number {
     HRT_ABI_VERSION = 1,    /* lanes, page, hello: checked at attach */
-    HRT_FORMAT_VERSION = 1, /* segments and records: checked when a log is opened */
+    HRT_FORMAT_VERSION = 2, /* segments and records: checked when a log is opened */
 };
 
 enum hrt_limit {
@@ -42,6 +42,7 @@ enum hrt_limit {
     HRT_LANES_MAX = 120, /* one futex_waitv holds 128 words */
     HRT_CREDIT_MAX = 4096,
     HRT_FOLLOW_MAX = 65535, /* follow-up jobs of one settle */
+    HRT_KEEP_BODY_1 = 112,  /* hrt_keep_body of format 1, which ended before saved_length */
     HRT_RECORD_ALIGN = 64,
     HRT_SEGMENT_HEADER = 4096, /* bytes before the first record of a segment */
     HRT_GROUP_MAX = 1048576,   /* bytes of one group, the hard limit */
@@ -154,7 +155,7 @@ typedef struct hrt_segment {
     uint8_t uuid[16];         /* of the log */
     uint64_t created_ns;      /* wall clock */
     uint64_t head;            /* lowest number in the log once this header is written */
-    uint64_t reserved;
+    uint64_t aside;           /* 1: a spare whose bytes are still read by those who held leases */
 } hrt_segment;
 
 enum hrt_record_type {
@@ -304,7 +305,10 @@ typedef struct hrt_checkpoint_body {
     uint64_t jobs;       /* living jobs */
 } hrt_checkpoint_body;
 
-/* KEEP: the whole of one job; then [trace] key meta payload error result saved, packed. */
+/*
+ * KEEP: the whole of one job; then [trace] key meta payload error result saved, packed. Format 1
+ * had no place and nothing saved, and a LEASE no started indices: their lengths tell.
+ */
 typedef struct hrt_keep_body {
     hrt_enqueue_body enqueue; /* result_length > 0 means payload_length = 0 */
     uint64_t job;

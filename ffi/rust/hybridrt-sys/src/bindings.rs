@@ -1,7 +1,7 @@
 // Made by ffi/rust/bindings.sh from hybridrt.h; do not edit.
 
 pub const HRT_ABI_VERSION: hrt_version_number = 1;
-pub const HRT_FORMAT_VERSION: hrt_version_number = 1;
+pub const HRT_FORMAT_VERSION: hrt_version_number = 2;
 pub type hrt_version_number = ::core::ffi::c_uint;
 pub const HRT_LINE: hrt_limit = 128;
 pub const HRT_KIND_NAME_MAX: hrt_limit = 63;
@@ -19,6 +19,7 @@ pub const HRT_QUEUES_MAX: hrt_limit = 64;
 pub const HRT_LANES_MAX: hrt_limit = 120;
 pub const HRT_CREDIT_MAX: hrt_limit = 4096;
 pub const HRT_FOLLOW_MAX: hrt_limit = 65535;
+pub const HRT_KEEP_BODY_1: hrt_limit = 112;
 pub const HRT_RECORD_ALIGN: hrt_limit = 64;
 pub const HRT_SEGMENT_HEADER: hrt_limit = 4096;
 pub const HRT_GROUP_MAX: hrt_limit = 1048576;
@@ -103,7 +104,7 @@ pub struct hrt_segment {
     pub uuid: [u8; 16usize],
     pub created_ns: u64,
     pub head: u64,
-    pub reserved: u64,
+    pub aside: u64,
 }
 pub const HRT_RECORD_ENQUEUE: hrt_record_type = 1;
 pub const HRT_RECORD_LEASE: hrt_record_type = 2;

@@ -1,7 +1,7 @@
 // Made by ffi/rust/bindings.sh from abi.h; do not edit.
 fields! {
     hrt_segment { magic, crc, format_version, must_understand, segment_size, number, uuid,
-created_ns, head, reserved, }
+created_ns, head, aside, }
     hrt_record { length, crc, sequence, position, durable, time_ns, epoch, type_, flags, kind,
 queue, reserved, count, key_hash, }
     hrt_enqueue_body { due_ns, expires_ns, parent, timeout_ms, result_ttl_ms, payload_length,
@@ -87,6 +87,7 @@ constants! {
     hrt_limit HRT_LANES_MAX,
     hrt_limit HRT_CREDIT_MAX,
     hrt_limit HRT_FOLLOW_MAX,
+    hrt_limit HRT_KEEP_BODY_1,
     hrt_limit HRT_RECORD_ALIGN,
     hrt_limit HRT_SEGMENT_HEADER,
     hrt_limit HRT_GROUP_MAX,
