@@ -20,13 +20,16 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from tests.attacks import devices, power_cut
+from tests.attacks import devices, kills, power_cut
 from tests.attacks.report import MissingError, Report, ViolationError
 
 Attack = Callable[[Path, bool], Report]
 ATTACKS: dict[str, Attack] = {
     "power-cuts-ext4": partial(power_cut.cut_power, "ext4"),
     "power-cuts-xfs": partial(power_cut.cut_power, "xfs"),
+    "kills-append": partial(kills.kill_at_each_instruction, "append"),
+    "kills-rotate": partial(kills.kill_at_each_instruction, "rotate"),
+    "kills-recover": partial(kills.kill_at_each_instruction, "recover"),
 }
 
 
