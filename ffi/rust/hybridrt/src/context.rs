@@ -1,6 +1,6 @@
 //! What a handler can do and ask while it runs.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,7 @@ use crate::outcome::nanoseconds;
 pub struct Context<'a> {
     client: &'a Client,
     held: &'a Mutex<Held>,
+    stopping: &'a AtomicBool,
     job: u64,
     token: u64,
     /// CLOCK_BOOTTIME, 0: none. Moved by `extend`.
@@ -26,11 +27,17 @@ pub struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn new(client: &'a Client, job: &Job<'_>, held: &'a Mutex<Held>) -> Self {
+    pub(crate) fn new(
+        client: &'a Client,
+        job: &Job<'_>,
+        held: &'a Mutex<Held>,
+        stopping: &'a AtomicBool,
+    ) -> Self {
         let deadline_ns = job.deadline_ns().into();
         Self {
             client,
             held,
+            stopping,
             job: job.id(),
             token: job.token(),
             deadline_ns,
@@ -80,6 +87,13 @@ impl<'a> Context<'a> {
         told.unwrap_or(true) || self.time_left() == Some(Duration::ZERO)
     }
 
+    /// Whether the worker was told to stop, by the runtime or by its own program. A handler that
+    /// would take long may then save what it has done with [`checkpoint`](Self::checkpoint) and end
+    /// with [`Outcome::HandBack`](crate::Outcome::HandBack). Cheap enough for a loop.
+    pub fn is_draining(&self) -> bool {
+        self.stopping.load(Ordering::Acquire) || self.client.handle().is_draining()
+    }
+
     /// When this attempt is over its time limit, if it has one.
     pub fn deadline(&self) -> Option<Instant> {
         Instant::now().checked_add(self.time_left()?)
@@ -97,6 +111,33 @@ impl<'a> Context<'a> {
             self.deadline_ns.store(deadline_ns, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// Saves state for the next attempt of this job, in place of what was saved before. It is
+    /// copied, and goes to the log at the durability of the job's queue, in order with everything
+    /// else that this worker says. It is gone when the job ends.
+    ///
+    /// ```no_run
+    /// # use hybridrt::{Outcome, Worker};
+    /// # fn pages() -> u8 { 100 }
+    /// Worker::builder().handle("book.scan", |job, ctx| {
+    ///     let done = job.saved().first().copied().unwrap_or(0);
+    ///     for page in done..pages() {
+    ///         if ctx.is_draining() {
+    ///             return Ok(Outcome::HandBack);
+    ///         }
+    ///         // ... scan the page ...
+    ///         ctx.checkpoint(&[page + 1])?;
+    ///     }
+    ///     Ok(Outcome::Done)
+    /// });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`] over 64 KiB, [`Error::Closed`].
+    pub fn checkpoint(&self, state: &[u8]) -> Result<(), Error> {
+        self.client.handle().save(self.job, self.token, state)
     }
 
     /// Reports progress, 0 to 1000, with a short note of at most 255 bytes.

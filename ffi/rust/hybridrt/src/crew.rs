@@ -272,7 +272,7 @@ impl<'c> Crew<'c> {
             return Verdict::retry(text);
         };
         leased.begin();
-        let context = Context::new(self.client, &job, &member.held);
+        let context = Context::new(self.client, &job, &member.held, self.stopping);
         let run = || report::in_span(&job, || handler(&job, &context));
         let verdict = match panics::catch(run) {
             Ok(answer) => Verdict::judge(answer, SystemTime::now),

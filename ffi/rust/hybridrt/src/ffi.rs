@@ -174,6 +174,11 @@ impl Handle {
         check(unsafe { sys::hrt_extend(self.raw(), job, token, nanoseconds(more)) })
     }
 
+    pub fn save(&self, job: u64, token: u64, state: &[u8]) -> Result<(), Error> {
+        // SAFETY: HANDLE; the bytes are copied before the function returns.
+        check(unsafe { sys::hrt_save(self.raw(), job, token, state.as_ptr().cast(), state.len()) })
+    }
+
     pub fn progress(&self, job: u64, token: u64, permille: u32, note: &str) -> Result<(), Error> {
         let note = note.as_bytes();
         // SAFETY: COPIED; pointer and length are of one str.
@@ -323,6 +328,11 @@ impl Leased<'_> {
     pub fn meta(&self) -> &[u8] {
         // SAFETY: LEASED.
         unsafe { bytes(self.0.meta, self.0.meta_length.into()) }
+    }
+
+    pub fn saved(&self) -> &[u8] {
+        // SAFETY: LEASED.
+        unsafe { bytes(self.0.saved, self.0.saved_length as usize) }
     }
 
     pub fn trace(&self) -> Option<TraceContext> {

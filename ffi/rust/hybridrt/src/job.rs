@@ -62,6 +62,11 @@ impl<'a> Job<'a> {
         self.leased.meta()
     }
 
+    /// What an earlier attempt saved with [`checkpoint`](crate::Context::checkpoint), or nothing.
+    pub fn saved(&self) -> &'a [u8] {
+        self.leased.saved()
+    }
+
     /// The trace that the job belongs to.
     pub fn trace(&self) -> Option<TraceContext> {
         self.leased.trace()

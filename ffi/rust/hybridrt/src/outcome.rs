@@ -27,6 +27,9 @@ pub enum Outcome {
     Snooze(Duration),
     /// Not a failure: run the job again at this time of the wall clock. No attempt is used.
     SnoozeUntil(SystemTime),
+    /// Not a failure: the job goes back to its place in the queue for another worker, with what it
+    /// saved. No attempt is used. For handlers that see that their worker drains.
+    HandBack,
     /// Drop the job, for this reason.
     Discard(String),
     /// Make the job a dead letter, for this reason.
@@ -126,6 +129,7 @@ impl<'a> Verdict<'a> {
             Ok(Outcome::SnoozeUntil(time)) => {
                 snooze(time.duration_since(now()).unwrap_or_default())
             }
+            Ok(Outcome::HandBack) => Self::returned(),
             Ok(Outcome::Discard(reason)) => Self::told(sys::HRT_OUTCOME_DISCARD, 0, reason.into()),
             Ok(Outcome::Dead(reason)) => Self::dead(reason),
             Err(error) if is_non_retryable(&*error) => Self::dead(describe(&*error)),
@@ -228,6 +232,7 @@ mod tests {
         let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
         let cases = [
             (judge(Ok(Outcome::Done)), sys::HRT_OUTCOME_OK, 0),
+            (judge(Ok(Outcome::HandBack)), sys::HRT_OUTCOME_RETURNED, 0),
             (
                 judge(Ok(Outcome::RetryAfter(second))),
                 sys::HRT_OUTCOME_RETRY,
