@@ -67,7 +67,7 @@ def start(instance: Any, language: str) -> Start:
     return started
 
 
-OTHER_KINDS = {"conf.append", "conf.info"}
+OTHER_KINDS = {"conf.append", "conf.info", "conf.save_drain"}
 
 
 async def until(condition: Callable[[], Any], what: str) -> Any:
@@ -329,6 +329,22 @@ async def test_a_drain_hands_back_uncounted_what_it_interrupts(start: Start) -> 
     async with start(workers=0) as rt:
         info = await rt.info(job.id)
         assert (info.state, info.attempt, info.crashes) == ("ready", 0, 0)
+
+
+async def test_a_handler_may_hand_its_job_back_when_its_worker_drains(
+    start: Start, tmp_path: Path
+) -> None:
+    begun = tmp_path / "begun"
+    async with start() as rt:
+        job = await rt.enqueue("conf.save_drain", {"path": str(begun)}, max_attempts=1)
+        await until_started(rt)
+        await rt.drain(DEADLINE_S)
+    async with start() as rt:
+        again = rt.handle(job.id)
+        assert await again.result(DEADLINE_S) == b"half way"
+        info = await again.info()
+        assert (info.attempt, info.crashes) == (1, 0)
+        assert begun.read_text() == "."
 
 
 async def test_a_drain_lets_what_runs_end_well(start: Start) -> None:

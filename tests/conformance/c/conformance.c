@@ -247,15 +247,106 @@ static void large(worker_run *run)
     memset(run->data, 'x', run->length);
 }
 
+/* ---- what the next attempt is left with ---- */
+
+static void save(worker_run *run, const char *text)
+{
+    check(run, hrt_save(run->client, run->job->id, run->job->token, text, strlen(text)));
+}
+
+/* Gives what an earlier attempt saved as the result. False: there is nothing. */
+static bool say_saved(worker_run *run)
+{
+    run->length = run->job->saved_length;
+    if (run->length > 0)
+        memcpy(run->data, run->job->saved, run->length);
+    return run->length > 0;
+}
+
+static void save_retry(worker_run *run)
+{
+    arguments args;
+    char text[32];
+
+    arguments_read(&args, run->job);
+    if (run->job->attempt >= arguments_number(&args, "n")) {
+        (void)say_saved(run);
+        return;
+    }
+    (void)snprintf(text, sizeof(text), "attempt %u", run->job->attempt);
+    save(run, "not the last one");
+    save(run, text);
+    run->delay_ns = MILLISECOND_NS;
+    say(run, HRT_OUTCOME_RETRY, "not yet");
+}
+
+static void save_crash(worker_run *run)
+{
+    if (say_saved(run))
+        return;
+    save(run, "before the crash");
+    crash(run);
+}
+
+/* Says that it has begun, and hands its job back once the worker drains. */
+static void save_drain(worker_run *run)
+{
+    arguments args;
+    char path[1024];
+
+    if (say_saved(run))
+        return;
+    arguments_read(&args, run->job);
+    arguments_string(&args, "path", path, sizeof(path));
+    append(path, ".");
+    while (!worker_drains(run)) {
+        if (atomic_load(run->cancelled)) {
+            say(run, HRT_OUTCOME_DEAD, "cancelled");
+            return;
+        }
+        pause_ms(SLICE_MS);
+    }
+    save(run, "half way");
+    run->outcome = HRT_OUTCOME_RETURNED;
+}
+
+static void save_large(worker_run *run)
+{
+    static uint8_t zeros[HRT_SAVED_MAX + 1];
+    arguments args;
+
+    arguments_read(&args, run->job);
+    int status = hrt_save(run->client, run->job->id, run->job->token, zeros,
+                          arguments_number(&args, "bytes"));
+    if (status == HRT_ETOOLARGE)
+        say(run, HRT_OUTCOME_OK, "too large");
+    else if (status == HRT_OK)
+        say(run, HRT_OUTCOME_OK, "saved");
+    else
+        check(run, status);
+}
+
 static const worker_kind kinds[] = {
-    {"conf.append", append_kind}, {"conf.crash", crash},
-    {"conf.dead", dead},          {"conf.discard", discard},
-    {"conf.echo", echo},          {"conf.extend", extend},
-    {"conf.fail", fail},          {"conf.fail_until", fail_until},
-    {"conf.follow", follow},      {"conf.follow_fail", follow_fail},
-    {"conf.ignore", ignore},      {"conf.info", info},
-    {"conf.large", large},        {"conf.panic", panic},
-    {"conf.progress", progress},  {"conf.sleep", sleep_kind},
+    {"conf.append", append_kind},
+    {"conf.crash", crash},
+    {"conf.dead", dead},
+    {"conf.discard", discard},
+    {"conf.echo", echo},
+    {"conf.extend", extend},
+    {"conf.fail", fail},
+    {"conf.fail_until", fail_until},
+    {"conf.follow", follow},
+    {"conf.follow_fail", follow_fail},
+    {"conf.ignore", ignore},
+    {"conf.info", info},
+    {"conf.large", large},
+    {"conf.panic", panic},
+    {"conf.progress", progress},
+    {"conf.save_crash", save_crash},
+    {"conf.save_drain", save_drain},
+    {"conf.save_large", save_large},
+    {"conf.save_retry", save_retry},
+    {"conf.sleep", sleep_kind},
     {"conf.snooze", snooze},
 };
 

@@ -111,6 +111,7 @@ static void *run_handlers(void *argument)
         worker_run run = {.client = worker->client,
                           .job = &job,
                           .cancelled = &slot->cancelled,
+                          .stopping = &worker->stopping,
                           .outcome = HRT_OUTCOME_OK,
                           .delay_ns = UINT64_MAX,
                           .data = data};
@@ -124,6 +125,11 @@ static void *run_handlers(void *argument)
     }
     free(data);
     return NULL;
+}
+
+bool worker_drains(const worker_run *run)
+{
+    return atomic_load(run->stopping) || hrt_draining(run->client) != 0;
 }
 
 /* ---- the listener: notices about jobs that run ---- */

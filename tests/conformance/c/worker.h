@@ -16,6 +16,7 @@ typedef struct worker_run {
     hrt_client *client;
     const hrt_job *job;
     atomic_bool *cancelled; /* true: stop soon */
+    atomic_bool *stopping;  /* the program was told to stop; see worker_drains */
     uint8_t outcome;        /* preset: OK */
     uint64_t delay_ns;      /* preset: the queue's back-off */
     uint8_t *data;          /* room for WORKER_DATA_MAX bytes of result or reason */
@@ -31,6 +32,8 @@ typedef struct worker_kind {
     worker_handler handler;
 } worker_kind;
 
+/* Whether the worker was told to stop: what takes long may save what it has, and say RETURNED. */
+bool worker_drains(const worker_run *run);
 /* Attaches, registers, works until told to stop, hands back what has not begun, detaches. */
 int worker_main(const worker_kind *kinds, uint32_t kind_count, uint32_t concurrency);
 

@@ -5,6 +5,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -54,6 +55,10 @@ func newMux() *hybridrt.Mux {
 	mux.HandleFunc("conf.progress", progress)
 	mux.HandleFunc("conf.info", info)
 	hybridrt.Handle(mux, "conf.large", large)
+	hybridrt.Handle(mux, "conf.save_retry", saveRetry)
+	mux.HandleFunc("conf.save_crash", saveCrash)
+	hybridrt.Handle(mux, "conf.save_drain", saveDrain)
+	hybridrt.Handle(mux, "conf.save_large", saveLarge)
 	return mux
 }
 
@@ -210,4 +215,49 @@ type largeArgs struct {
 
 func large(_ context.Context, job *hybridrt.Job, args largeArgs) error {
 	return job.SetResult([]byte(strings.Repeat("x", args.Bytes)))
+}
+
+// saveRetry saves twice and fails, until attempt n brings what the one before saved last.
+func saveRetry(_ context.Context, job *hybridrt.Job, args countArgs) error {
+	if job.Attempt() >= args.N {
+		return job.SetResult(bytes.Clone(job.Saved()))
+	}
+	err := errors.Join(
+		job.Checkpoint([]byte("not the last one")),
+		job.Checkpoint(fmt.Appendf(nil, "attempt %d", job.Attempt())))
+	return hybridrt.RetryAfter(time.Millisecond, errors.Join(err, errors.New("not yet")))
+}
+
+func saveCrash(ctx context.Context, job *hybridrt.Job) error {
+	if job.Saved() != nil {
+		return job.SetResult(bytes.Clone(job.Saved()))
+	}
+	if err := job.Checkpoint([]byte("before the crash")); err != nil {
+		return err
+	}
+	return crash(ctx, job)
+}
+
+// saveDrain says that it has begun, and hands its job back once the worker drains.
+func saveDrain(ctx context.Context, job *hybridrt.Job, args appendArgs) error {
+	if job.Saved() != nil {
+		return job.SetResult(bytes.Clone(job.Saved()))
+	}
+	if err := appendTo(args.Path, "."); err != nil {
+		return err
+	}
+	select {
+	case <-job.Draining():
+		return errors.Join(job.Checkpoint([]byte("half way")), hybridrt.ErrDraining)
+	case <-ctx.Done():
+		return hybridrt.Dead(context.Cause(ctx))
+	}
+}
+
+func saveLarge(_ context.Context, job *hybridrt.Job, args largeArgs) error {
+	err := job.Checkpoint(make([]byte, args.Bytes))
+	if errors.Is(err, hybridrt.ErrTooLarge) {
+		return job.SetResult([]byte("too large"))
+	}
+	return errors.Join(err, job.SetResult([]byte("saved")))
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use hybridrt::{BoxError, Context, Job, Outcome, StopToken, Worker, WorkerBuilder};
+use hybridrt::{BoxError, Context, Error, Job, Outcome, StopToken, Worker, WorkerBuilder};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -52,13 +52,18 @@ struct Append {
 }
 
 #[derive(Deserialize)]
+struct Begun {
+    path: String,
+}
+
+#[derive(Deserialize)]
 struct Large {
     bytes: usize,
 }
 
 fn main() -> Result<(), BoxError> {
     let worker = Worker::builder().concurrency(concurrency(std::env::args().skip(1))?);
-    let worker = interruptions(effects(endings(worker))).build()?;
+    let worker = savings(interruptions(effects(endings(worker)))).build()?;
     Ok(worker.run_until(&StopToken::on_signals()?)?)
 }
 
@@ -128,15 +133,7 @@ fn effects(worker: WorkerBuilder) -> WorkerBuilder {
 fn interruptions(worker: WorkerBuilder) -> WorkerBuilder {
     worker
         .handle("conf.panic", |job, _| panic!("{}", text(job)))
-        .handle("conf.crash", |_, _| {
-            // The shell's parent is this process.
-            Command::new("sh")
-                .args(["-c", "kill -KILL $PPID"])
-                .status()?;
-            loop {
-                thread::park();
-            }
-        })
+        .handle("conf.crash", |_, _| crash())
         .handle_json("conf.sleep", |duty: Duty, _, ctx| {
             if ctx.wait_cancelled(duty.time()) {
                 return Err("cancelled".into());
@@ -147,6 +144,57 @@ fn interruptions(worker: WorkerBuilder) -> WorkerBuilder {
             thread::sleep(duty.time());
             Ok(Outcome::Done)
         })
+}
+
+/// What the next attempt is left with.
+fn savings(worker: WorkerBuilder) -> WorkerBuilder {
+    worker
+        .handle_json("conf.save_retry", |times: Times, job, ctx| {
+            if u64::from(job.attempt()) >= times.n {
+                return Ok(Outcome::Result(job.saved().to_vec()));
+            }
+            ctx.checkpoint(b"not the last one")?;
+            ctx.checkpoint(format!("attempt {}", job.attempt()).as_bytes())?;
+            Ok(Outcome::RetryAfter(Duration::from_millis(1)))
+        })
+        .handle("conf.save_crash", |job, ctx| {
+            if !job.saved().is_empty() {
+                return Ok(Outcome::Result(job.saved().to_vec()));
+            }
+            ctx.checkpoint(b"before the crash")?;
+            crash()
+        })
+        .handle_json("conf.save_drain", |begun: Begun, job, ctx| {
+            if !job.saved().is_empty() {
+                return Ok(Outcome::Result(job.saved().to_vec()));
+            }
+            append(&begun.path, b".")?;
+            while !ctx.is_draining() {
+                if ctx.wait_cancelled(Duration::from_millis(5)) {
+                    return Ok(Outcome::Dead("cancelled".into()));
+                }
+            }
+            ctx.checkpoint(b"half way")?;
+            Ok(Outcome::HandBack)
+        })
+        .handle_json("conf.save_large", |large: Large, _, ctx| {
+            Ok(Outcome::Result(
+                match ctx.checkpoint(&vec![0; large.bytes]) {
+                    Err(Error::TooLarge(_)) => b"too large".to_vec(),
+                    other => other.map(|()| b"saved".to_vec())?,
+                },
+            ))
+        })
+}
+
+fn crash() -> Answer {
+    // The shell's parent is this process.
+    Command::new("sh")
+        .args(["-c", "kill -KILL $PPID"])
+        .status()?;
+    loop {
+        thread::park();
+    }
 }
 
 fn text(job: &Job<'_>) -> String {
