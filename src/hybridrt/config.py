@@ -14,7 +14,15 @@ import msgspec
 
 from hybridrt.errors import ConfigError
 from hybridrt.names import DEFAULT_QUEUE, name_fault
-from hybridrt.units import Duration, Size, parse_duration, parse_size
+from hybridrt.units import (
+    MILLISECONDS_MAX,
+    Duration,
+    Size,
+    format_duration,
+    parse_duration,
+    parse_size,
+    to_milliseconds,
+)
 
 SEGMENT_BYTES_MIN = 64 * 1024
 SEGMENT_BYTES_MAX = 1024**3
@@ -259,6 +267,10 @@ class _Reading:
 
     def _check_queues(self, queues: list[tuple[str, QueueConfig]]) -> None:
         for place, queue in queues:
+            for name in ("retry_base", "retry_cap", "timeout", "result_ttl"):
+                if to_milliseconds(getattr(queue, name)) > MILLISECONDS_MAX:
+                    limit = format_duration(MILLISECONDS_MAX / 1000)
+                    self._problem(f"{place}.{name}", f"must be at most {limit}")
             if queue.retry_base > queue.retry_cap:
                 self._problem(f"{place}.retry_base", "must not be over retry_cap")
         if len(queues) >= QUEUES_MAX:

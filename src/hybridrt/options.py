@@ -9,14 +9,19 @@ import msgspec
 
 from hybridrt.errors import InvalidArgumentError, InvalidNameError, PayloadTooLargeError
 from hybridrt.names import DEFAULT_QUEUE, KEY_BYTES_MAX, META_BYTES_MAX
-from hybridrt.units import NANOSECONDS, parse_duration, to_milliseconds, to_nanoseconds
+from hybridrt.units import (
+    MILLISECONDS_MAX,
+    NANOSECONDS,
+    parse_duration,
+    to_milliseconds,
+    to_nanoseconds,
+)
 
 Payload = bytes | bytearray | memoryview | str | int | float | list[Any] | dict[str, Any] | None
 Seconds = float | timedelta | str
 When = datetime | float
 
 NONE_MS = 0xFFFFFFFF  # HRT_NONE: no limit at all, against 0: the queue's default
-MILLISECONDS_MAX = NONE_MS - 1
 ATTEMPTS_MAX = 0xFFFF
 DELETE = 0x7F  # the one control character above the space
 

@@ -8,6 +8,7 @@ import re
 from datetime import timedelta
 
 NANOSECONDS = 1_000_000_000
+MILLISECONDS_MAX = 0xFFFFFFFE  # of a time that the log keeps in 32 bits; one more means none
 MILLISECONDS = 1_000
 
 _DURATION_SECONDS = {

@@ -109,6 +109,10 @@ def test_a_declared_default_queue_is_not_doubled() -> None:
             'f.toml:4: queue[1].name: the queue "a" is declared twice',
         ),
         (
+            '[[queue]]\nname = "a"\nresult_ttl = "365d"\n',
+            "f.toml:3: queue[0].result_ttl: must be at most 49d17h",
+        ),
+        (
             '[[queue]]\nname = "a"\nretry_base = "2s"\nretry_cap = "1s"\n',
             "f.toml:3: queue[0].retry_base: must not be over retry_cap",
         ),
