@@ -27,7 +27,8 @@ PENDING_MAX = 1 << 18  # records read that the disk may not have yet
 def identify(directory: Path) -> tuple[bytes, int]:
     """Return the uuid and the segment size of a log."""
     for path in sorted(directory.glob("*.seg")):
-        head = path.open("rb").read(SEGMENT.size)
+        with path.open("rb") as file:
+            head = file.read(SEGMENT.size)
         if len(head) == SEGMENT.size:
             magic, _crc, _version, _must, size, number, uuid = SEGMENT.unpack(head)
             if magic == MAGIC and number != SPARE:

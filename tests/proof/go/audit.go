@@ -1,0 +1,134 @@
+// A whole proof: the tree is built anew from the entries and compared with what was published.
+
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+const tileHeight = 8
+
+// tilePath names a tile as C2SP tlog-tiles does: tlog puts the height in front of the level.
+func tilePath(tile tlog.Tile) string {
+	return "tile/" + strings.TrimPrefix(tile.Path(), "tile/8/")
+}
+
+func bundlePath(tile tlog.Tile) string {
+	return strings.Replace(tilePath(tile), "tile/0/", "tile/entries/", 1)
+}
+
+// A hashes keeps all hashes of a tree in the order in which tlog stores them.
+type hashes []tlog.Hash
+
+func (h hashes) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
+	var found []tlog.Hash
+	for _, index := range indexes {
+		if index >= int64(len(h)) {
+			return nil, errors.New("the tree is too small")
+		}
+		found = append(found, h[index])
+	}
+	return found, nil
+}
+
+// checkDirectory builds the tree anew from the entries and compares all that was published with it.
+func checkDirectory(c proofCase) error {
+	text, err := os.ReadFile(filepath.Join(c.Directory, "checkpoint"))
+	if err != nil {
+		return err
+	}
+	signed, err := openCheckpoint(text, c.Keys)
+	if err != nil {
+		return err
+	}
+	tiles := tlog.NewTiles(tileHeight, 0, signed.N)
+	entries, err := readEntries(c.Directory, tiles)
+	if err != nil {
+		return err
+	}
+	if err := compareLog(c.Log, entries); err != nil {
+		return err
+	}
+	var tree hashes
+	for index, entry := range entries {
+		more, err := tlog.StoredHashes(int64(index), entry, tree)
+		if err != nil {
+			return err
+		}
+		tree = append(tree, more...)
+	}
+	root, err := tlog.TreeHash(int64(len(entries)), tree)
+	if err != nil || int64(len(entries)) != signed.N || root != signed.Hash {
+		return errors.New("the entries do not lead to the root of the checkpoint")
+	}
+	return compareTiles(c.Directory, tiles, tree)
+}
+
+func readEntries(directory string, tiles []tlog.Tile) ([][]byte, error) {
+	var entries [][]byte
+	for _, tile := range tiles {
+		if tile.L > 0 {
+			continue
+		}
+		data, err := os.ReadFile(filepath.Join(directory, bundlePath(tile)))
+		if err != nil {
+			return nil, err
+		}
+		for len(data) > 0 {
+			if len(data) < 2+entrySize || binary.BigEndian.Uint16(data) != entrySize {
+				return nil, errors.New("a bundle of entries is malformed")
+			}
+			entry := data[2 : 2+entrySize]
+			if err := checkEntry(entry); err != nil {
+				return nil, err
+			}
+			if n := len(entries); n > 0 && sequenceOf(entry) != sequenceOf(entries[n-1])+1 {
+				return nil, fmt.Errorf("record %d does not follow", sequenceOf(entry))
+			}
+			entries = append(entries, entry)
+			data = data[2+entrySize:]
+		}
+	}
+	return entries, nil
+}
+
+func compareLog(directory string, entries [][]byte) error {
+	if directory == "" {
+		return nil
+	}
+	log, err := readLog(directory)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if err := log.compare(entry); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func compareTiles(directory string, tiles []tlog.Tile, tree hashes) error {
+	for _, tile := range tiles {
+		wanted, err := tlog.ReadTileData(tile, tree)
+		if err != nil {
+			return err
+		}
+		found, err := os.ReadFile(filepath.Join(directory, tilePath(tile)))
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(found, wanted) {
+			return fmt.Errorf("%s is not the tile of this tree", tilePath(tile))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,52 @@
+//! Receipts: C2SP tlog-proof files.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use tlog_tiles::{Hash, check_record, record_hash};
+
+use crate::record::{check_entry, fits};
+use crate::{Case, Fault, head};
+
+fn parse_number(text: &str) -> Result<u64, Fault> {
+    let number: u64 = text.parse()?;
+    if number.to_string() == text {
+        Ok(number)
+    } else {
+        Err("not a plain number".into())
+    }
+}
+
+/// Accepts a receipt, and the record it is for.
+pub fn check(case: &Case) -> Result<(), Fault> {
+    let text = String::from_utf8(std::fs::read(&case.receipt)?)?;
+    let (before, checkpoint) = text.split_once("\n\n").ok_or("a receipt has two parts")?;
+    let lines: Vec<&str> = before.split('\n').collect();
+    let [first, extra, index, hashes @ ..] = lines.as_slice() else {
+        return Err("a line is missing from the receipt".into());
+    };
+    if *first != "c2sp.org/tlog-proof@v1" {
+        return Err("not a receipt".into());
+    }
+    let extra = extra
+        .strip_prefix("extra ")
+        .ok_or("there is no extra line")?;
+    let index = index
+        .strip_prefix("index ")
+        .ok_or("there is no index line")?;
+    let entry = BASE64_STANDARD.decode(extra)?;
+    let proof: Result<Vec<Hash>, _> = hashes.iter().map(|line| Hash::parse_hash(line)).collect();
+    let signed = head::open(checkpoint.as_bytes(), &case.keys)?;
+    check_entry(&entry)?;
+    let leaf = record_hash(&entry);
+    check_record(
+        &proof?,
+        signed.size(),
+        *signed.hash(),
+        parse_number(index)?,
+        leaf,
+    )?;
+    if case.record.as_os_str().is_empty() {
+        return Ok(());
+    }
+    fits(&entry, &std::fs::read(&case.record)?)
+}

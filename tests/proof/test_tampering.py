@@ -1,0 +1,82 @@
+"""Verifiers in three languages agree on every proof, as it is and with any byte changed.
+
+SEED repeats a run, TAMPERS makes it larger.
+"""
+
+import json
+import os
+import random
+import secrets
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.proof import proven_log
+from tests.proof.proven_log import Proven
+from tests.proof.tampering import Cases, tamper_files, tamper_receipts, tamper_records
+
+ROOT = Path(__file__).parent.parent.parent
+TAMPERS = int(os.environ.get("TAMPERS", "1200"))
+SEED = os.environ.get("SEED", secrets.token_hex(4))
+VERIFIERS = {
+    "python": [sys.executable, str(Path(__file__).parent / "verify_cases.py")],
+    "go": [str(ROOT / "build" / "bin" / "verify-proof-go")],
+    "rust": [str(ROOT / "build" / "bin" / "verify-proof-rust")],
+}
+
+
+@pytest.fixture(scope="module")
+def proven(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proven]:
+    with tempfile.TemporaryDirectory(prefix="hrt-") as runtime:
+        yield proven_log.make(tmp_path_factory.mktemp("proven"), Path(runtime) / "run")
+
+
+@pytest.fixture(scope="module")
+def cases(proven: Proven, tmp_path_factory: pytest.TempPathFactory) -> Cases:
+    print(f"seed {SEED}")
+    made = Cases(tmp_path_factory.mktemp("cases"), random.Random(SEED))
+    whole = {"keys": [proven.vkey], "directory": str(proven.directory), "log": str(proven.log)}
+    made.add("whole", accepted=True, **whole)
+    tamper_records(made, proven, TAMPERS // 3)
+    tamper_files(made, proven, TAMPERS // 3)
+    tamper_receipts(made, proven, every=max(1, 16 * 1200 // TAMPERS))
+    made.add("whole", accepted=True, **whole)
+    made.write()
+    return made
+
+
+def verdicts(command: list[str], cases: Cases) -> dict[int, tuple[bool, str]]:
+    """Let one verifier judge all cases."""
+    run = subprocess.run(
+        [*command, str(cases.write())], check=True, capture_output=True, text=True, timeout=300
+    )
+    found = [json.loads(line) for line in run.stdout.splitlines()]
+    return {verdict["id"]: (verdict["accepted"], verdict["reason"]) for verdict in found}
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("language", VERIFIERS)
+def test_every_changed_byte_is_rejected_and_nothing_else(language: str, cases: Cases) -> None:
+    found = verdicts(VERIFIERS[language], cases)
+    wrong = [
+        (cases.lines[number], found.get(number))
+        for number, accepted in cases.expected.items()
+        if found.get(number, (None, ""))[0] is not accepted
+    ]
+    assert wrong == []
+    tampered = Counter(cases.kinds[n] for n, accepted in cases.expected.items() if not accepted)
+    assert tampered.total() >= min(TAMPERS, 1000)
+    assert set(tampered) == {"record", "checkpoint", "0", "1", "entries", "receipt"}
+
+
+def test_rejections_are_for_the_right_reason(cases: Cases) -> None:
+    """A changed record is named by its sequence; a missing file would be rejected for nothing."""
+    found = verdicts(VERIFIERS["python"], cases)
+    records = [found[n][1] for n, kind in cases.kinds.items() if kind == "record"]
+    assert all("record" in reason for reason in records)
+    assert not any(str(cases.home) in reason for _, reason in found.values())
