@@ -27,7 +27,7 @@ C_MODULES = {
     " state",
     "scheduler": "agenda judge pick plan scheduler",
     "dispatch": "attempts audience checkpoint counters dispatch effects events group handover lanes"
-    " operator progress retire runtime sentinel submissions",
+    " operator progress retire room runtime sentinel submissions",
 }
 C_MAY_USE = {
     "base": set(),

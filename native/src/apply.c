@@ -29,6 +29,7 @@ static int add_job(hrt_state *state, const hrt_record *record, uint64_t id, uint
     job->queue = record->queue;
     job->key_hash = record->key_hash;
     job->position = record->position;
+    job->record_span = (uint32_t)hrt_record_span(record->length);
     job->data_offset = parts.payload;
     job->expires_ns = parts.enqueue->expires_ns;
     job->parent = parts.enqueue->parent;
@@ -211,6 +212,7 @@ static int move_home(hrt_state *state, uint32_t index, const hrt_record *record)
     hrt_parts parts = hrt_record_parts(record);
     hrt_residents_unlink(state, index);
     job->position = record->position;
+    job->record_span = (uint32_t)hrt_record_span(record->length);
     job->data_offset = parts.payload;
     job->result_position = said_at(job, record, &parts);
     find_saved(job, record, &parts);
@@ -279,6 +281,7 @@ static int apply_saved(hrt_state *state, const hrt_record *record)
         job->saved_length = body->length;
         job->saved_position =
             body->length > 0 ? record->position + sizeof(*record) + sizeof(*body) : 0;
+        hrt_residents_measure(state, index);
     }
     return HRT_OK;
 }

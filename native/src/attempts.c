@@ -232,6 +232,16 @@ static void announce(hrt_runtime *runtime, const hrt_state_job *job, const hrt_s
     }
 }
 
+/* In a log full of living jobs none of them may take more: the error text goes, the result too. */
+static void make_lean(hrt_settle_entry *entry)
+{
+    if (is_end(entry->outcome) && entry->outcome != HRT_OUTCOME_DEAD) {
+        entry->due_ns = 0;
+    } else {
+        entry->data_length = 0;
+    }
+}
+
 int hrt_attempt_settle(hrt_runtime *runtime, uint32_t lane, hrt_attempt *attempt, uint8_t outcome,
                        uint64_t delay_ns, const void *data, uint32_t length)
 {
@@ -240,6 +250,9 @@ int hrt_attempt_settle(hrt_runtime *runtime, uint32_t lane, hrt_attempt *attempt
     hrt_settle_entry entry = {.job = attempt->job, .token = attempt->token, .data_length = length};
     hrt_scheduler_judge(runtime->scheduler, job, outcome_after_stop(attempt, outcome), delay_ns,
                         runtime->wall_ns, &entry);
+    if (HRT_UNLIKELY(hrt_room_pressed(runtime))) {
+        make_lean(&entry);
+    }
     uint64_t position = 0;
     int status = hrt_group_settle(runtime, &entry, data, &position);
     if (status != HRT_OK) {

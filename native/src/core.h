@@ -60,6 +60,7 @@ typedef struct hrt_residents {
     uint32_t capacity;
     uint32_t last;     /* place of the segment asked for last */
     hrt_map by_number; /* segment number + 1 -> place */
+    hrt_state_room room;
 } hrt_residents;
 
 struct hrt_state {
@@ -98,6 +99,8 @@ void hrt_holders_unlink(hrt_state *state, uint32_t index);
 /* residents.c */
 int hrt_residents_link(hrt_state *state, uint32_t index);
 void hrt_residents_unlink(hrt_state *state, uint32_t index);
+/* After what a copy of the job would hold has changed. */
+void hrt_residents_measure(hrt_state *state, uint32_t index);
 void hrt_residents_free(hrt_residents *residents);
 
 /* life.c */

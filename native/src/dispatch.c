@@ -170,6 +170,9 @@ static bool lease_ready_jobs(hrt_runtime *runtime)
     uint64_t jobs[HRT_PASS_BATCH];
     uint32_t lane = 0;
     bool found = false;
+    if (HRT_UNLIKELY(runtime->room.barred)) {
+        return false; /* what room there is belongs to the settles of those that run */
+    }
     for (uint32_t i = 0; i < LEASES_PER_PASS; i++) {
         uint32_t count = hrt_scheduler_pick(runtime->scheduler, &lane, jobs, HRT_PASS_BATCH);
         if (count == 0 || hrt_attempt_lease(runtime, lane, jobs, count) != HRT_OK) {
@@ -257,6 +260,7 @@ static uint64_t time_to_sleep(const hrt_runtime *runtime)
         bool stalled = runtime->seats[i].stalled || hrt_lanes_owes(&runtime->seats[i]);
         wait = stalled && wait > STALL_RETRY_NS ? STALL_RETRY_NS : wait;
     }
+    wait = runtime->room.waited || runtime->room.barred ? STALL_RETRY_NS : wait;
     wait = beat < wait ? beat : wait;
     wait = checkpoint < wait ? checkpoint : wait;
     hrt_timer_entry kill;

@@ -11,6 +11,7 @@
  *   effect     what lanes may be told, and when
  *   audience   who waits for the end of which job
  *   retire     old segments: copy the living forward, give up the rest
+ *   room       what has to stay free so that they can
  *   checkpoint marks in the log
  *   lanes      the table of lanes: made, died, hung, gone
  *   sentinel   the thread that sleeps on the lanes' robust futexes
@@ -87,6 +88,7 @@ typedef struct hrt_seat {
     int event_fd;
     int lane_fd;
     uint64_t pinned_from;  /* SHUT: its process may still read segments from this one on */
+    uint64_t pinned_to;    /* SHUT: up to this one */
     uint8_t end_outcome;   /* SHUT: of what it had begun */
     const char *end_cause; /* SHUT: a text that is never freed */
     uint32_t held;         /* attempts below */
@@ -125,6 +127,26 @@ typedef struct hrt_verdict {
     bool worth;
 } hrt_verdict;
 
+/* A file that was put aside because somebody may still read it. */
+typedef struct hrt_aside {
+    uint64_t segment;
+} hrt_aside;
+
+/* What room.c found at its last look. */
+typedef struct hrt_room {
+    hrt_log_room log;
+    uint64_t segment;     /* bytes of a segment that records can have */
+    uint64_t living_max;  /* new work is refused when copies of all living jobs would take more */
+    uint64_t living_hard; /* and ends keep neither result nor error text */
+    uint32_t reserve;     /* files that new work leaves free */
+    bool starved;         /* old work was refused since then */
+    bool waited;          /* old work was refused before the last look: new work stands back */
+    bool barred;          /* the oldest segment is read, and there is no room to put it aside */
+    hrt_aside *asides;
+    uint32_t aside_count, aside_capacity;
+    uint64_t asides_ns; /* boot clock: when they were looked at */
+} hrt_room;
+
 struct hrt_runtime {
     pthread_mutex_t lock;
     uint32_t wanting;  /* threads that wait for the lock, atomic */
@@ -157,14 +179,14 @@ struct hrt_runtime {
     uint64_t touched_sync[2];
     uint64_t taken[2]; /* lanes whose entries it holds, or that made no record */
     bool group_sync, group_async;
-    bool unit_open;                   /* a settle and its follow-ups: must not be parted */
-    hrt_verdict retirement;           /* about the oldest segment */
-    uint64_t full_copy_from;          /* tail from which on a full segment may be copied */
-    uint32_t pinning_lane;            /* that pointed into the oldest segment last */
-    uint64_t prologue_segment;        /* this segment begins with the declarations */
-    bool prologue_open;               /* they are being written */
-    uint64_t checkpoint_sequence;     /* of the record after the last CHECKPOINT */
-    uint64_t checkpoint_ns; /* boot clock: when one was last written because of the time */
+    bool unit_open;         /* a settle and its follow-ups: must not be parted */
+    hrt_verdict retirement; /* about the oldest segment */
+    hrt_room room;
+    uint32_t pinning_lane;        /* that pointed into the oldest segment last */
+    uint64_t prologue_segment;    /* this segment begins with the declarations */
+    bool prologue_open;           /* they are being written */
+    uint64_t checkpoint_sequence; /* of the record after the last CHECKPOINT */
+    uint64_t checkpoint_ns;       /* boot clock: when one was last written because of the time */
 
     hrt_seat seats[HRT_LANES_MAX];
     uint32_t seat_count;                      /* high-water mark */
@@ -301,6 +323,21 @@ void hrt_audience_tell(hrt_runtime *runtime, uint64_t job, uint8_t state, uint64
 
 /* Gives up old segments, copying a few living jobs forward at a time. True: did something. */
 bool hrt_retire_some(hrt_runtime *runtime);
+
+/* ---- room ---- */
+
+/* Counts what is free and what has to stay so, and tells the log. */
+void hrt_room_look(hrt_runtime *runtime);
+/* Whether a new job of so many bytes may live in this log. */
+bool hrt_room_admits(const hrt_runtime *runtime, size_t bytes);
+/* Living jobs take so much that none of them may take more. */
+bool hrt_room_pressed(const hrt_runtime *runtime);
+/* Whether the log can do without one more file. */
+bool hrt_room_for_aside(const hrt_runtime *runtime);
+/* The log had no room for work of this class. */
+void hrt_room_refused(hrt_runtime *runtime, enum hrt_log_class class);
+/* Whether a full segment is worth copying too, for what lies behind it. */
+bool hrt_room_worth_copying(const hrt_runtime *runtime);
 
 /* ---- checkpoint ---- */
 

@@ -261,7 +261,7 @@ static bool seat_points_into(hrt_seat *seat, uint64_t segment)
 {
     switch (seat->phase) {
     case HRT_LANE_SHUT: /* a zombie may still read there, until the supervisor saw it gone */
-        return !seat->gone && segment >= seat->pinned_from;
+        return !seat->gone && segment >= seat->pinned_from && segment <= seat->pinned_to;
     case HRT_LANE_LIVE: /* a result that waits in the overflow may lie anywhere */
         return seat->overflow_count > 0 || lane_points_into(seat, segment) ||
                attempt_points_into(seat, segment);

@@ -147,9 +147,18 @@ static uint32_t waiting(const hrt_log *log)
     return (uint32_t)(log->ready - log->current - 1);
 }
 
+/* A file that leaves the log, but not those who read it, says so for whoever takes over. */
+static hrt_segment head_of(const hrt_log *log, uint64_t number, uint64_t head, bool aside)
+{
+    hrt_segment segment = hrt_log_head_for(log, number, head);
+    segment.aside = aside;
+    hrt_segment_seal(&segment);
+    return segment;
+}
+
 /* Gives a file a new header, which is on the disk before anything may be written behind it: no
  * power cut can show the new bytes under the old number. */
-static int renumber(hrt_log *log, uint32_t index, uint64_t number, uint64_t head)
+static int renumber(hrt_log *log, uint32_t index, uint64_t number, uint64_t head, bool aside)
 {
     hrt_log_slot *slot = &log->slots[index];
     if (slot->fd < 0) {
@@ -158,7 +167,7 @@ static int renumber(hrt_log *log, uint32_t index, uint64_t number, uint64_t head
     if (slot->fd < 0) {
         return hrt_status_of(errno);
     }
-    hrt_segment segment = hrt_log_head_for(log, number, head);
+    hrt_segment segment = head_of(log, number, head, aside);
     int fd = slot->fd;
     log->flusher.numbering = true;
     give_up(log);
@@ -177,7 +186,7 @@ static int renumber(hrt_log *log, uint32_t index, uint64_t number, uint64_t head
 static void number_file(hrt_log *log, uint32_t index, uint64_t head)
 {
     uint64_t number = log->ready;
-    int status = renumber(log, index, number, head);
+    int status = renumber(log, index, number, head, false);
     if (status != HRT_OK) {
         fail(log, status);
         return;
@@ -193,21 +202,33 @@ static bool may_recycle(const hrt_log *log)
            hrt_load_relaxed(&log->durable) >= log->retire_at[log->worn & log->mask];
 }
 
+/* It may have been let go of while its header was written: then it is a spare like others. */
+static void store(hrt_log *log, uint32_t index, uint64_t number)
+{
+    if (log->aside_at[number & log->mask]) {
+        log->asides[log->aside_count++] = (hrt_log_aside){.number = number, .slot = index};
+        log->aside_at[number & log->mask] = false;
+    } else {
+        log->spares[log->spare_count++] = index;
+    }
+}
+
 /* The worn file becomes the next segment, or a spare, so that no restart reads it again. */
 static void recycle(hrt_log *log)
 {
     uint64_t number = log->worn;
     uint32_t index = hrt_log_slot_of(log, number);
+    bool aside = log->aside_at[number & log->mask];
     log->worn = number + 1;
-    if (waiting(log) < READY_AHEAD) {
+    if (!aside && waiting(log) < READY_AHEAD) {
         number_file(log, index, number + 1);
     } else {
-        int status = renumber(log, index, HRT_SEGMENT_SPARE, number + 1);
+        int status = renumber(log, index, HRT_SEGMENT_SPARE, number + 1, aside);
         if (status != HRT_OK) {
             fail(log, status);
             return;
         }
-        log->spares[log->spare_count++] = index;
+        store(log, index, number);
     }
     if (log->flusher.counters != NULL) {
         hrt_add_relaxed(&log->flusher.counters->recycled, 1);
@@ -224,7 +245,7 @@ bool hrt_flusher_may_grow(const hrt_log *log)
 /* The files that there should be: the next segment and the reserve beyond those in use. */
 static bool wants_file(const hrt_log *log)
 {
-    uint64_t target = hrt_log_used(log) + 1 + log->options.segments_reserve;
+    uint64_t target = hrt_log_used(log) + hrt_log_asides(log) + 1 + log->reserve;
     return log->files < target || log->files < log->options.segments_min;
 }
 

@@ -76,6 +76,9 @@ int hrt_group_reserve(hrt_runtime *runtime, size_t bytes, enum hrt_log_class cla
             return sealed;
         }
     }
+    if (HRT_UNLIKELY(class == HRT_LOG_NEW_WORK && !hrt_room_admits(runtime, bytes))) {
+        return HRT_ELOGFULL;
+    }
     int status = hrt_log_reserve(runtime->log, whole, class);
     if (status == HRT_EAGAIN) {
         status = hrt_group_seal(runtime);
@@ -84,6 +87,9 @@ int hrt_group_reserve(hrt_runtime *runtime, size_t bytes, enum hrt_log_class cla
         }
     }
     HRT_ASSERT(status != HRT_EAGAIN);
+    if (HRT_UNLIKELY(status == HRT_ELOGFULL)) {
+        hrt_room_refused(runtime, class);
+    }
     if (status != HRT_OK || runtime->prologue_open ||
         hrt_log_current(runtime->log) == runtime->prologue_segment) {
         return status;

@@ -178,6 +178,7 @@ void hrt_lanes_shut(hrt_runtime *runtime, uint32_t lane, int status, uint8_t why
         return;
     }
     seat->pinned_from = first_segment_in_use(seat);
+    seat->pinned_to = hrt_log_current(runtime->log);
     seat->phase = HRT_LANE_SHUT;
     seat->stalled = false;
     seat->end_outcome = why;

@@ -51,18 +51,31 @@ hrt_segment hrt_log_head_for(const hrt_log *log, uint64_t number, uint64_t head)
 
 /* ---- room ---- */
 
-/* New work leaves the reserve alone: files that are not in use after `more` further segments. Mutex
- * held. */
-static bool reserve_untouched(const hrt_log *log, uint64_t more)
+/* Files that work of this class leaves free. Mutex held. */
+static uint32_t kept_free(const hrt_log *log, enum hrt_log_class class)
 {
-    return log->files >= hrt_log_used(log) + more + log->options.segments_reserve;
+    switch (class) {
+    case HRT_LOG_NEW_WORK:
+        return log->reserve;
+    case HRT_LOG_OLD_WORK:
+        return log->floor;
+    default:
+        return 0;
+    }
+}
+
+/* Whether `more` further segments leave free what has to be. Mutex held. */
+static bool leaves_enough(const hrt_log *log, enum hrt_log_class class, uint64_t more)
+{
+    uint64_t taken = hrt_log_used(log) + hrt_log_asides(log) + more;
+    return log->files >= taken + kept_free(log, class);
 }
 
 /* Whether waiting can bring what is missing. Mutex held. */
 static bool can_come(const hrt_log *log, enum hrt_log_class class)
 {
     bool coming = log->flusher.making.fd >= 0 || hrt_flusher_may_grow(log);
-    if (class == HRT_LOG_NEW_WORK && !reserve_untouched(log, 1)) {
+    if (!leaves_enough(log, class, 1)) {
         return coming;
     }
     return coming || log->flusher.numbering || log->spare_count > 0 ||
@@ -71,8 +84,7 @@ static bool can_come(const hrt_log *log, enum hrt_log_class class)
 
 static bool has_next(const hrt_log *log, enum hrt_log_class class)
 {
-    return log->ready > log->current + 1 &&
-           (class == HRT_LOG_OLD_WORK || reserve_untouched(log, 1));
+    return log->ready > log->current + 1 && leaves_enough(log, class, 1);
 }
 
 /* Without a flusher, before hrt_log_start, its work is done here. */
@@ -150,7 +162,7 @@ static int advance(hrt_log *log, enum hrt_log_class class)
     (void)pthread_mutex_lock(&log->mutex);
     log->current++;
     log->fd = fd;
-    log->reserve_only = !reserve_untouched(log, 0);
+    log->reserve_only = !leaves_enough(log, HRT_LOG_NEW_WORK, 0);
     hrt_store_release(&log->tail, (log->current << log->segment_shift) + HRT_SEGMENT_HEADER);
     (void)pthread_cond_signal(&log->flusher.wanted);
     (void)pthread_mutex_unlock(&log->mutex);
@@ -162,7 +174,7 @@ static int check_reserve(hrt_log *log)
 {
     int status = HRT_OK;
     (void)pthread_mutex_lock(&log->mutex);
-    while (status == HRT_OK && !reserve_untouched(log, 0)) {
+    while (status == HRT_OK && !leaves_enough(log, HRT_LOG_NEW_WORK, 0)) {
         if (log->failed != 0) {
             status = hrt_log_failed(log);
         } else if (log->flusher.making.fd < 0 && !hrt_flusher_may_grow(log)) {
@@ -171,7 +183,7 @@ static int check_reserve(hrt_log *log)
             wait_step(log);
         }
     }
-    log->reserve_only = !reserve_untouched(log, 0);
+    log->reserve_only = !leaves_enough(log, HRT_LOG_NEW_WORK, 0);
     (void)pthread_mutex_unlock(&log->mutex);
     return status;
 }
@@ -396,9 +408,24 @@ const void *hrt_log_at(const hrt_log *log, uint64_t position)
     return map == NULL ? NULL : map + offset_of(log, position);
 }
 
+/* A file that was put aside is found by its old number. */
+static uint32_t slot_behind(const hrt_log *log, uint64_t number)
+{
+    hrt_log *shared = (hrt_log *)(uintptr_t)log; /* only its mutex changes */
+    (void)pthread_mutex_lock(&shared->mutex);
+    uint32_t slot = hrt_log_slot_of(log, number);
+    for (uint32_t i = 0; i < log->aside_count; i++) {
+        slot = log->asides[i].number == number ? log->asides[i].slot : slot;
+    }
+    (void)pthread_mutex_unlock(&shared->mutex);
+    return slot;
+}
+
 void hrt_log_place(const hrt_log *log, uint64_t position, uint32_t *slot_out, uint32_t *offset_out)
 {
-    *slot_out = hrt_log_slot_of(log, position >> log->segment_shift);
+    uint64_t number = position >> log->segment_shift;
+    bool inside = HRT_LIKELY(number >= log->head);
+    *slot_out = inside ? hrt_log_slot_of(log, number) : slot_behind(log, number);
     *offset_out = (uint32_t)offset_of(log, position);
 }
 
@@ -414,31 +441,49 @@ uint64_t hrt_log_current(const hrt_log *log)
     return log->current;
 }
 
-bool hrt_log_last(const hrt_log *log)
+/* Mutex held. */
+static bool is_tight(const hrt_log *log)
 {
-    hrt_log *shared = (hrt_log *)(uintptr_t)log; /* only its mutex changes */
-    (void)pthread_mutex_lock(&shared->mutex);
-    bool grows = log->files < log->segments_max && log->flusher.no_space_until == 0;
-    bool last = hrt_log_used(log) >= log->files && !grows;
-    (void)pthread_mutex_unlock(&shared->mutex);
-    return last;
-}
-
-bool hrt_log_tight(const hrt_log *log)
-{
-    hrt_log *shared = (hrt_log *)(uintptr_t)log; /* only its mutex changes */
-    (void)pthread_mutex_lock(&shared->mutex);
-    uint64_t used = hrt_log_used(log);
     /* Files that are still to be made leave time to those who read the old ones. While some are
      * held, retiring more gives nothing back: the log grows as far as it may. */
     bool wanted = log->files < log->options.segments_min || log->hold < log->head;
     bool growing = wanted && hrt_flusher_may_grow(log);
-    bool tight = !growing && used + 2 + log->options.segments_reserve > log->files;
-    (void)pthread_mutex_unlock(&shared->mutex);
-    return tight;
+    uint64_t taken = hrt_log_used(log) + hrt_log_asides(log);
+    return !growing && taken + 2 + log->reserve > log->files;
 }
 
-int hrt_log_retire(hrt_log *log, uint64_t position, bool must_sync)
+bool hrt_log_tight(const hrt_log *log)
+{
+    return hrt_log_room_now(log).tight;
+}
+
+hrt_log_room hrt_log_room_now(const hrt_log *log)
+{
+    hrt_log *shared = (hrt_log *)(uintptr_t)log; /* only its mutex changes */
+    (void)pthread_mutex_lock(&shared->mutex);
+    bool grows = log->files < log->segments_max && log->flusher.no_space_until == 0;
+    hrt_log_room room = {.most = grows ? log->segments_max : log->files,
+                         .used = hrt_log_used(log),
+                         .asides = hrt_log_asides(log),
+                         .tight = is_tight(log)};
+    (void)pthread_mutex_unlock(&shared->mutex);
+    return room;
+}
+
+void hrt_log_keep_free(hrt_log *log, uint32_t reserve, uint32_t floor)
+{
+    if (log->reserve == reserve && log->floor == floor) {
+        return;
+    }
+    (void)pthread_mutex_lock(&log->mutex);
+    log->reserve = reserve;
+    log->floor = floor;
+    log->reserve_only = !leaves_enough(log, HRT_LOG_NEW_WORK, 0);
+    (void)pthread_cond_signal(&log->flusher.wanted);
+    (void)pthread_mutex_unlock(&log->mutex);
+}
+
+static int retire(hrt_log *log, uint64_t position, bool must_sync, bool aside)
 {
     HRT_ASSERT(position <= log->tail + log->pending);
     if (log->head == log->current) {
@@ -446,10 +491,39 @@ int hrt_log_retire(hrt_log *log, uint64_t position, bool must_sync)
     }
     (void)pthread_mutex_lock(&log->mutex);
     log->retire_at[log->head & log->mask] = must_sync ? position : 0;
+    log->aside_at[log->head & log->mask] = aside;
     log->head++;
     (void)pthread_cond_signal(&log->flusher.wanted);
     (void)pthread_mutex_unlock(&log->mutex);
     return HRT_OK;
+}
+
+int hrt_log_retire(hrt_log *log, uint64_t position, bool must_sync)
+{
+    return retire(log, position, must_sync, false);
+}
+
+int hrt_log_retire_aside(hrt_log *log, uint64_t position, bool must_sync)
+{
+    return retire(log, position, must_sync, true);
+}
+
+/* The flusher may be at work on the file just now: it looks at the flag when it has done. */
+void hrt_log_let_go(hrt_log *log, uint64_t number)
+{
+    (void)pthread_mutex_lock(&log->mutex);
+    if (number < log->head && number + log->mask >= log->head) {
+        log->aside_at[number & log->mask] = false;
+    }
+    for (uint32_t i = log->aside_count; i-- > 0;) {
+        if (log->asides[i].number == number) {
+            log->spares[log->spare_count++] = log->asides[i].slot;
+            log->asides[i] = log->asides[--log->aside_count];
+        }
+    }
+    (void)pthread_cond_signal(&log->flusher.wanted);
+    (void)pthread_cond_broadcast(&log->changed);
+    (void)pthread_mutex_unlock(&log->mutex);
 }
 
 void hrt_log_hold(hrt_log *log, uint64_t segment)

@@ -47,7 +47,8 @@ void hrt_log_close(hrt_log *log);
 
 enum hrt_log_class {
     HRT_LOG_NEW_WORK = 0, /* refused with HRT_ELOGFULL when only the reserve is left */
-    HRT_LOG_OLD_WORK = 1, /* settles, leases, keeps: may use the reserve */
+    HRT_LOG_OLD_WORK = 1, /* settles, leases: may use the reserve down to its floor */
+    HRT_LOG_COPY = 2,     /* what makes room: copies of living jobs may use all */
 };
 
 /*
@@ -104,13 +105,30 @@ uint64_t hrt_log_oldest(const hrt_log *log);  /* number of the oldest segment ke
 uint64_t hrt_log_current(const hrt_log *log); /* number of the segment being written */
 /* True when the log would rather retire its oldest segment than add another file. */
 bool hrt_log_tight(const hrt_log *log);
-/* True while the current segment lies in the last file that there can be for now. */
-bool hrt_log_last(const hrt_log *log);
+/* How many files there are, and what they are good for just now. */
+typedef struct hrt_log_room {
+    uint64_t most;   /* files that there can be, as long as the disk is as it is */
+    uint64_t used;   /* in the log or held, the current one too */
+    uint64_t asides; /* see hrt_log_retire_aside */
+    bool tight;
+} hrt_log_room;
+hrt_log_room hrt_log_room_now(const hrt_log *log);
+/*
+ * Files that new work, and the floor that old work, has to leave free for copies. At first the
+ * options' reserve, and 0.
+ */
+void hrt_log_keep_free(hrt_log *log, uint32_t reserve, uint32_t floor);
 /*
  * Gives up the oldest segment: nothing in it is needed any more once `position` is durable
  * (`must_sync`) or at once. The flusher recycles it under a new number when its turn comes.
  */
 int hrt_log_retire(hrt_log *log, uint64_t position, bool must_sync);
+/*
+ * The same, but the bytes stay as they are: somebody may still read them. The file leaves the log,
+ * counts as used, and is not used again before hrt_log_let_go with its number.
+ */
+int hrt_log_retire_aside(hrt_log *log, uint64_t position, bool must_sync);
+void hrt_log_let_go(hrt_log *log, uint64_t number);
 /* Numbers from `segment` on are not recycled for now; they count as in use. Any thread. */
 void hrt_log_hold(hrt_log *log, uint64_t segment);
 

@@ -6,7 +6,8 @@
  *   worn <= head <= current < ready
  * worn..head: retired, not yet recycled. head..current: in use. current+1..ready: waiting.
  * Numbers from hold on are not recycled, although retired: somebody still copies them.
- * Every other file is a spare. Files are never deleted while the log is open, only renumbered.
+ * Every other file is a spare, or put aside. Files are never deleted while the log is open, only
+ * renumbered.
  */
 #ifndef HRT_LOG_STATE_H
 #define HRT_LOG_STATE_H
@@ -19,6 +20,12 @@
 
 /* A file of this name says that a sync has failed and what lies behind `durable` may be lost. */
 #define HRT_LOG_UNSYNCED "unsynced"
+
+/* A file that has left the log, and that is still read. */
+typedef struct hrt_log_aside {
+    uint64_t number;
+    uint32_t slot;
+} hrt_log_aside;
 
 typedef struct hrt_log_slot {
     const uint8_t *map; /* writer's; NULL until somebody reads */
@@ -39,6 +46,7 @@ struct hrt_log {
     hrt_log_slot *slots;
     uint32_t *order;     /* slot of a number */
     uint64_t *retire_at; /* a retired number may be recycled once durable has reached this */
+    bool *aside_at;      /* under mutex: a retired number that is put aside */
 
     /* the writer's alone */
     uint8_t *staging;
@@ -68,6 +76,10 @@ struct hrt_log {
     uint32_t slots_used; /* the slot of the next new file */
     uint32_t *spares;
     uint32_t spare_count;
+    uint32_t reserve; /* files that new work leaves free */
+    uint32_t floor;   /* and old work */
+    hrt_log_aside *asides;
+    uint32_t aside_count;
     hrt_flusher flusher;
 };
 
@@ -80,6 +92,16 @@ static inline uint32_t hrt_log_slot_of(const hrt_log *log, uint64_t number)
 static inline uint64_t hrt_log_free_below(const hrt_log *log)
 {
     return log->hold < log->head ? log->hold : log->head;
+}
+
+/* Files that may be neither used nor recycled though they have left the log. Mutex held. */
+static inline uint64_t hrt_log_asides(const hrt_log *log)
+{
+    uint64_t count = log->aside_count;
+    for (uint64_t number = log->worn; number < hrt_log_free_below(log); number++) {
+        count += log->aside_at[number & log->mask];
+    }
+    return count;
 }
 
 /* Files that hold a number from the oldest one held or in use up to the current one. Mutex held. */

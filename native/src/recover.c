@@ -92,9 +92,13 @@ static int make_tables(hrt_log *log, const hrt_catalog *catalog)
     log->spares = calloc(slots, sizeof(*log->spares));
     log->order = calloc(places, sizeof(*log->order));
     log->retire_at = calloc(places, sizeof(*log->retire_at));
+    log->aside_at = calloc(places, sizeof(*log->aside_at));
+    log->asides = calloc(slots, sizeof(*log->asides));
+    log->reserve = log->options.segments_reserve;
     log->staging = aligned_alloc(4096, hrt_align_up(log->group_max, 4096));
     bool made = log->slots != NULL && log->spares != NULL && log->order != NULL &&
-                log->retire_at != NULL && log->staging != NULL;
+                log->retire_at != NULL && log->aside_at != NULL && log->asides != NULL &&
+                log->staging != NULL;
     if (!made) {
         return hrt_fail(HRT_ENOMEM, "out of memory for the log's tables");
     }
@@ -398,6 +402,8 @@ static void free_log(hrt_log *log)
     (void)pthread_mutex_destroy(&log->mutex);
     free(log->staging);
     free(log->retire_at);
+    free(log->aside_at);
+    free(log->asides);
     free(log->order);
     free(log->spares);
     free(log->slots);

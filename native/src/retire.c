@@ -6,6 +6,10 @@
 #include "check.h"
 #include "record.h"
 
+#include <stdlib.h>
+
+#define ASIDES_PAUSE_NS ((uint64_t)10 * 1000000) /* between two looks at who still reads them */
+
 enum {
     KEEP_PER_PASS = 64,
     KEEP_SHARE = 1024, /* more jobs than one for so many bytes fill a segment in any case */
@@ -25,8 +29,8 @@ static bool copy_forward(hrt_runtime *runtime, uint32_t index)
 {
     const hrt_state_job *job = hrt_state_at(runtime->state, index);
     hrt_record *keep = NULL;
-    if (hrt_group_add(runtime, HRT_RECORD_KEEP, hrt_state_keep_length(job), HRT_LOG_OLD_WORK,
-                      &keep) != HRT_OK) {
+    if (hrt_group_add(runtime, HRT_RECORD_KEEP, hrt_state_keep_length(job), HRT_LOG_COPY, &keep) !=
+        HRT_OK) {
         return false;
     }
     const void *result =
@@ -42,7 +46,7 @@ static bool copy_forward(hrt_runtime *runtime, uint32_t index)
 
 static bool copy_some_forward(hrt_runtime *runtime, uint64_t segment)
 {
-    for (uint32_t i = 0; i < KEEP_PER_PASS && !hrt_log_last(runtime->log); i++) {
+    for (uint32_t i = 0; i < KEEP_PER_PASS; i++) {
         uint32_t index = hrt_state_first_in(runtime->state, segment);
         if (index == HRT_NIL) {
             break;
@@ -67,7 +71,7 @@ static int restate_retained(hrt_runtime *runtime, uint16_t queue)
     narrow.retain_max = known->retained.count;
     uint32_t length = sizeof(hrt_record) + sizeof(hrt_control_body) + sizeof(right);
     bool sync = runtime->group_sync;
-    int status = hrt_group_reserve(runtime, 2 * hrt_record_span(length), HRT_LOG_OLD_WORK);
+    int status = hrt_group_reserve(runtime, 2 * hrt_record_span(length), HRT_LOG_COPY);
     runtime->unit_open = true;
     if (status == HRT_OK) {
         status = hrt_group_control(runtime, HRT_CONTROL_QUEUE, queue, &narrow, sizeof(narrow));
@@ -101,6 +105,60 @@ static bool give_up_oldest(hrt_runtime *runtime)
                           any_queue_needs_the_disk(runtime)) == HRT_OK;
 }
 
+/* ---- files that are still read ---- */
+
+static bool remember_aside(hrt_runtime *runtime, uint64_t segment)
+{
+    hrt_room *room = &runtime->room;
+    if (room->aside_count == room->aside_capacity) {
+        uint32_t capacity = room->aside_capacity == 0 ? 16 : room->aside_capacity * 2;
+        hrt_aside *asides = realloc(room->asides, capacity * sizeof(*asides));
+        if (asides == NULL) {
+            return false;
+        }
+        room->asides = asides;
+        room->aside_capacity = capacity;
+    }
+    room->asides[room->aside_count++] = (hrt_aside){.segment = segment};
+    return true;
+}
+
+/*
+ * Somebody still reads what lies in the oldest segment: a handler its payload, a client a result.
+ * Its jobs are copied, so the log can go on without it; the file waits until nobody reads it any
+ * more.
+ */
+static bool put_oldest_aside(hrt_runtime *runtime, uint64_t oldest)
+{
+    runtime->room.barred = !hrt_room_for_aside(runtime);
+    if (runtime->room.barred || !restate_all_retained(runtime) ||
+        !remember_aside(runtime, oldest)) {
+        return false;
+    }
+    return hrt_log_retire_aside(runtime->log, hrt_log_tail(runtime->log),
+                                any_queue_needs_the_disk(runtime)) == HRT_OK;
+}
+
+/* Files that nobody reads any more go back to the log. */
+static bool let_go_of_asides(hrt_runtime *runtime)
+{
+    hrt_room *room = &runtime->room;
+    uint32_t before = room->aside_count;
+    if (HRT_LIKELY(before == 0) || runtime->boot_ns - room->asides_ns < ASIDES_PAUSE_NS) {
+        return false;
+    }
+    room->asides_ns = runtime->boot_ns;
+    for (uint32_t i = before; i-- > 0;) {
+        if (!hrt_effect_pinned(runtime, room->asides[i].segment)) {
+            hrt_log_let_go(runtime->log, room->asides[i].segment);
+            room->asides[i] = room->asides[--room->aside_count];
+        }
+    }
+    return room->aside_count < before;
+}
+
+/* ---- what is worth its bytes ---- */
+
 /* Bytes that copying the living jobs of a segment would write. */
 static uint64_t living_bytes(const hrt_runtime *runtime, uint64_t segment)
 {
@@ -115,28 +173,10 @@ static uint64_t living_bytes(const hrt_runtime *runtime, uint64_t segment)
 }
 
 /*
- * In a log that is on its way to its limit a full segment is copied too: what lies behind it may be
- * free. But only one for every half a segment that others write, so an idle log is left in peace,
- * and never out of the reserve: the settles that would empty the segment need that.
- */
-static bool may_copy_full_segment(hrt_runtime *runtime)
-{
-    uint64_t tail = hrt_log_tail(runtime->log);
-    uint64_t used = hrt_log_current(runtime->log) - hrt_log_oldest(runtime->log) + 1;
-    uint64_t most = runtime->options.segments_max;
-    if (used * 2 <= most || used + runtime->options.segments_reserve + 1 >= most ||
-        tail < runtime->full_copy_from) {
-        return false;
-    }
-    uint64_t size = hrt_log_segment_size(runtime->log);
-    runtime->full_copy_from = tail + size + size / 2;
-    return true;
-}
-
-/*
  * Copying is worth it while at most half of the segment lives: what is copied is dense, and is left
  * in peace until half of it has gone. So a backlog is never copied round and round. A segment that
- * was found too full is looked at again once half of its jobs have left.
+ * was found too full is looked at again once half of its jobs have left. It is copied all the same
+ * when room is short, and what lies behind it gives some.
  */
 static bool worth_copying(hrt_runtime *runtime, uint64_t segment, uint32_t live)
 {
@@ -146,23 +186,36 @@ static bool worth_copying(hrt_runtime *runtime, uint64_t segment, uint32_t live)
         bool worth = live <= size / KEEP_SHARE && living_bytes(runtime, segment) <= size / 2;
         *verdict = (hrt_verdict){.segment = segment, .live = live, .worth = worth};
     }
-    verdict->worth = verdict->worth || may_copy_full_segment(runtime);
+    verdict->worth = verdict->worth || hrt_room_worth_copying(runtime);
     return verdict->worth;
+}
+
+static bool retire_oldest(hrt_runtime *runtime)
+{
+    uint64_t oldest = hrt_log_oldest(runtime->log);
+    if (oldest >= hrt_log_current(runtime->log) || oldest >= runtime->prologue_segment) {
+        return false;
+    }
+    uint32_t live = hrt_state_live(runtime->state, oldest);
+    if (live > 0) {
+        return worth_copying(runtime, oldest, live) && copy_some_forward(runtime, oldest);
+    }
+    return hrt_effect_pinned(runtime, oldest) ? put_oldest_aside(runtime, oldest)
+                                              : give_up_oldest(runtime);
 }
 
 bool hrt_retire_some(hrt_runtime *runtime)
 {
     HRT_ASSERT(hrt_log_pending(runtime->log) == 0);
-    uint64_t oldest = hrt_log_oldest(runtime->log);
-    if (HRT_LIKELY(!hrt_log_tight(runtime->log)) || oldest >= hrt_log_current(runtime->log) ||
-        oldest >= runtime->prologue_segment) {
-        return false;
+    hrt_room *room = &runtime->room;
+    bool found = let_go_of_asides(runtime);
+    room->barred = false;
+    hrt_room_look(runtime);
+    if (HRT_UNLIKELY(room->log.tight)) {
+        found |= retire_oldest(runtime);
+        hrt_room_look(runtime);
     }
-    uint32_t live = hrt_state_live(runtime->state, oldest);
-    if (live > 0) {
-        /* The last file is left to settles: they make room, copies only may. */
-        return !hrt_log_last(runtime->log) && worth_copying(runtime, oldest, live) &&
-               copy_some_forward(runtime, oldest);
-    }
-    return !hrt_effect_pinned(runtime, oldest) && give_up_oldest(runtime);
+    room->waited = room->starved;
+    room->starved = false;
+    return found;
 }

@@ -140,6 +140,20 @@ static int open_log(hrt_runtime *runtime)
     return hrt_log_start(runtime->log);
 }
 
+/* A log at its limit may have room only behind what it could copy. */
+static int make_room(hrt_runtime *runtime)
+{
+    int status = hrt_group_seal(runtime);
+    bool found = true;
+    uint64_t oldest = hrt_log_oldest(runtime->log);
+    while (status == HRT_OK && found && hrt_log_oldest(runtime->log) == oldest) {
+        hrt_room_refused(runtime, HRT_LOG_OLD_WORK);
+        found = hrt_retire_some(runtime);
+        status = hrt_runtime_has_failed(runtime) ? HRT_EIO : HRT_OK;
+    }
+    return status == HRT_OK && !found ? HRT_ELOGFULL : status;
+}
+
 /* The supervisor died with these leases out: whether their jobs had begun is not known. */
 static int take_back_lost_leases(hrt_runtime *runtime)
 {
@@ -153,6 +167,10 @@ static int take_back_lost_leases(hrt_runtime *runtime)
             .job = job->id, .token = job->token, .data_length = sizeof(why) - 1};
         hrt_scheduler_judge(runtime->scheduler, job, HRT_OUTCOME_LOST, 0, runtime->wall_ns, &entry);
         int status = hrt_group_settle(runtime, &entry, why, NULL);
+        if (status == HRT_ELOGFULL) {
+            status = make_room(runtime);
+            status = status == HRT_OK ? hrt_group_settle(runtime, &entry, why, NULL) : status;
+        }
         if (status != HRT_OK) {
             return status;
         }
@@ -166,7 +184,7 @@ static int begin_epoch(hrt_runtime *runtime)
     hrt_runtime_tick(runtime);
     hrt_checkpoint_begin(runtime);
     runtime->prologue_segment = UINT64_MAX; /* so that the first group declares everything */
-    int status = hrt_group_reserve(runtime, hrt_record_span(sizeof(hrt_record)), HRT_LOG_OLD_WORK);
+    int status = hrt_group_reserve(runtime, hrt_record_span(sizeof(hrt_record)), HRT_LOG_COPY);
     if (status == HRT_OK) {
         status = take_back_lost_leases(runtime);
     }
@@ -175,6 +193,7 @@ static int begin_epoch(hrt_runtime *runtime)
         status = hrt_group_seal(runtime);
     }
     if (status == HRT_OK) {
+        hrt_room_look(runtime);
         hrt_counters_refresh(runtime);
     }
     return status;
@@ -218,6 +237,7 @@ void hrt_runtime_free(hrt_runtime *runtime)
     hrt_audience_free(runtime->audience);
     hrt_timer_free(runtime->kills);
     hrt_news_free(runtime->news);
+    free(runtime->room.asides);
     hrt_counters_release(runtime->page, runtime->page_fd);
     (void)pthread_cond_destroy(&runtime->durable_changed);
     (void)pthread_mutex_destroy(&runtime->durable_lock);

@@ -109,6 +109,7 @@ static int end(hrt_state *state, uint32_t index, uint8_t next, uint64_t due_ns)
     job->payload_length = 0;
     job->saved_length = 0;
     job->saved_position = 0;
+    hrt_residents_measure(state, index);
     int status = hrt_life_move(state, index, next, due_ns);
     hrt_life_trim(state, queue);
     return status;
@@ -227,6 +228,7 @@ int hrt_settle_apply(hrt_state *state, const hrt_settle_entry *entry, const void
     int status = keep_error(job, data, entry->data_length);
     if (entry->data_length > 0) {
         job->result_position = position;
+        hrt_residents_measure(state, index);
     }
     return status == HRT_OK ? transition(state, index, entry) : status;
 }

@@ -67,8 +67,10 @@ typedef struct hrt_state_job {
     uint8_t outcome;
     uint8_t cause;
     uint8_t traced;
-    uint16_t place; /* RUNNING: started index in the lane of its client */
-    uint32_t index; /* of this slot */
+    uint16_t place;       /* RUNNING: started index in the lane of its client */
+    uint32_t index;       /* of this slot */
+    uint32_t record_span; /* bytes of its ENQUEUE or KEEP record in the log */
+    uint32_t keep_span;   /* bytes that a KEEP record of it would take now */
 } hrt_state_job;
 
 typedef struct hrt_state_queue {
@@ -129,6 +131,14 @@ uint32_t hrt_state_over(const hrt_state *state, uint64_t wall_ns, uint32_t *indi
 /* Living jobs whose position lies in the segment of this number, and the first of them. */
 uint32_t hrt_state_live(const hrt_state *state, uint64_t segment);
 uint32_t hrt_state_first_in(const hrt_state *state, uint64_t segment);
+
+/* What the living jobs take in the log, and would take if all of them were copied forward. */
+typedef struct hrt_state_room {
+    uint64_t record_bytes;
+    uint64_t keep_bytes;
+    uint32_t keep_max; /* the largest copy that any job has ever asked for */
+} hrt_state_room;
+const hrt_state_room *hrt_state_room_now(const hrt_state *state);
 
 /* Jobs held under a lease by this client, for deaths: fills up to max ids in token order. */
 uint32_t hrt_state_leased_to(const hrt_state *state, uint64_t client, uint64_t *jobs_out,

@@ -421,7 +421,7 @@ static void a_backlog_of_large_jobs_is_not_copied_round_and_round(void)
     fixture f;
     begin(&f, true);
     memset(payload, 'x', sizeof(payload) - 1);
-    for (int i = 0; i < 40; i++) {
+    for (int i = 0; i < 35; i++) {
         CHECK(enqueue(&f, payload, NULL) > 0);
     }
     const hrt_runtime_counters *counters = &hrt_runtime_page(f.runtime)->runtime;
