@@ -35,6 +35,7 @@ EPOCH = Struct("<16sQIIQ8x")  # boot_id instance format_version pid tail_lost
 # job token enqueued_ns settled_ns due_ns client error result attempt crashes state outcome cause
 KEEP = Struct("<QQQQQQIIHBBBBHI4x")
 KEEP_1 = Struct("<QQQQQQIIHBBBB2x")  # format 1
+SAVED_LENGTH = 14  # place among the values of a KEEP
 SAVED = Struct("<QQI4x")
 LANES = Struct("<QQQ")
 QUEUE_NAME_BYTES = 64
@@ -143,14 +144,18 @@ class Describer:
         return {"job": header["sequence"], **names, **_enqueue_fields(record, ENQUEUE.size)}
 
     def _keep(self, header: dict[str, int], record: memoryview) -> dict[str, Any]:
-        values = KEEP_1.unpack_from(record, HEADER.size + ENQUEUE.size)
+        size = _keep_size(header, record)
+        shape = KEEP if size == KEEP.size else KEEP_1
+        values = shape.unpack_from(record, HEADER.size + ENQUEUE.size)
+        saved = values[SAVED_LENGTH] if shape is KEEP else 0
         return {
             "job": values[0],
             **self._names(header),
             "state": JobState(values[10]).name.lower(),
             "attempt": values[8],
             "crashes": values[9],
-            **_enqueue_fields(record, ENQUEUE.size + _keep_size(header, record)),
+            **_enqueue_fields(record, ENQUEUE.size + size),
+            **({"saved_length": saved} if saved else {}),
         }
 
     def _control(self, _: dict[str, int], record: memoryview) -> dict[str, Any]:

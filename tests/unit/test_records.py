@@ -7,7 +7,7 @@ from struct import Struct
 import pytest
 
 from hybridrt import records
-from hybridrt.names import Outcome
+from hybridrt.names import JobState, Outcome
 
 LAYOUT = (Path(__file__).parent.parent / "abi" / "layout.txt").read_text()
 STRUCTS = {
@@ -18,6 +18,8 @@ STRUCTS = {
     "hrt_control_body": records.CONTROL,
     "hrt_checkpoint_body": records.CHECKPOINT,
     "hrt_epoch_body": records.EPOCH,
+    "hrt_saved_body": records.SAVED,
+    "hrt_lanes_entry": records.LANES,
 }
 KEEP_OFFSET = records.ENQUEUE.size
 
@@ -97,6 +99,21 @@ def test_an_enqueue_is_described_with_names_once_they_were_declared() -> None:
     assert described["key"] == "key"
     assert described["parent"] == 3
     assert described["job"] == 7
+
+
+def test_what_a_job_saved_is_described_by_its_length() -> None:
+    describer = records.Describer()
+    body = records.SAVED.pack(5, 6, 4) + b"page"
+    described = describer.describe(record(records.RecordType.SAVED, body))
+    assert [described[name] for name in ("job", "token", "length")] == [5, 6, 4]
+    job = records.ENQUEUE.pack(0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0)
+    for saved in (b"", b"page"):
+        keep = records.KEEP.pack(
+            5, 6, 0, 0, 0, 1, 0, 0, 1, 0, JobState.RUNNING, 0, 0, 2, len(saved)
+        )
+        described = describer.describe(record(records.RecordType.KEEP, job + keep + saved))
+        assert described["job"] == 5
+        assert described.get("saved_length", 0) == len(saved)
 
 
 def test_an_unknown_type_is_described_by_its_number() -> None:
