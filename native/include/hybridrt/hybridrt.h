@@ -13,9 +13,9 @@
  * are named *_out, and are left alone on error. hrt_last_error gives the calling thread's
  * sentence: what, where, why, what to do next.
  *
- * The runtime's end. A call fails with HRT_ECLOSED once the runtime is gone, unless another one stands
- * by and goes on with the lane: then calls that block go on within their time limits, and the library
- * registers and watches again by itself.
+ * The runtime's end. A call fails with HRT_ECLOSED once the runtime is gone, unless another one
+ * stands by and goes on with the lane: then calls that block go on within their time limits, and
+ * the library registers and watches again by itself.
  *
  * Times. *_ns durations are nanoseconds. A timeout of 0 never blocks, a negative one has no limit.
  *
