@@ -1,0 +1,48 @@
+/* What the processes of a run share: the scene, and who plays in it. */
+#ifndef HRT_SIM_ACTORS_H
+#define HRT_SIM_ACTORS_H
+
+#include "sim.h"
+
+#include <hybridrt/runtime.h>
+
+enum scene_size { SCENE_CLIENTS_MAX = 12, SCENE_KINDS = 2, SCENE_QUEUES = 4 };
+
+typedef struct scene_client {
+    sim_process *process; /* NULL: none */
+    bool producer;
+    bool gone; /* died, and the supervisor does not know yet */
+    uint64_t dead_at;
+    uint64_t incarnation;
+    hrt_runtime *runtime; /* that it belongs to; compared only */
+} scene_client;
+
+typedef struct sim_scene {
+    sim_plan plan;
+    sim_outcome *outcome;
+    sim_process *host;
+    sim_process *supervisor; /* NULL: down */
+    hrt_runtime *runtime;    /* open, of the supervisor; NULL: not now */
+    uint64_t start_at;
+    bool power_was_cut;
+    bool damaged; /* the last opening said so */
+    bool quiet;   /* calm, and nothing is left to do */
+    bool closing;
+    bool closed;
+    bool cleaned; /* no client from before the calm is left */
+    uint64_t hash;
+    uint16_t kinds[SCENE_KINDS];
+    uint16_t queues[SCENE_QUEUES];
+    uint64_t lease_ns;
+    scene_client clients[SCENE_CLIENTS_MAX];
+} sim_scene;
+
+extern sim_scene scene;
+
+/* supervisor.c */
+void *supervise(void *unused);
+/* client.c: argument is the scene_client */
+void *produce(void *argument);
+void *work(void *argument);
+
+#endif

@@ -1,0 +1,351 @@
+/* Clients: producers and workers, most of them badly behaved now and then. */
+#include "actors.h"
+#include "handle.h"
+#include "oracle.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    BATCH_MAX = 4,
+    TICKETS_MAX = 256,
+    JOBS_MAX = 8,
+    FOLLOW_MAX = 2,
+    KEYS = 5,
+    DATA_MAX = 300,
+    HALF_ONE_IN = 60,
+    HANG_ONE_IN = 60,
+    LATE_ONE_IN = 30,
+    TWICE_ONE_IN = 15,
+    STALE_ONE_IN = 15,
+    GARBAGE_ONE_IN = 150,
+    SILENT_ONE_IN = 40,
+};
+
+static bool attach(hrt_client **client_out)
+{
+    hrt_attach_options options = {.struct_size = sizeof(options), .abi_version = HRT_ABI_VERSION};
+    return hrt_attach(&options, client_out) == HRT_OK;
+}
+
+/* ---- jobs ---- */
+
+typedef struct wish {
+    hrt_spec spec;
+    oracle_submission submission;
+    uint32_t serial;
+    uint8_t payload[ORACLE_PAYLOAD_MAX];
+} wish;
+
+static uint32_t payload_length(void)
+{
+    switch (sim_below(CHANCE_WORK, 8)) {
+    case 0:
+        return ORACLE_PAYLOAD_MIN + (uint32_t)sim_below(CHANCE_WORK, 4000);
+    case 1:
+        return ORACLE_PAYLOAD_MIN;
+    default:
+        return ORACLE_PAYLOAD_MIN + (uint32_t)sim_below(CHANCE_WORK, 200);
+    }
+}
+
+static void choose_times(hrt_spec *spec)
+{
+    if (sim_one_in(CHANCE_WORK, 8)) {
+        spec->delay_ns = sim_below(CHANCE_WORK, 2 * SIM_SECOND);
+    } else if (sim_one_in(CHANCE_WORK, 40)) {
+        spec->delay_ns = 3600 * SIM_SECOND;
+    }
+    if (sim_one_in(CHANCE_WORK, 20)) {
+        spec->expires_ms = 1 + (uint32_t)sim_below(CHANCE_WORK, 500);
+    }
+    if (sim_one_in(CHANCE_WORK, 10)) {
+        spec->timeout_ms = 50 + (uint32_t)sim_below(CHANCE_WORK, 500);
+    }
+}
+
+static void wish_for(wish *made)
+{
+    oracle_submission *asked = &made->submission;
+    memset(&made->spec, 0, sizeof(made->spec));
+    *asked = (oracle_submission){.queue = scene.queues[sim_below(CHANCE_WORK, SCENE_QUEUES)],
+                                 .kind = scene.kinds[sim_below(CHANCE_WORK, SCENE_KINDS)],
+                                 .payload_length = payload_length()};
+    if (sim_one_in(CHANCE_WORK, 2)) {
+        (void)snprintf(asked->key, sizeof(asked->key), "key%u",
+                       (unsigned)sim_below(CHANCE_WORK, KEYS));
+        asked->key_length = (uint8_t)strlen(asked->key);
+    }
+    made->serial = oracle_submit(asked, made->payload);
+    made->spec.payload = made->payload;
+    made->spec.payload_length = asked->payload_length;
+    made->spec.key = asked->key_length > 0 ? asked->key : NULL;
+    made->spec.key_length = asked->key_length;
+    made->spec.kind = asked->kind;
+    made->spec.queue = asked->queue;
+    choose_times(&made->spec);
+}
+
+/* ---- a producer ---- */
+
+typedef struct tickets {
+    uint64_t first; /* of those not answered yet */
+    uint32_t count;
+    uint32_t serials[TICKETS_MAX];
+} tickets;
+
+static void read_replies(hrt_client *client, tickets *open)
+{
+    int64_t id = 0;
+    while (open->count > 0 && hrt_replies(client, open->first, 1, &id) == HRT_OK) {
+        uint32_t serial = open->serials[open->first % TICKETS_MAX];
+        sim_trace(7, serial, (uint64_t)id);
+        if (id > 0) {
+            oracle_acknowledged(serial, (uint64_t)id);
+            if (sim_one_in(CHANCE_WORK, 20)) {
+                (void)!hrt_watch(client, (uint64_t)id);
+            }
+        }
+        open->first++;
+        open->count--;
+    }
+}
+
+static int submit(hrt_client *client, tickets *open)
+{
+    wish wishes[BATCH_MAX];
+    hrt_spec specs[BATCH_MAX];
+    uint32_t count = 1 + (uint32_t)sim_below(CHANCE_WORK, BATCH_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        wish_for(&wishes[i]);
+        specs[i] = wishes[i].spec;
+    }
+    uint64_t first = 0;
+    int status = hrt_enqueue(client, specs, count, (int64_t)(100 * SIM_MS), &first);
+    for (uint32_t i = 0; i < count && status == HRT_OK; i++) {
+        open->first = open->count == 0 ? first : open->first;
+        open->serials[(first + i) % TICKETS_MAX] = wishes[i].serial;
+        open->count++;
+    }
+    return status;
+}
+
+/* Dies with an entry claimed and half written, not published. */
+static void die_half_way(hrt_client *client)
+{
+    uint8_t *place = hrt_ring_claim(&client->writer, 256);
+    if (place != NULL) {
+        hrt_submit head = {.length = 256, .type = HRT_SUBMIT_ENQUEUE};
+        memcpy(place, &head, sizeof(head));
+        memset(place + sizeof(head), 0x5a, sim_below(CHANCE_WORK, 200));
+    }
+    sim_process_kill(sim_self());
+}
+
+static void read_notices(hrt_client *client)
+{
+    hrt_notice notices[JOBS_MAX];
+    uint32_t count = 0;
+    if (hrt_poll(client, notices, JOBS_MAX, 0, &count) != HRT_OK) {
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        sim_trace(8, notices[i].job, notices[i].type);
+        hrt_notice_free(&notices[i]);
+    }
+}
+
+static void produce_for(hrt_client *client)
+{
+    tickets open = {0};
+    int status = HRT_OK;
+    while (status != HRT_ECLOSED && !hrt_draining(client)) {
+        bool more = oracle_submissions() < scene.plan.jobs_most && !sim_calm();
+        if (more && open.count + BATCH_MAX < TICKETS_MAX) {
+            status = submit(client, &open);
+        }
+        if (sim_one_in(CHANCE_WORK, 2)) {
+            sim_sleep(sim_below(CHANCE_WORK, 20 * SIM_MS));
+        } else if (open.count > 0) {
+            (void)!hrt_wait(client, open.first + open.count, (int64_t)(20 * SIM_MS));
+        }
+        read_replies(client, &open);
+        read_notices(client);
+        if (sim_strikes(FAULT_PRODUCER_HALF, HALF_ONE_IN)) {
+            die_half_way(client);
+        }
+        if (sim_calm()) {
+            sim_sleep(SIM_SECOND);
+        }
+    }
+}
+
+void *produce(void *argument)
+{
+    hrt_client *client = NULL;
+    (void)argument;
+    if (attach(&client)) {
+        produce_for(client);
+        hrt_detach(client);
+    }
+    sim_process_kill(sim_self());
+    return NULL;
+}
+
+/* ---- a worker ---- */
+
+typedef struct settling {
+    hrt_settlement settlement;
+    wish follow[FOLLOW_MAX];
+    hrt_spec specs[FOLLOW_MAX];
+    uint8_t data[DATA_MAX];
+} settling;
+
+static uint8_t choose_outcome(void)
+{
+    static const uint8_t outcomes[] = {HRT_OUTCOME_RETRY, HRT_OUTCOME_SNOOZE, HRT_OUTCOME_DISCARD,
+                                       HRT_OUTCOME_DEAD, HRT_OUTCOME_RETURNED};
+    bool good = sim_calm() || !sim_one_in(CHANCE_WORK, 4);
+    return good ? HRT_OUTCOME_OK : outcomes[sim_below(CHANCE_WORK, sizeof(outcomes))];
+}
+
+static int settle(hrt_client *client, const hrt_job *job)
+{
+    settling answer = {.settlement = {.job = job->id,
+                                      .token = job->token,
+                                      .outcome = choose_outcome(),
+                                      .data = answer.data,
+                                      .delay_ns = sim_one_in(CHANCE_WORK, 2)
+                                                      ? UINT64_MAX
+                                                      : sim_below(CHANCE_WORK, 300 * SIM_MS)}};
+    hrt_settlement *said = &answer.settlement;
+    memset(answer.data, 'd', sizeof(answer.data));
+    said->data_length = (uint32_t)sim_below(CHANCE_WORK, DATA_MAX);
+    if (said->outcome == HRT_OUTCOME_OK && !sim_calm() && sim_one_in(CHANCE_WORK, 5)) {
+        said->follow_count = 1 + (uint32_t)sim_below(CHANCE_WORK, FOLLOW_MAX);
+        for (uint32_t i = 0; i < said->follow_count; i++) {
+            wish_for(&answer.follow[i]);
+            answer.specs[i] = answer.follow[i].spec;
+        }
+        said->follow = answer.specs;
+    }
+    oracle_said(job->id, job->token, said->outcome, said->follow_count);
+    int status = hrt_settle(client, said, 1);
+    if (status == HRT_OK && sim_strikes(FAULT_WORKER_TWICE, TWICE_ONE_IN)) {
+        said->follow_count = 0;
+        said->outcome = choose_outcome();
+        status = hrt_settle(client, said, 1);
+    }
+    return status;
+}
+
+static int settle_stale(hrt_client *client, const hrt_job *job)
+{
+    hrt_settlement said = {.job = job->id,
+                           .token = job->token - 1 - sim_below(CHANCE_WORK, job->token - 1),
+                           .outcome = HRT_OUTCOME_OK};
+    return said.token == 0 ? HRT_OK : hrt_settle(client, &said, 1);
+}
+
+/* What a broken or hostile program may leave in its own lane. */
+static void write_garbage(hrt_client *client)
+{
+    hrt_lane *lane = client->lane;
+    hrt_submit_settle settle_entry = {
+        .head = {.length = sizeof(settle_entry), .type = HRT_SUBMIT_SETTLE},
+        .job = 1,
+        .outcome = 200};
+    hrt_submit unknown = {.length = 64, .type = 77};
+    hrt_submit endless = {.length = UINT32_MAX - 7, .type = HRT_SUBMIT_ENQUEUE};
+    uint8_t *place = hrt_ring_claim(&client->writer, 64);
+    if (place == NULL) {
+        return;
+    }
+    switch (sim_below(CHANCE_WORK, 5)) {
+    case 0:
+        memcpy(place, &settle_entry, sizeof(settle_entry));
+        break;
+    case 1:
+        memcpy(place, &unknown, sizeof(unknown));
+        break;
+    case 2:
+        memcpy(place, &endless, sizeof(endless));
+        break;
+    case 3:
+        lane->deliver_head += 1u << 20;
+        break;
+    default:
+        lane->submit_tail += sim_random(CHANCE_WORK) | 1;
+        return;
+    }
+    hrt_ring_publish(&client->writer);
+    hrt_submit_notify(client);
+}
+
+static void hang(void)
+{
+    sim_process *self = sim_self();
+    self->frozen_until =
+        sim_now() + scene.lease_ns / 2 + sim_below(CHANCE_WORK, 3 * scene.lease_ns);
+    sim_yield();
+}
+
+static int handle(hrt_client *client, const hrt_job *job)
+{
+    oracle_served(job, hrt_incarnation(client));
+    sim_trace(9, job->id, job->token);
+    hrt_job_started(job);
+    if (sim_strikes(FAULT_WORKER_HANGS, HANG_ONE_IN)) {
+        hang();
+    }
+    if (sim_strikes(FAULT_WORKER_LATE, LATE_ONE_IN)) {
+        sim_sleep(sim_below(CHANCE_WORK, 3 * SIM_SECOND));
+    } else {
+        sim_sleep(sim_below(CHANCE_WORK, 3 * SIM_MS));
+    }
+    if (sim_strikes(FAULT_WORKER_GARBAGE, GARBAGE_ONE_IN)) {
+        write_garbage(client);
+    }
+    if (sim_strikes(FAULT_WORKER_STALE, STALE_ONE_IN)) {
+        (void)settle_stale(client, job);
+    }
+    if (sim_strikes(FAULT_WORKER_SILENT, SILENT_ONE_IN)) {
+        return HRT_OK;
+    }
+    return settle(client, job);
+}
+
+static void work_for(hrt_client *client)
+{
+    static const char *const kinds[SCENE_KINDS] = {"kind0", "kind1"};
+    uint32_t kind_count = 1 + (uint32_t)sim_below(CHANCE_WORK, SCENE_KINDS);
+    hrt_register_options served = {
+        .kinds = kinds,
+        .kind_count = sim_calm() ? SCENE_KINDS : kind_count,
+        .concurrency = 1 + (uint32_t)sim_below(CHANCE_WORK, 4),
+        .credit = sim_one_in(CHANCE_WORK, 2) ? 0 : 1 + (uint32_t)sim_below(CHANCE_WORK, 8),
+        .language = "c"};
+    int status = hrt_register(client, &served);
+    while (status == HRT_OK || status == HRT_EAGAIN) {
+        hrt_job jobs[JOBS_MAX];
+        uint32_t count = 0;
+        status = hrt_fetch(client, jobs, 1 + (uint32_t)sim_below(CHANCE_WORK, JOBS_MAX),
+                           (int64_t)(sim_calm() ? SIM_SECOND : 50 * SIM_MS), &count);
+        for (uint32_t i = 0; i < count && status == HRT_OK; i++) {
+            status = handle(client, &jobs[i]);
+        }
+        read_notices(client);
+    }
+}
+
+void *work(void *argument)
+{
+    hrt_client *client = NULL;
+    (void)argument;
+    if (attach(&client)) {
+        work_for(client);
+        hrt_detach(client);
+    }
+    sim_process_kill(sim_self());
+    return NULL;
+}

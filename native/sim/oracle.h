@@ -1,0 +1,64 @@
+/*
+ * What has to be true, known from what was written, said and answered, never from the code under
+ * test. It sees each record as it is written, and keeps a plain model of the jobs.
+ */
+#ifndef HRT_SIM_ORACLE_H
+#define HRT_SIM_ORACLE_H
+
+#include "sim.h"
+
+#include <hybridrt/runtime.h>
+
+void oracle_begin(sim_outcome *outcome);
+void oracle_end(void);
+
+/* ---- told by the disk ---- */
+
+/* Bytes of a segment file that have just changed: whole records. */
+void oracle_written(const uint8_t *file, uint32_t offset, uint32_t length);
+
+/* ---- told by the supervisor ---- */
+
+/* A new writer begins; after a power cut, what was not on the disk may be gone. */
+void oracle_restarts(bool power_was_cut);
+/* The disk was harmed since; before the opening. */
+void oracle_harmed(void);
+/* What was harmed on the disk has to be found by the opening that follows, or to be harmless. */
+void oracle_judge_open(int status, const char *sentence);
+/* The hash of the live state, read while the log had `count` records. */
+void oracle_compare_state(uint64_t hash, uint64_t count);
+uint64_t oracle_records(void);
+/* Does what was put off until no fiber runs. */
+void oracle_work(void);
+/* A log that was closed cleanly: reads it again with the library, from its oldest record on. */
+void oracle_read_again(const char *directory, uint64_t hash);
+
+/* ---- told by the clients ---- */
+
+typedef struct oracle_submission {
+    uint16_t queue;
+    uint16_t kind;
+    uint32_t payload_length;
+    uint8_t key_length;
+    char key[16];
+} oracle_submission;
+
+enum { ORACLE_PAYLOAD_MIN = 8, ORACLE_PAYLOAD_MAX = 4096 };
+
+/* Gives the job a serial number and writes its payload. */
+uint32_t oracle_submit(const oracle_submission *submission, uint8_t *payload_out);
+uint32_t oracle_submissions(void);
+void oracle_acknowledged(uint32_t serial, uint64_t job);
+void oracle_served(const hrt_job *job, uint64_t incarnation);
+void oracle_said(uint64_t job, uint64_t token, uint8_t outcome, uint32_t follow_count);
+/* An operator wants it to run now. */
+void oracle_hurried(uint64_t job);
+void oracle_queue(uint16_t queue, uint8_t durability, uint8_t order);
+
+/* ---- for the end ---- */
+
+/* Jobs that should have come to an end by now: due before `wall_ns`. */
+uint32_t oracle_unfinished(uint64_t wall_ns);
+bool oracle_dump(const char *path, uint64_t hash);
+
+#endif

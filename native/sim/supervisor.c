@@ -1,0 +1,333 @@
+/* The supervisor: opens the log, runs the dispatch loop, starts clients, acts on events. */
+#include "actors.h"
+#include "oracle.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    EVENTS_MAX = 16,
+    LANE_BYTES = 65536,
+    MEMORY_MOST = 64 << 20,
+    CLIENT_DIES_ONE_IN = 3,
+    OPERATES_ONE_IN = 4,
+    COMPARES_ONE_IN = 8,
+};
+
+/* ---- opening ---- */
+
+static int open_runtime(hrt_runtime **runtime_out)
+{
+    hrt_runtime_options options = {
+        .struct_size = sizeof(options),
+        .abi_version = HRT_ABI_VERSION,
+        .directory = "/log",
+        .segment_size = SIM_SEGMENT,
+        .segments_min = 3,
+        .segments_max = scene.plan.segments_max,
+        .segments_reserve = 2,
+        .async_ns = 10 * SIM_MS,
+        .lease_ns = scene.lease_ns,
+        .cancel_grace_ns = 200 * SIM_MS,
+        .jobs_max = 100000,
+    };
+    char sentence[512];
+    int status = hrt_runtime_open(&options, runtime_out);
+    (void)hrt_last_error(sentence, sizeof(sentence));
+    sim_say("open: %s", status == HRT_OK ? "ok" : sentence);
+    oracle_judge_open(status, sentence);
+    scene.damaged = status == HRT_ECORRUPT || status == HRT_EVERSION;
+    if (status == HRT_OK) {
+        sim_disk_accept_harm();
+    }
+    return status;
+}
+
+static bool declare_queue(uint32_t index)
+{
+    static const uint8_t durability[SCENE_QUEUES] = {HRT_DURABILITY_SYNC, HRT_DURABILITY_SYNC,
+                                                     HRT_DURABILITY_ASYNC, HRT_DURABILITY_MEMORY};
+    hrt_queue_settings settings = {.weight = 1 + index,
+                                   .max_jobs = index == 1 ? 40 : 0,
+                                   .retain_max = 5,
+                                   .retry_base_ms = 20,
+                                   .retry_cap_ms = 400,
+                                   .max_running = index == 2 ? 3 : 0,
+                                   .durability = durability[index],
+                                   .order = index == 1 ? HRT_ORDER_SKIP : HRT_ORDER_BLOCK,
+                                   .max_attempts = 5,
+                                   .timeout_ms = index == 0 ? 1500 : 0,
+                                   .result_ttl_ms = index == 3 ? 0 : 2000,
+                                   .max_crashes = 3};
+    (void)snprintf(settings.name, sizeof(settings.name), "queue%u", index);
+    int status = hrt_runtime_queue(scene.runtime, &settings, &scene.queues[index]);
+    if (status == HRT_OK) {
+        oracle_queue(scene.queues[index], settings.durability, settings.order);
+    }
+    return status == HRT_OK;
+}
+
+static bool declare(void)
+{
+    bool done = true;
+    for (uint32_t i = 0; i < SCENE_QUEUES && done; i++) {
+        done = declare_queue(i);
+    }
+    for (uint32_t i = 0; i < SCENE_KINDS && done; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof(name), "kind%u", i);
+        done = hrt_runtime_kind(scene.runtime, name, &scene.kinds[i]) == HRT_OK;
+    }
+    return done;
+}
+
+/* ---- clients ---- */
+
+static void client_died(sim_process *process)
+{
+    scene_client *client = process->context;
+    sim_say("%s %u is gone", process->name, process->number);
+    client->process = NULL;
+    client->gone = true;
+    client->dead_at = sim_now();
+}
+
+static void doom(sim_process *process, bool producer)
+{
+    enum sim_fault fault = producer ? FAULT_PRODUCER_DIES : FAULT_WORKER_CRASHES;
+    if (sim_strikes(fault, CLIENT_DIES_ONE_IN)) {
+        process->die_at = 1 + sim_below(CHANCE_FAULT + fault, 20000);
+    }
+}
+
+static void start_client(scene_client *client, bool producer)
+{
+    int fds[HRT_FD_COUNT];
+    const char *name = producer ? "producer" : "worker";
+    uint64_t incarnation = 0;
+    if (hrt_runtime_lane(scene.runtime, LANE_BYTES, 0, producer ? "" : "pool", name, fds,
+                         &incarnation) != HRT_OK) {
+        return;
+    }
+    sim_process *process = sim_process_new(name);
+    *client = (scene_client){.process = process,
+                             .producer = producer,
+                             .incarnation = incarnation,
+                             .runtime = scene.runtime};
+    process->on_death = client_died;
+    process->context = client;
+    (void)snprintf(process->attach, sizeof(process->attach), "fds:%d,%d,%d,%d", fds[0], fds[1],
+                   fds[2], fds[3]);
+    for (int i = 0; i < HRT_FD_COUNT; i++) {
+        sim_files_give(fds[i], process);
+    }
+    doom(process, producer);
+    (void)sim_spawn(process, producer ? produce : work, client, NULL);
+    (void)!hrt_runtime_lane_pid(scene.runtime, incarnation, process->number);
+}
+
+static uint32_t count_clients(bool producer)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < SCENE_CLIENTS_MAX; i++) {
+        const scene_client *one = &scene.clients[i];
+        count += one->process != NULL && one->producer == producer && one->runtime == scene.runtime;
+    }
+    return count;
+}
+
+static void start_clients(void)
+{
+    for (uint32_t i = 0; i < SCENE_CLIENTS_MAX; i++) {
+        scene_client *one = &scene.clients[i];
+        bool worker = count_clients(false) < scene.plan.workers;
+        bool producer = count_clients(true) < scene.plan.producers;
+        if (one->process == NULL && !one->gone && (worker || producer)) {
+            start_client(one, !worker);
+        }
+    }
+}
+
+/* The process table tells of a death a moment later than the futex. */
+static void reap(void)
+{
+    for (uint32_t i = 0; i < SCENE_CLIENTS_MAX; i++) {
+        scene_client *one = &scene.clients[i];
+        if (!one->gone || sim_one_in(CHANCE_WORK, 2)) {
+            continue;
+        }
+        if (one->runtime == scene.runtime) {
+            (void)!hrt_runtime_lane_gone(scene.runtime, one->incarnation, 1);
+        }
+        one->gone = false;
+    }
+}
+
+static void kill_client(uint64_t incarnation)
+{
+    for (uint32_t i = 0; i < SCENE_CLIENTS_MAX; i++) {
+        const scene_client *one = &scene.clients[i];
+        if (one->process != NULL && one->incarnation == incarnation) {
+            sim_process_kill(one->process);
+        }
+    }
+}
+
+static void act_on_events(void)
+{
+    hrt_event events[EVENTS_MAX];
+    uint32_t count = 0;
+    (void)!hrt_runtime_events(scene.runtime, events, EVENTS_MAX, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t type = events[i].type;
+        sim_say("event %u of %llx: %s", type, (unsigned long long)events[i].incarnation,
+                events[i].text);
+        if (type == HRT_EVENT_FAULT || type == HRT_EVENT_HUNG || type == HRT_EVENT_KILL) {
+            kill_client(events[i].incarnation);
+        }
+    }
+}
+
+/* Who began badly is replaced by somebody who behaves. */
+static void clean(void)
+{
+    for (uint32_t i = 0; i < SCENE_CLIENTS_MAX; i++) {
+        if (scene.clients[i].process != NULL) {
+            sim_process_kill(scene.clients[i].process);
+        }
+    }
+    for (uint32_t i = 0; i < SCENE_QUEUES; i++) {
+        (void)!hrt_runtime_pause(scene.runtime, scene.queues[i], 0);
+    }
+    scene.cleaned = true;
+}
+
+/* ---- the operator ---- */
+
+static void compare_state(void)
+{
+    uint64_t before = oracle_records();
+    uint64_t hash = hrt_runtime_state_hash(scene.runtime);
+    if (oracle_records() == before) {
+        oracle_compare_state(hash, before);
+    }
+}
+
+static void operate(void)
+{
+    hrt_runtime *runtime = scene.runtime;
+    uint64_t job = 1 + sim_below(CHANCE_WORK, oracle_records() + 1);
+    uint64_t queue = sim_below(CHANCE_WORK, SCENE_QUEUES);
+    switch (sim_below(CHANCE_WORK, 9)) {
+    case 0:
+        (void)!hrt_runtime_pause(runtime, scene.queues[queue], (int)sim_below(CHANCE_WORK, 2));
+        break;
+    case 1:
+    case 2:
+        (void)!hrt_runtime_cancel(runtime, job);
+        break;
+    case 3:
+    case 4:
+        oracle_hurried(job);
+        (void)!hrt_runtime_retry(runtime, job);
+        break;
+    case 5:
+        (void)!hrt_runtime_discard(runtime, job);
+        break;
+    case 6:
+        (void)!hrt_runtime_sync(runtime, (int64_t)(50 * SIM_MS));
+        break;
+    case 7: {
+        const scene_client *one = &scene.clients[sim_below(CHANCE_WORK, SCENE_CLIENTS_MAX)];
+        if (one->process != NULL && one->runtime == runtime) {
+            (void)!hrt_runtime_drain(runtime, one->incarnation);
+        }
+        break;
+    }
+    default:
+        break;
+    }
+}
+
+static void *operator_main(void *unused)
+{
+    (void)unused;
+    while (!scene.closing) {
+        sim_sleep(sim_below(CHANCE_WORK, 60 * SIM_MS));
+        if (!sim_calm() && scene.plan.operator_acts && sim_one_in(CHANCE_WORK, OPERATES_ONE_IN)) {
+            operate();
+        }
+        if (sim_one_in(CHANCE_WORK, COMPARES_ONE_IN)) {
+            compare_state();
+        }
+    }
+    return NULL;
+}
+
+/* ---- the life ---- */
+
+static void *dispatch(void *unused)
+{
+    (void)unused;
+    int status = hrt_runtime_run(scene.runtime);
+    if (status != HRT_OK) {
+        sim_say("the runtime fails: %s", hrt_strerror(status));
+        sim_process_kill(sim_self());
+    }
+    return NULL;
+}
+
+static void close_down(uint32_t dispatcher, uint32_t operator_fiber)
+{
+    sim_process *self = sim_self();
+    for (uint32_t i = 0; i < SCENE_CLIENTS_MAX; i++) {
+        if (scene.clients[i].process != NULL) {
+            sim_process_kill(scene.clients[i].process);
+        }
+    }
+    sim_join(operator_fiber, NULL);
+    hrt_runtime_stop(scene.runtime);
+    sim_join(dispatcher, NULL);
+    const hrt_runtime_counters *counters = &hrt_runtime_page(scene.runtime)->runtime;
+    scene.outcome->refused += counters->refused;
+    scene.hash = hrt_runtime_state_hash(scene.runtime);
+    hrt_runtime_close(scene.runtime);
+    SIM_CHECK(self->bytes == 0, "%llu bytes are left after a clean end",
+              (unsigned long long)self->bytes);
+    SIM_CHECK(sim_files_count(self) == 0, "%u descriptors are left after a clean end",
+              sim_files_count(self));
+    SIM_CHECK(sim_shared_count(self) == 0, "%u mappings are left after a clean end",
+              sim_shared_count(self));
+    scene.closed = true;
+}
+
+void *supervise(void *unused)
+{
+    hrt_runtime *runtime = NULL;
+    uint32_t dispatcher = 0;
+    uint32_t operator_fiber = 0;
+    (void)unused;
+    if (open_runtime(&runtime) != HRT_OK) {
+        sim_process_kill(sim_self());
+    }
+    scene.runtime = runtime;
+    (void)sim_spawn(sim_self(), dispatch, NULL, &dispatcher);
+    if (!declare()) {
+        sim_process_kill(sim_self());
+    }
+    (void)sim_spawn(sim_self(), operator_main, NULL, &operator_fiber);
+    while (!scene.closing) {
+        if (sim_calm() && !scene.cleaned) {
+            clean();
+        }
+        start_clients();
+        sim_sleep(sim_below(CHANCE_WORK, 30 * SIM_MS));
+        act_on_events();
+        reap();
+        SIM_CHECK(sim_self()->bytes < MEMORY_MOST, "the supervisor holds %llu bytes",
+                  (unsigned long long)sim_self()->bytes);
+    }
+    close_down(dispatcher, operator_fiber);
+    return NULL;
+}
