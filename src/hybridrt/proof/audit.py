@@ -45,7 +45,7 @@ def extends(tiles: Tiles, old: Head, new: Head) -> None:
         proof, old=old.size, old_root=old.root, size=new.size, root=new.root
     ):
         return
-    if new.size > old.size and tiles.root() != new.root:
+    if new.size > old.size and not tiles.leads_to(new.root):
         raise ProofError("the tiles do not lead to the checkpoint beside them")
     raise ForkError(
         f"the log signed two histories: its {old.size} records of before are not the beginning of "

@@ -137,6 +137,12 @@ class Follower:
         pending = self._pending
         return len(pending) >= count and end_of(pending[count - 1]) <= self.durable
 
+    def take_again(self, maximum: int) -> list[bytes]:
+        """Return up to `maximum` entries that were signed before, and so are durable."""
+        while len(self._pending) < maximum and self._read(READ_BATCH):
+            pass
+        return [self._pending.popleft() for _ in range(min(maximum, len(self._pending)))]
+
     def _read(self, count: int) -> int:
         """Read up to `count` records."""
         scan = self._scan or self._open(None)

@@ -140,6 +140,7 @@ class Prover:
                 f"{self.head.size} records with root {encode_hash(self.head.root)}",
                 "was it restored or rolled back? docs/proof.md says what to do",
             )
+        self._growth.write_partials()
         self._publish()
 
     def _signed_head(self) -> Head | None:
@@ -178,7 +179,7 @@ class Prover:
         if self._last and not self._follower.begin_after(self._last):
             return
         while missing := self.head.size - self._growth.size:
-            entries = self._follower.take(min(missing, BATCH))
+            entries = self._follower.take_again(min(missing, BATCH))
             if not entries:
                 return
             self._grow(entries)

@@ -179,6 +179,21 @@ class Tiles:
         """Return the root of the tree."""
         return self.hash_of((0, self.size))
 
+    def leads_to(self, root: bytes) -> bool:
+        """Say whether every tile that was read so far belongs to the tree with this root."""
+        if self.root() != root:
+            return False
+        read = list(self._kept)
+        for level, number in read:  # grows by parents while it is walked
+            if self._width(level, number) < WIDTH:
+                continue  # at the right edge, where the root itself covers it
+            above, place = divmod(number, WIDTH)
+            if tree.root_of(self.tile(level, number)) != self.tile(level + 1, above)[place]:
+                return False
+            if (level + 1, above) not in read:
+                read.append((level + 1, above))
+        return True
+
     def inclusion(self, index: int) -> list[bytes]:
         """Return the proof that leaf `index` is in the tree."""
         return [self.hash_of(span) for span in tree.inclusion_ranges(index, self.size)]
