@@ -60,7 +60,8 @@ impl Host {
             lease_ns: 0,
             cancel_grace_ns: 0,
             jobs_max: 0,
-            reserved: 0,
+            checkpoint_records: 0,
+            checkpoint_ns: 0,
         };
         let mut raw = null_mut();
         // SAFETY: options and path live through the call.
