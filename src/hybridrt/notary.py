@@ -168,8 +168,10 @@ class Notary:
     def _hear(self, line: bytes) -> None:
         """Take progress; what is no JSON object is what a prover says before it fails."""
         if not line.startswith(b"{"):
-            self._failure = line.decode("utf-8", "replace")
-            log.warning(self._failure)
+            text = line.decode("utf-8", "replace")
+            log.warning(text)
+            if not text.startswith(" "):  # a hint follows the sentence that it is for
+                self._failure = text
             return
         self._progress = msgspec.json.decode(line, type=dict[str, int])
         self._failure = ""

@@ -29,6 +29,15 @@ def make(path: Path, name: str, kind: int = ED25519) -> Verifier:
     return signer.verifier
 
 
+def stamp(path: Path) -> tuple[int, int]:
+    """Return what changes when a key file is replaced."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise ProofKeyError(f"cannot read the key file {path}: {error.strerror}") from error
+    return status.st_ino, status.st_mtime_ns
+
+
 def load(path: Path, kind: int = ED25519) -> list[Signer]:
     """Read a key file, the old key first."""
     try:

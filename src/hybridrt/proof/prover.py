@@ -77,10 +77,10 @@ class Prover:
 
     def open(self) -> None:
         """Lock the directory and bring the tree to where the last signed head was."""
+        self._follower = Follower(self.options.log)
         self._private.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._take_lock()
         self._load_keys()
-        self._follower = Follower(self.options.log)
         self._recover()
         if self._last and not self._follower.begin_after(self._last):
             self._mind_gap()
@@ -110,8 +110,7 @@ class Prover:
 
     def _load_keys(self) -> None:
         """Read the key file, again whenever it changed, so that a rotation needs no restart."""
-        status = self.options.key.stat()
-        stamp = (status.st_ino, status.st_mtime_ns)
+        stamp = keys.stamp(self.options.key)
         if stamp == self._key_stamp:
             return
         signers = keys.load(self.options.key)

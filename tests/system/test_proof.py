@@ -1,0 +1,206 @@
+"""A supervisor whose log proves itself: while jobs run, through rotation, restart and recycling."""
+
+import base64
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hybridrt.errors import HybridrtError, ProofError
+from hybridrt.proof import keys, note
+from hybridrt.proof.audit import audit, extends, read_checkpoint
+from hybridrt.proof.checkpoint import Head
+from hybridrt.proof.note import Verifier
+from hybridrt.proof.tiles import Folder, Tiles
+
+ORIGIN = "example.org/jobs"
+RECEIPT_BYTES_MAX = 2048
+
+
+class Proof:
+    """The proof of an instance."""
+
+    def __init__(self, instance: Any) -> None:
+        """Make the key."""
+        self.instance = instance
+        self.key_path = instance.log_directory.parent / "key"
+        self.directory = instance.log_directory.parent / "proof"
+        self.verifier = keys.make(self.key_path, ORIGIN)
+
+    def tables(self, **tables: Any) -> dict[str, Any]:
+        """Return a configuration with the proof in it."""
+        table = {"directory": str(self.directory), "key": str(self.key_path), "interval": "50ms"}
+        return {"proof": table, "pool": [self.instance.python_pool()], **tables}
+
+    def head(self, key: Verifier | None = None) -> Head:
+        """Return the head that is shown now; an empty one when there is none yet."""
+        try:
+            text = read_checkpoint(Folder(self.directory))
+        except ProofError:
+            return Head(ORIGIN, 0, bytes(32))
+        return note.signed_head(text, [key or self.verifier])[0]
+
+    def sequence(self) -> int:
+        """Return the sequence of the last record that is proven."""
+        return int(self.instance.call("status")["proof"]["sequence"])
+
+    def command(self, *words: str) -> dict[str, Any]:
+        """Run a command and return what it printed."""
+        program = [sys.executable, "-m", "hybridrt.cli", *words, "--json"]
+        run = subprocess.run(program, check=False, capture_output=True, text=True, timeout=60)
+        assert run.returncode == 0, run.stdout + run.stderr
+        found: dict[str, Any] = json.loads(run.stdout)
+        return found
+
+
+def enqueue(instance: Any, count: int, payload: bytes = b"{}") -> list[int]:
+    text = base64.b64encode(payload).decode()
+    return [int(instance.call("enqueue", kind="echo", payload=text)["id"]) for _ in range(count)]
+
+
+@pytest.fixture
+def proof(instance: Any) -> Proof:
+    return Proof(instance)
+
+
+def test_a_job_is_proven_to_somebody_who_was_not_there(
+    instance: Any, proof: Proof, await_condition: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Two receipts of at most 2 KB, and the records: what was asked for, and how it ended."""
+    instance.run(**proof.tables())
+    job = enqueue(instance, 20)[7]
+    places = ["--log", str(instance.log_directory), "--directory", str(proof.directory)]
+    output = tmp_path / "receipts"
+
+    def issued() -> list[str]:
+        try:
+            found = proof.command("receipt", str(job), *places, "--output", str(output))["files"]
+        except AssertionError:
+            return []
+        return found if len(found) == 4 else []
+
+    files = await_condition(issued, "the job is settled and proven")
+    assert all(Path(name).stat().st_size <= RECEIPT_BYTES_MAX for name in files[::2])
+    trust = ["--key", str(proof.verifier)]
+    for role in ("enqueue", "settle"):
+        record = str(output / f"{job}-{role}.record")
+        receipt = str(output / f"{job}-{role}.tlog-proof")
+        said = proof.command("receipt", "verify", receipt, *trust, "--record", record)
+        assert said["origin"] == ORIGIN
+        assert said["type"] == role
+    entries = {entry["job"]: entry["outcome"] for entry in said["settled"]}
+    assert entries[job] == "ok"
+
+
+def test_every_head_goes_on_from_the_one_before_also_over_a_restart(
+    instance: Any, proof: Proof, await_condition: Callable[..., Any]
+) -> None:
+    heads: list[Head] = []
+    for _ in range(2):
+        supervisor = instance.run(**proof.tables())
+        for _ in range(3):
+            enqueue(instance, 10)
+            before = heads[-1].size if heads else 0
+            heads.append(await_condition(lambda b=before: _beyond(proof, b), "a new head"))
+        supervisor.terminate()
+        assert supervisor.wait(30) == 0
+    checked = audit(Folder(proof.directory), [proof.verifier], instance.log_directory)
+    assert checked.records == checked.head.size
+    heads.append(checked.head)
+    tiles = Tiles(Folder(proof.directory), checked.head.size)
+    for head in heads:
+        extends(tiles, head, checked.head)
+
+
+def _beyond(proof: Proof, size: int) -> Head | None:
+    head = proof.head()
+    return head if head.size > size else None
+
+
+def test_a_rotation_under_load_has_no_gap(
+    instance: Any, proof: Proof, await_condition: Callable[..., Any]
+) -> None:
+    """Whoever knows only the old key, or only the new one, can follow without a break."""
+    instance.run(**proof.tables())
+    old = proof.verifier
+
+    def signers() -> list[Verifier]:
+        text = read_checkpoint(Folder(proof.directory))
+        return note.verified(text, [old, new])[1]
+
+    enqueue(instance, 5)
+    await_condition(lambda: proof.head(old).size > 0, "a head by the old key")
+    new = Verifier.parse(proof.command("checkpoint", "rotate", str(proof.key_path))["vkey"])
+    enqueue(instance, 5)
+    await_condition(lambda: signers() == [old, new], "a head by both keys")
+    finished = proof.command("checkpoint", "rotate", str(proof.key_path), "--finish")
+    assert finished["vkey"] == str(new)
+    enqueue(instance, 5)
+    await_condition(lambda: signers() == [new], "a head by the new key")
+
+
+def test_segments_are_held_until_they_are_proven(
+    instance: Any, proof: Proof, await_condition: Callable[..., Any]
+) -> None:
+    """With a key that cannot be read nothing is proven, and nothing is used again either."""
+    proof.key_path.chmod(0o644)
+    sizes = {"segment_size": "64KiB", "max_size": "512KiB"}
+    instance.run(**proof.tables(log=sizes))
+    payload = b'"' + b"x" * 8000 + b'"'
+    refused = ""
+    for _ in range(200):
+        try:
+            enqueue(instance, 1, payload)
+        except HybridrtError as error:
+            refused = error.code
+            break
+    assert refused == "HRT_ELOGFULL"
+    status = instance.call("status")["proof"]
+    assert "open to other users" in status["failure"]
+    proof.key_path.chmod(0o600)
+    await_condition(lambda: proof.head().size > 0, "the prover goes on by itself")
+
+    def taken() -> bool:
+        try:
+            enqueue(instance, 1, payload)
+        except HybridrtError:
+            return False
+        return True
+
+    await_condition(taken, "new work is taken again")
+    first = Tiles(Folder(proof.directory), proof.head().size).entry(0)
+    assert int.from_bytes(first[8:16], "little") == 1
+
+
+def test_a_killed_prover_is_started_again(
+    instance: Any, proof: Proof, await_condition: Callable[..., Any]
+) -> None:
+    import psutil
+
+    supervisor = instance.run(**proof.tables())
+    enqueue(instance, 5)
+    await_condition(lambda: proof.head().size > 0, "the first head")
+    children = psutil.Process(supervisor.pid).children()
+    [prover] = [child for child in children if "checkpoint" in child.cmdline()]
+    assert prover.nice() == 19
+    size = proof.head().size
+    prover.kill()
+    enqueue(instance, 5)
+    await_condition(lambda: proof.head().size > size, "a head after the kill")
+
+
+def test_the_prover_ends_with_its_supervisor(
+    instance: Any, proof: Proof, await_condition: Callable[..., Any]
+) -> None:
+    import psutil
+
+    supervisor = instance.run(**proof.tables())
+    await_condition(lambda: proof.head().size > 0, "the first head")
+    children = psutil.Process(supervisor.pid).children()
+    [prover] = [child for child in children if "checkpoint" in child.cmdline()]
+    supervisor.kill()
+    prover.wait(30)
