@@ -26,8 +26,8 @@ C_MODULES = {
     "state": "apply core digest holders jobs keep keys life list ready replay residents settle"
     " state",
     "scheduler": "agenda judge pick plan scheduler",
-    "dispatch": "attempts audience checkpoint counters dispatch effects events group handover lanes"
-    " operator progress retire room runtime sentinel submissions",
+    "dispatch": "adopt attempts audience checkpoint counters dispatch effects events group handover"
+    " lanes operator progress retire room runtime sentinel standby submissions",
 }
 C_MAY_USE = {
     "base": set(),

@@ -67,11 +67,9 @@ static void deliver_saved(hrt_runtime *runtime, uint32_t lane, const hrt_state_j
     hrt_effect_deliver(runtime, lane, &delivery, sync);
 }
 
-static void hand_over(hrt_runtime *runtime, uint32_t lane, const hrt_state_job *job, bool sync)
+static void begin_attempt(hrt_runtime *runtime, hrt_seat *seat, const hrt_state_job *job)
 {
-    hrt_seat *seat = &runtime->seats[lane];
-    hrt_attempt *attempt = &seat->attempts[job->place];
-    *attempt = (hrt_attempt){
+    seat->attempts[job->place] = (hrt_attempt){
         .job = job->id,
         .token = job->token,
         /* What it saved never lies in an older one: this one is enough to keep both. */
@@ -82,6 +80,10 @@ static void hand_over(hrt_runtime *runtime, uint32_t lane, const hrt_state_job *
         .flags = job->suspect ? HRT_ATTEMPT_SUSPECT : 0,
     };
     seat->held++;
+}
+
+void hrt_attempt_tell(hrt_runtime *runtime, uint32_t lane, const hrt_state_job *job, bool sync)
+{
     hrt_delivery delivery = {
         .type = HRT_DELIVERY_LEASE,
         .job = job->id,
@@ -100,13 +102,29 @@ static void hand_over(hrt_runtime *runtime, uint32_t lane, const hrt_state_job *
             hrt_runtime_fail(runtime, HRT_ENOMEM);
         }
     }
-    hrt_kind_counters *kind = &runtime->page->kind_counters[job->kind];
-    uint64_t waited = runtime->wall_ns > job->ready_ns ? runtime->wall_ns - job->ready_ns : 0;
-    hrt_counters_observe(&kind->wait, waited);
     if (HRT_UNLIKELY(job->saved_length > 0)) {
         deliver_saved(runtime, lane, job, sync);
     }
     hrt_effect_deliver(runtime, lane, &delivery, sync);
+}
+
+static void hand_over(hrt_runtime *runtime, uint32_t lane, const hrt_state_job *job, bool sync)
+{
+    begin_attempt(runtime, &runtime->seats[lane], job);
+    hrt_kind_counters *kind = &runtime->page->kind_counters[job->kind];
+    uint64_t waited = runtime->wall_ns > job->ready_ns ? runtime->wall_ns - job->ready_ns : 0;
+    hrt_counters_observe(&kind->wait, waited);
+    hrt_attempt_tell(runtime, lane, job, sync);
+}
+
+bool hrt_attempt_restore(hrt_runtime *runtime, uint32_t lane, const hrt_state_job *job)
+{
+    hrt_seat *seat = &runtime->seats[lane];
+    if (job->place >= HRT_CREDIT_MAX || seat->attempts[job->place].job != 0) {
+        return false;
+    }
+    begin_attempt(runtime, seat, job);
+    return true;
 }
 
 int hrt_attempt_lease(hrt_runtime *runtime, uint32_t lane, const uint64_t *jobs, uint32_t count)
@@ -267,6 +285,18 @@ int hrt_attempt_settle(hrt_runtime *runtime, uint32_t lane, hrt_attempt *attempt
     }
     hrt_attempt_release(runtime, lane, attempt);
     return HRT_OK;
+}
+
+int hrt_attempt_lose(hrt_runtime *runtime, uint64_t id)
+{
+    static const char why[] = "the supervisor ended while this attempt was out";
+    const hrt_state_job *job = hrt_state_find(runtime->state, id);
+    HRT_ASSERT(job != NULL && job->state == HRT_JOB_RUNNING);
+    hrt_settle_entry entry = {.job = id, .token = job->token, .data_length = sizeof(why) - 1};
+    hrt_scheduler_judge(runtime->scheduler, job, HRT_OUTCOME_LOST, 0, runtime->wall_ns, &entry);
+    int status = hrt_group_settle(runtime, &entry, why, NULL);
+    runtime->recovery.lost_leases += status == HRT_OK;
+    return status;
 }
 
 /* ---- stopping ---- */

@@ -77,8 +77,9 @@ typedef struct hrt_seat {
     bool registered;
     bool draining;
     uint64_t drain_from; /* deliveries below it come before the client is told to drain */
-    bool pardoned;       /* is being stopped on purpose: its death counts no crash and no attempt */
-    bool gone;           /* the supervisor said so, or the client detached: the memory may go */
+    uint64_t inherited; /* deliveries below it are of the runtime before: they may point anywhere */
+    bool pardoned;      /* is being stopped on purpose: its death counts no crash and no attempt */
+    bool gone;          /* the supervisor said so, or the client detached: the memory may go */
     uint64_t incarnation;
     uint64_t death_seen_ns; /* boot clock, set by the sentinel, atomic */
     hrt_lane_host host;
@@ -147,6 +148,12 @@ typedef struct hrt_room {
     uint64_t asides_ns; /* boot clock: when they were looked at */
 } hrt_room;
 
+/* A lane in the hands of a standby. */
+typedef struct hrt_legacy {
+    hrt_grant grant;
+    int fds[HRT_GRANT_FD_COUNT];
+} hrt_legacy;
+
 struct hrt_runtime {
     pthread_mutex_t lock;
     uint32_t wanting;  /* threads that wait for the lock, atomic */
@@ -160,6 +167,7 @@ struct hrt_runtime {
     pthread_cond_t durable_changed;
 
     hrt_runtime_options options;
+    char *directory; /* the one of the options, our own copy */
     hrt_recovery recovery;
     hrt_log *log;
     hrt_state *state;
@@ -281,6 +289,12 @@ int hrt_attempt_settle(hrt_runtime *runtime, uint32_t lane, hrt_attempt *attempt
 void hrt_attempt_release(hrt_runtime *runtime, uint32_t lane, hrt_attempt *attempt);
 /* Takes everything back from a lane. why: CRASHED, LOST or RETURNED for the started ones. */
 uint32_t hrt_attempt_reclaim(hrt_runtime *runtime, uint32_t lane, uint8_t why, const char *cause);
+/* Ends the attempt of a running job that nobody here holds. */
+int hrt_attempt_lose(hrt_runtime *runtime, uint64_t job);
+/* Puts a running job back to its place in the lane that holds it. False: there is no such place. */
+bool hrt_attempt_restore(hrt_runtime *runtime, uint32_t lane, const hrt_state_job *job);
+/* Tells the lane of a job that it holds. */
+void hrt_attempt_tell(hrt_runtime *runtime, uint32_t lane, const hrt_state_job *job, bool sync);
 /* Asks the worker to stop the job, and sets the time of the kill. */
 void hrt_attempt_stop(hrt_runtime *runtime, uint32_t lane, hrt_attempt *attempt, uint8_t why);
 /* Attempts over their limit, and those that did not stop in time. True: there was one. */
@@ -353,6 +367,11 @@ uint64_t hrt_checkpoint_wait(const hrt_runtime *runtime); /* ns until one is due
 
 int hrt_lanes_make(hrt_runtime *runtime, uint32_t submit_capacity, bool local, uint32_t *lane_out,
                    int *fd_out);
+/*
+ * Sits down at a lane that another runtime has made. The descriptors are duplicated. HRT_EPEER: its
+ * memory is not what was granted; HRT_ECLOSED: it was shut.
+ */
+int hrt_lanes_inherit(hrt_runtime *runtime, const hrt_legacy *legacy, uint32_t *lane_out);
 hrt_seat *hrt_lanes_find(hrt_runtime *runtime, uint64_t incarnation, uint32_t *lane_out);
 /* Shut, with jobs that are still to be taken back: the log had no room. */
 bool hrt_lanes_owes(const hrt_seat *seat);
@@ -373,8 +392,35 @@ uint64_t hrt_lanes_wait(const hrt_runtime *runtime); /* ns until a heartbeat may
 
 /* ---- life ---- */
 
+/* What a runtime begins with that goes on for another one. */
+typedef struct hrt_heritage {
+    hrt_page *page;
+    int page_fd;
+    hrt_state *state;
+    hrt_log_heritage log;
+    hrt_log_visit visit; /* applies the rest of the log to the state */
+    void *context;
+    const hrt_legacy *lanes;
+    uint32_t lane_count;
+    const hrt_lanes_entry *taken; /* of the last LANES record */
+    const uint32_t *taken_count;
+} hrt_heritage;
+
+/* Checks options, and puts in what is left to be decided. */
+int hrt_runtime_complete(const hrt_runtime_options *options, hrt_runtime_options *copy);
+/* Takes over page, state and lock, whatever the outcome; descriptors of lanes stay the caller's. */
+int hrt_runtime_inherit(const hrt_runtime_options *options, const hrt_heritage *from,
+                        hrt_runtime **runtime_out);
 /* Frees all; what the lanes are told was said before. */
 void hrt_runtime_free(hrt_runtime *runtime);
+
+/* ---- adopt ---- */
+
+/*
+ * Goes on with the lanes of the runtime before: takes what their clients submitted and the log does
+ * not hold, and tells them of the jobs that they hold.
+ */
+int hrt_adopt_lanes(hrt_runtime *runtime, const hrt_heritage *from);
 
 /* ---- sentinel ---- */
 

@@ -232,6 +232,12 @@ static void drop_passed_pins(hrt_seat *seat)
 
 static bool lane_points_into(hrt_seat *seat, uint64_t segment)
 {
+    if (HRT_UNLIKELY(seat->inherited > 0)) {
+        if (hrt_load_acquire(&seat->host.lane->deliver_head) < seat->inherited) {
+            return true;
+        }
+        seat->inherited = 0;
+    }
     if (seat->pin_count > 0) {
         drop_passed_pins(seat);
         for (uint32_t i = 0; i < seat->pin_count; i++) {

@@ -1,4 +1,5 @@
 /* The jobs under lease, by the client that holds them, in the order of their tokens. */
+#include "check.h"
 #include "core.h"
 #include "list.h"
 
@@ -65,6 +66,17 @@ void hrt_holders_unlink(hrt_state *state, uint32_t index)
     if (list->count == 0) {
         holders->clients[place] = holders->clients[--holders->count];
     }
+}
+
+uint32_t hrt_state_holders(const hrt_state *state)
+{
+    return state->holders.count;
+}
+
+uint64_t hrt_state_holder(const hrt_state *state, uint32_t place)
+{
+    HRT_ASSERT(place < state->holders.count);
+    return state->holders.clients[place].client;
 }
 
 uint32_t hrt_state_leased_to(const hrt_state *state, uint64_t client, uint64_t *jobs_out,

@@ -180,6 +180,22 @@ int hrt_lane_map(int fd, hrt_lane **lane_out)
     return HRT_OK;
 }
 
+int hrt_lane_inherit(int fd, uint32_t submit_capacity, hrt_lane **lane_out)
+{
+    struct stat status;
+    const int seals = fcntl(fd, F_GET_SEALS);
+    if (!submit_capacity_is_valid(submit_capacity) || seals < 0 || fstat(fd, &status) != 0 ||
+        (seals & LANE_SEALS) != LANE_SEALS ||
+        (size_t)status.st_size != hrt_lane_size(submit_capacity))
+        return hrt_fail(HRT_EPEER, "descriptor %d is no lane with a submit ring of %u bytes", fd,
+                        submit_capacity);
+    void *memory = mmap(NULL, (size_t)status.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (memory == MAP_FAILED)
+        return hrt_fail(HRT_ESYSTEM, "map a lane: %s", strerror(errno));
+    *lane_out = memory;
+    return HRT_OK;
+}
+
 void hrt_lane_unmap(hrt_lane *lane, size_t size)
 {
     if (lane != NULL)

@@ -21,6 +21,8 @@ int hrt_lane_create(uint32_t number, uint64_t incarnation, uint32_t submit_capac
                     uint64_t lease_ns, hrt_lane **lane_out, int *fd_out);
 /* Maps a received lane after checking seals, size, magic, versions and every offset. */
 int hrt_lane_map(int fd, hrt_lane **lane_out);
+/* Maps a lane that another runtime made, and believes nothing that is written there. */
+int hrt_lane_inherit(int fd, uint32_t submit_capacity, hrt_lane **lane_out);
 /* `size` is the caller's own copy: the one in the lane may have been changed by the peer. */
 void hrt_lane_unmap(hrt_lane *lane, size_t size);
 /* Bytes of a lane with this submit ring (0: the default). */

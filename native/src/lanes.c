@@ -123,6 +123,67 @@ int hrt_lanes_make(hrt_runtime *runtime, uint32_t submit_capacity, bool local, u
     return HRT_OK;
 }
 
+/* ---- going on with lanes of another runtime ---- */
+
+static int keep_descriptors(hrt_seat *seat, const int *fds)
+{
+    seat->event_fd = fcntl(fds[HRT_GRANT_EVENT], F_DUPFD_CLOEXEC, 3);
+    seat->lane_fd = fcntl(fds[HRT_GRANT_LANE], F_DUPFD_CLOEXEC, 3);
+    if (seat->event_fd < 0 || seat->lane_fd < 0) {
+        return hrt_fail(HRT_ESYSTEM, "cannot keep the descriptors of a client: %m");
+    }
+    return HRT_OK;
+}
+
+static int open_lane(hrt_seat *seat, const hrt_legacy *legacy)
+{
+    hrt_lane *lane = NULL;
+    int status =
+        hrt_lane_inherit(legacy->fds[HRT_GRANT_LANE], legacy->grant.submit_capacity, &lane);
+    if (status != HRT_OK) {
+        return status;
+    }
+    seat->submit_capacity = legacy->grant.submit_capacity;
+    hrt_lane_host_init(&seat->host, lane, seat->submit_capacity);
+    if (hrt_load_acquire_u32(&lane->closed) != 0) {
+        return HRT_ECLOSED;
+    }
+    status = furnish(seat);
+    return status == HRT_OK ? keep_descriptors(seat, legacy->fds) : status;
+}
+
+static void introduce(hrt_seat *seat, const hrt_grant *grant)
+{
+    seat->incarnation = grant->incarnation;
+    seat->info.incarnation = grant->incarnation;
+    seat->info.number = grant->number;
+    seat->info.pid = grant->pid;
+    seat->info.attached_ns = hrt_wall_ns();
+    (void)snprintf(seat->info.pool, sizeof(seat->info.pool), "%.63s", grant->pool);
+    (void)snprintf(seat->info.name, sizeof(seat->info.name), "%.63s", grant->name);
+}
+
+int hrt_lanes_inherit(hrt_runtime *runtime, const hrt_legacy *legacy, uint32_t *lane_out)
+{
+    uint32_t number = legacy->grant.number;
+    if (number >= HRT_LANES_MAX || runtime->seats[number].phase != HRT_LANE_FREE) {
+        return hrt_fail(HRT_ELIMIT, "there is no place %u for a client", number);
+    }
+    hrt_seat *seat = &runtime->seats[number];
+    *seat = (hrt_seat){.event_fd = -1, .lane_fd = -1};
+    int status = open_lane(seat, legacy);
+    if (status != HRT_OK) {
+        clear_seat(seat);
+        return status;
+    }
+    introduce(seat, &legacy->grant);
+    seat->phase = HRT_LANE_LIVE;
+    runtime->seat_count = number >= runtime->seat_count ? number + 1 : runtime->seat_count;
+    hrt_add_relaxed(&runtime->page->runtime.lanes, 1);
+    *lane_out = number;
+    return HRT_OK;
+}
+
 hrt_seat *hrt_lanes_find(hrt_runtime *runtime, uint64_t incarnation, uint32_t *lane_out)
 {
     for (uint32_t lane = 0; lane < runtime->seat_count; lane++) {

@@ -38,6 +38,19 @@ typedef int (*hrt_log_visit)(void *context, const hrt_record *record);
  */
 int hrt_log_open(const hrt_log_options *options, hrt_log_visit visit, void *visit_context,
                  hrt_log **log_out, hrt_recovery *recovery_out, hrt_damage_report *report_out);
+/* Locks the log in a directory. HRT_EBUSY: somebody else holds it. Closing *lock_out unlocks. */
+int hrt_log_lock(int directory, int *lock_out);
+
+typedef struct hrt_log_heritage {
+    int directory;  /* stays the caller's */
+    int lock;       /* of hrt_log_lock; the log's own from here on, whatever the outcome */
+    hrt_scan *scan; /* live, has followed the log; stays the caller's */
+} hrt_log_heritage;
+
+/* As hrt_log_open, but goes on where the scan has come to. Both *_out begin zeroed. */
+int hrt_log_take_over(const hrt_log_options *options, const hrt_log_heritage *from,
+                      hrt_log_visit visit, void *visit_context, hrt_log **log_out,
+                      hrt_recovery *recovery_out, hrt_damage_report *report_out);
 /* Starts the flusher thread: syncs, readies segments. */
 int hrt_log_start(hrt_log *log);
 /* Syncs what is left (unless failed), stops the flusher, unlocks, frees. */

@@ -47,6 +47,22 @@ static int check_options(hrt_log_options *options)
     return HRT_OK;
 }
 
+int hrt_log_lock(int directory, int *lock_out)
+{
+    int lock = openat(directory, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (lock < 0) {
+        return hrt_fail(hrt_status_of(errno), "cannot open the log's lock: %s", strerror(errno));
+    }
+    if (flock(lock, LOCK_EX | LOCK_NB) != 0) {
+        int status = errno == EWOULDBLOCK ? HRT_EBUSY : hrt_status_of(errno);
+        (void)close(lock);
+        return hrt_fail(status, "another process holds the log; stop it or choose another "
+                                "directory");
+    }
+    *lock_out = lock;
+    return HRT_OK;
+}
+
 static int open_directory(hrt_log *log)
 {
     const char *path = log->options.directory;
@@ -59,17 +75,7 @@ static int open_directory(hrt_log *log)
         return hrt_fail(hrt_status_of(errno), "cannot open the log directory %s: %s", path,
                         strerror(errno));
     }
-    log->lock = openat(log->directory, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (log->lock < 0) {
-        return hrt_fail(hrt_status_of(errno), "cannot open the lock in %s: %s", path,
-                        strerror(errno));
-    }
-    if (flock(log->lock, LOCK_EX | LOCK_NB) != 0) {
-        return hrt_fail(errno == EWOULDBLOCK ? HRT_EBUSY : hrt_status_of(errno),
-                        "another process holds the log in %s; stop it or choose another directory",
-                        path);
-    }
-    return HRT_OK;
+    return hrt_log_lock(log->directory, &log->lock);
 }
 
 /* ---- tables ---- */
@@ -335,16 +341,12 @@ static void tell(hrt_recovery *recovery, const hrt_scan *scan, const hrt_damage_
     }
 }
 
-static int recover(hrt_log *log, hrt_log_visit visit, void *context, hrt_recovery *recovery,
-                   hrt_damage_report *report)
+/* Reads to the end, judges it, and gets the log ready to go on there. */
+static int conclude(hrt_log *log, hrt_scan *scan, hrt_log_visit visit, void *context,
+                    hrt_recovery *recovery, hrt_damage_report *report)
 {
-    hrt_scan *scan = NULL;
-    int status = hrt_scan_begin(log->directory, false, &scan);
-    if (status != HRT_OK) {
-        return status;
-    }
     const hrt_catalog *catalog = hrt_scan_catalog(scan);
-    status = visit_all(scan, visit, context);
+    int status = visit_all(scan, visit, context);
     hrt_scan_report(scan, report);
     status = status == HRT_OK ? status_of_damage(report) : status;
     if (status == HRT_OK) {
@@ -352,7 +354,18 @@ static int recover(hrt_log *log, hrt_log_visit visit, void *context, hrt_recover
         tell(recovery, scan, report);
         status = recovery->created ? create(log, catalog) : take_over(log, scan);
     }
-    hrt_scan_close(scan);
+    return status;
+}
+
+static int recover(hrt_log *log, hrt_log_visit visit, void *context, hrt_recovery *recovery,
+                   hrt_damage_report *report)
+{
+    hrt_scan *scan = NULL;
+    int status = hrt_scan_begin(log->directory, false, &scan);
+    if (status == HRT_OK) {
+        status = conclude(log, scan, visit, context, recovery, report);
+        hrt_scan_close(scan);
+    }
     return status;
 }
 
@@ -433,6 +446,43 @@ int hrt_log_open(const hrt_log_options *options, hrt_log_visit visit, void *visi
     }
     if (recovery_out != NULL) {
         *recovery_out = recovery;
+    }
+    log->time_ns = hrt_wall_ns();
+    *log_out = log;
+    return HRT_OK;
+}
+
+/* What a standby's log begins with: the lock, and a directory of its own. */
+static int inherit(hrt_log *log, int directory, int lock)
+{
+    log->lock = lock;
+    int status = check_options(&log->options);
+    if (status != HRT_OK) {
+        return status;
+    }
+    log->directory = fcntl(directory, F_DUPFD_CLOEXEC, 3);
+    return log->directory >= 0 ? HRT_OK : hrt_fail(HRT_ESYSTEM, "cannot keep the directory: %m");
+}
+
+int hrt_log_take_over(const hrt_log_options *options, const hrt_log_heritage *from,
+                      hrt_log_visit visit, void *visit_context, hrt_log **log_out,
+                      hrt_recovery *recovery_out, hrt_damage_report *report_out)
+{
+    uint64_t began = hrt_clock_ns(CLOCK_MONOTONIC);
+    hrt_log *log = new_log(options);
+    if (log == NULL) {
+        (void)close(from->lock);
+        return hrt_fail(HRT_ENOMEM, "out of memory for the log");
+    }
+    int status = inherit(log, from->directory, from->lock);
+    status = status == HRT_OK ? hrt_scan_finish(from->scan) : status;
+    status = status == HRT_OK
+                 ? conclude(log, from->scan, visit, visit_context, recovery_out, report_out)
+                 : status;
+    recovery_out->duration_ns = hrt_clock_ns(CLOCK_MONOTONIC) - began;
+    if (status != HRT_OK) {
+        free_log(log);
+        return status;
     }
     log->time_ns = hrt_wall_ns();
     *log_out = log;

@@ -21,7 +21,7 @@
 
 /* ---- options ---- */
 
-static int copy_options(const hrt_runtime_options *options, hrt_runtime_options *copy)
+int hrt_runtime_complete(const hrt_runtime_options *options, hrt_runtime_options *copy)
 {
     if (options->abi_version != HRT_ABI_VERSION || options->struct_size != sizeof(*options)) {
         return hrt_fail(
@@ -107,7 +107,7 @@ static void flusher_failed(void *context, int status)
     (void)pthread_mutex_unlock(&runtime->durable_lock);
 }
 
-static int open_log(hrt_runtime *runtime)
+static int open_log(hrt_runtime *runtime, const hrt_heritage *from)
 {
     hrt_log_options options = {
         .directory = runtime->options.directory,
@@ -122,8 +122,10 @@ static int open_log(hrt_runtime *runtime)
     };
     hrt_damage_report report = {0};
     uint64_t begin = hrt_boot_ns();
-    int status = hrt_log_open(&options, apply_recovered, runtime, &runtime->log, &runtime->recovery,
-                              &report);
+    int status = from != NULL ? hrt_log_take_over(&options, &from->log, from->visit, from->context,
+                                                  &runtime->log, &runtime->recovery, &report)
+                              : hrt_log_open(&options, apply_recovered, runtime, &runtime->log,
+                                             &runtime->recovery, &report);
     if (status != HRT_OK) {
         return status;
     }
@@ -154,37 +156,51 @@ static int make_room(hrt_runtime *runtime)
     return status == HRT_OK && !found ? HRT_ELOGFULL : status;
 }
 
+/* A client that holds jobs and has no lane here; 0: none. */
+static uint64_t absent_holder(hrt_runtime *runtime)
+{
+    for (uint32_t place = 0; place < hrt_state_holders(runtime->state); place++) {
+        uint64_t client = hrt_state_holder(runtime->state, place);
+        uint32_t lane = 0;
+        if (hrt_lanes_find(runtime, client, &lane) == NULL) {
+            return client;
+        }
+    }
+    return 0;
+}
+
 /* The supervisor died with these leases out: whether their jobs had begun is not known. */
 static int take_back_lost_leases(hrt_runtime *runtime)
 {
-    static const char why[] = "the supervisor ended while this attempt was out";
-    for (uint32_t index = 0; index < hrt_state_capacity(runtime->state); index++) {
-        const hrt_state_job *job = hrt_state_at(runtime->state, index);
-        if (job->id == 0 || job->state != HRT_JOB_RUNNING) {
-            continue;
+    uint64_t jobs[HRT_PASS_BATCH];
+    uint64_t client;
+    int status = HRT_OK;
+    while (status == HRT_OK && (client = absent_holder(runtime)) != 0) {
+        uint32_t count = hrt_state_leased_to(runtime->state, client, jobs, HRT_PASS_BATCH);
+        for (uint32_t i = 0; i < count && status == HRT_OK; i++) {
+            status = hrt_attempt_lose(runtime, jobs[i]);
+            if (status == HRT_ELOGFULL) {
+                status = make_room(runtime);
+                status = status == HRT_OK ? hrt_attempt_lose(runtime, jobs[i]) : status;
+            }
         }
-        hrt_settle_entry entry = {
-            .job = job->id, .token = job->token, .data_length = sizeof(why) - 1};
-        hrt_scheduler_judge(runtime->scheduler, job, HRT_OUTCOME_LOST, 0, runtime->wall_ns, &entry);
-        int status = hrt_group_settle(runtime, &entry, why, NULL);
-        if (status == HRT_ELOGFULL) {
-            status = make_room(runtime);
-            status = status == HRT_OK ? hrt_group_settle(runtime, &entry, why, NULL) : status;
-        }
-        if (status != HRT_OK) {
-            return status;
-        }
-        runtime->recovery.lost_leases++;
+        status = status == HRT_OK ? hrt_group_close(runtime) : status;
     }
-    return HRT_OK;
+    return status;
 }
 
-static int begin_epoch(hrt_runtime *runtime)
+static int begin_epoch(hrt_runtime *runtime, const hrt_heritage *from)
 {
     hrt_runtime_tick(runtime);
     hrt_checkpoint_begin(runtime);
     runtime->prologue_segment = UINT64_MAX; /* so that the first group declares everything */
+    if (from != NULL) {
+        hrt_state_move(runtime->state, runtime->page);
+    }
     int status = hrt_group_reserve(runtime, hrt_record_span(sizeof(hrt_record)), HRT_LOG_COPY);
+    if (status == HRT_OK && from != NULL) {
+        status = hrt_adopt_lanes(runtime, from);
+    }
     if (status == HRT_OK) {
         status = take_back_lost_leases(runtime);
     }
@@ -194,12 +210,33 @@ static int begin_epoch(hrt_runtime *runtime)
     }
     if (status == HRT_OK) {
         hrt_room_look(runtime);
+        hrt_effect_release(runtime);
         hrt_counters_refresh(runtime);
     }
     return status;
 }
 
-static int make_parts(hrt_runtime *runtime)
+/* A page and a state: new ones, or those of the runtime before. */
+static int furnish(hrt_runtime *runtime, const hrt_heritage *from)
+{
+    if (from == NULL) {
+        int status = hrt_counters_page(runtime->instance, &runtime->page, &runtime->page_fd);
+        if (status != HRT_OK) {
+            return status;
+        }
+        runtime->state = hrt_state_new(runtime->page, runtime->options.segment_size);
+        return runtime->state == NULL ? HRT_ENOMEM : HRT_OK;
+    }
+    hrt_store_relaxed(&runtime->page->incarnation, runtime->instance);
+    hrt_store_relaxed(&runtime->page->runtime.lanes, 0);
+    hrt_store_relaxed(&runtime->page->runtime.draining, 0);
+    for (uint32_t kind = 0; kind < HRT_KINDS_MAX; kind++) {
+        hrt_store_relaxed(&runtime->page->kind_counters[kind].workers, 0);
+    }
+    return HRT_OK;
+}
+
+static int make_parts(hrt_runtime *runtime, const hrt_heritage *from)
 {
     uint64_t seed = 0;
     if (getrandom(&runtime->instance, sizeof(runtime->instance), 0) < 0 ||
@@ -208,15 +245,14 @@ static int make_parts(hrt_runtime *runtime)
     }
     int status = hrt_news_new(&runtime->news);
     if (status == HRT_OK) {
-        status = hrt_counters_page(runtime->instance, &runtime->page, &runtime->page_fd);
+        status = furnish(runtime, from);
     }
     if (status != HRT_OK) {
         return status;
     }
-    runtime->state = hrt_state_new(runtime->page, runtime->options.segment_size);
     runtime->audience = hrt_audience_new();
     runtime->kills = hrt_timer_new();
-    if (runtime->state == NULL || runtime->audience == NULL || runtime->kills == NULL) {
+    if (runtime->audience == NULL || runtime->kills == NULL) {
         return HRT_ENOMEM;
     }
     runtime->scheduler = hrt_scheduler_new(runtime->state, seed);
@@ -242,6 +278,7 @@ void hrt_runtime_free(hrt_runtime *runtime)
     (void)pthread_cond_destroy(&runtime->durable_changed);
     (void)pthread_mutex_destroy(&runtime->durable_lock);
     (void)pthread_mutex_destroy(&runtime->lock);
+    free(runtime->directory);
     free(runtime);
 }
 
@@ -256,33 +293,92 @@ static void make_locks(hrt_runtime *runtime)
     (void)pthread_condattr_destroy(&monotonic);
 }
 
-int hrt_runtime_open(const hrt_runtime_options *options, hrt_runtime **runtime_out)
+static int find_directory(hrt_runtime *runtime)
+{
+    const char *directory = runtime->options.directory;
+    if (mkdir(directory, 0700) != 0 && errno != EEXIST) {
+        return hrt_fail(errno == ENOSPC ? HRT_ENOSPC : HRT_ESYSTEM,
+                        "cannot make the log directory %s: %m", directory);
+    }
+    uint32_t existing = segment_size_on_disk(directory);
+    runtime->options.segment_size = existing != 0 ? existing : runtime->options.segment_size;
+    return HRT_OK;
+}
+
+/* Takes over what the heritage names, also when it fails later. NULL: nothing was taken. */
+static hrt_runtime *new_runtime(const hrt_runtime_options *options, const hrt_heritage *from)
 {
     hrt_runtime *runtime = calloc(1, sizeof(*runtime));
+    char *directory = strdup(options->directory);
+    if (runtime == NULL || directory == NULL) {
+        free(runtime);
+        free(directory);
+        return NULL;
+    }
+    runtime->options = *options;
+    runtime->options.directory = directory;
+    runtime->directory = directory;
+    make_locks(runtime);
+    if (from != NULL) {
+        runtime->page = from->page;
+        runtime->page_fd = from->page_fd;
+        runtime->state = from->state;
+    }
+    return runtime;
+}
+
+static int start(hrt_runtime *runtime, const hrt_heritage *from)
+{
+    int status = make_parts(runtime, from);
+    if (status == HRT_OK) {
+        status = open_log(runtime, from);
+    } else if (from != NULL) {
+        (void)close(from->log.lock);
+    }
+    return status == HRT_OK ? begin_epoch(runtime, from) : status;
+}
+
+/* Tells the lanes, and frees all. */
+static void end(hrt_runtime *runtime)
+{
+    hrt_runtime_lock(runtime); /* the flusher may be telling the lanes just now */
+    hrt_lanes_end(runtime);
+    hrt_runtime_unlock(runtime);
+    hrt_runtime_free(runtime);
+}
+
+int hrt_runtime_inherit(const hrt_runtime_options *options, const hrt_heritage *from,
+                        hrt_runtime **runtime_out)
+{
+    hrt_runtime *runtime = new_runtime(options, from);
+    if (runtime == NULL) {
+        hrt_state_free(from->state);
+        hrt_counters_release(from->page, from->page_fd);
+        (void)close(from->log.lock);
+        return HRT_ENOMEM;
+    }
+    int status = start(runtime, from);
+    if (status != HRT_OK) {
+        end(runtime);
+        return status;
+    }
+    *runtime_out = runtime;
+    return HRT_OK;
+}
+
+int hrt_runtime_open(const hrt_runtime_options *options, hrt_runtime **runtime_out)
+{
+    hrt_runtime_options whole;
+    int status = hrt_runtime_complete(options, &whole);
+    if (status != HRT_OK) {
+        return status;
+    }
+    hrt_runtime *runtime = new_runtime(&whole, NULL);
     if (runtime == NULL) {
         return HRT_ENOMEM;
     }
-    int status = copy_options(options, &runtime->options);
-    if (status != HRT_OK) {
-        free(runtime);
-        return status;
-    }
-    if (mkdir(options->directory, 0700) != 0 && errno != EEXIST) {
-        status = hrt_fail(errno == ENOSPC ? HRT_ENOSPC : HRT_ESYSTEM,
-                          "cannot make the log directory %s: %m", options->directory);
-        free(runtime);
-        return status;
-    }
-    uint32_t existing = segment_size_on_disk(options->directory);
-    runtime->options.segment_size = existing != 0 ? existing : runtime->options.segment_size;
-    make_locks(runtime);
-    status = make_parts(runtime);
-    if (status == HRT_OK) {
-        status = open_log(runtime);
-    }
-    if (status == HRT_OK) {
-        status = begin_epoch(runtime);
-    }
+    status = find_directory(runtime);
+    status = status == HRT_OK ? start(runtime, NULL) : status;
     if (status != HRT_OK) {
         hrt_runtime_free(runtime);
         return status;
@@ -313,10 +409,7 @@ void hrt_runtime_close(hrt_runtime *runtime)
         hrt_checkpoint_last(runtime);
         hrt_runtime_unlock(runtime);
     }
-    hrt_runtime_lock(runtime); /* the flusher may be telling the lanes just now */
-    hrt_lanes_end(runtime);
-    hrt_runtime_unlock(runtime);
-    hrt_runtime_free(runtime);
+    end(runtime);
 }
 
 /* ---- clients ---- */

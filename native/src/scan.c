@@ -27,6 +27,10 @@ struct hrt_scan {
     bool ended;
     bool has_boot;
     bool next_synced; /* the last PAD says so of the segment after it */
+    bool
+        following; /* below `tail` everything is written whole, what lies behind is not asked for */
+    bool bereft;   /* the writer said how far its groups went, then died */
+    uint64_t tail;
     hrt_catalog catalog;
     int fd;
     uint32_t slot;
@@ -134,9 +138,17 @@ static int check_number(const hrt_scan *scan)
     return status;
 }
 
+/* Where reading the current segment ends for now. */
+static uint64_t readable_end(const hrt_scan *scan)
+{
+    uint64_t begin = position_of(scan, 0);
+    bool inside = scan->following && scan->tail - begin < segment_size(scan);
+    return inside ? scan->tail - begin : segment_size(scan);
+}
+
 static int read_window(hrt_scan *scan, uint64_t offset)
 {
-    uint64_t rest = segment_size(scan) - offset;
+    uint64_t rest = readable_end(scan) - offset;
     size_t got = 0;
     int status =
         hrt_read_at(scan->fd, scan->window, rest < WINDOW_SIZE ? rest : WINDOW_SIZE, offset, &got);
@@ -152,7 +164,7 @@ static int read_window(hrt_scan *scan, uint64_t offset)
 /* Whether the window holds any group from `offset` on whole, or all that the segment has. */
 static bool conclusive(const hrt_scan *scan, uint64_t offset)
 {
-    return scan->window_end - offset >= HRT_GROUP_MAX || scan->window_end == segment_size(scan);
+    return scan->window_end - offset >= HRT_GROUP_MAX || scan->window_end >= readable_end(scan);
 }
 
 /* Makes sure that something from `offset` on is in the window. */
@@ -295,9 +307,9 @@ static void note_evidence(hrt_scan *scan, uint64_t offset, evidence *after)
     after->durable = record->durable > after->durable ? record->durable : after->durable;
 }
 
-static int search_segment(hrt_scan *scan, uint64_t offset, evidence *after)
+static int search_segment(hrt_scan *scan, uint64_t offset, uint64_t end, evidence *after)
 {
-    while (offset < segment_size(scan)) {
+    while (offset < end) {
         int status = cover(scan, offset);
         if (status != HRT_OK) {
             return status;
@@ -320,16 +332,28 @@ static int search_segment(hrt_scan *scan, uint64_t offset, evidence *after)
 static int search(hrt_scan *scan, uint64_t offset, evidence *after)
 {
     uint64_t number = scan->number;
-    int status = offset < segment_size(scan) ? search_segment(scan, offset, after) : HRT_OK;
+    uint64_t size = segment_size(scan);
+    int status = offset < size ? search_segment(scan, offset, size, after) : HRT_OK;
     for (uint32_t i = 0; i < scan->catalog.numbered && status == HRT_OK; i++) {
         if (scan->catalog.entries[i].number > number) {
             status = enter(scan, &scan->catalog.entries[i]);
             if (status == HRT_OK) {
-                status = search_segment(scan, HRT_SEGMENT_HEADER, after);
+                status = search_segment(scan, HRT_SEGMENT_HEADER, size, after);
             }
         }
     }
     return status;
+}
+
+/* Behind the tail that the writer told of last, nothing can be but the one group it was writing. */
+static int search_behind(hrt_scan *scan, uint64_t bad, evidence *after)
+{
+    uint64_t offset = bad + HRT_RECORD_ALIGN;
+    if (!scan->bereft || position_of(scan, bad) < scan->tail) {
+        return search(scan, offset, after);
+    }
+    uint64_t end = offset + HRT_GROUP_MAX;
+    return search_segment(scan, offset, end < segment_size(scan) ? end : segment_size(scan), after);
 }
 
 static bool same_boot(const hrt_scan *scan)
@@ -370,14 +394,15 @@ static int judge_end(hrt_scan *scan, uint64_t bad)
     bool readable = available_at(scan, bad) >= sizeof(*record);
     bool claimed = readable && record->position == position && record->epoch >= scan->epoch &&
                    record->sequence == scan->sequence + 1 && !valid_at(scan, bad);
-    int status = search(scan, bad + HRT_RECORD_ALIGN, &after);
+    int status = search_behind(scan, bad, &after);
     scan->number = number; /* the search has moved on; the tail has not */
     scan->slot = slot;
     if (status != HRT_OK) {
         return status;
     }
     uint64_t end = after.end > position ? after.end : position;
-    if (after.found > 0 && (after.durable > position || same_boot(scan))) {
+    bool written = scan->bereft && position < scan->tail;
+    if (written || (after.found > 0 && (after.durable > position || same_boot(scan)))) {
         report_committed(scan, slot, position);
     } else if (after.found > 0 || bad > scan->offset || claimed) {
         report_torn(scan, slot, tail, claimed && end == position ? position + 64 : end);
@@ -512,6 +537,9 @@ static int enter_next(hrt_scan *scan, bool *entered_out)
 static int next_group(hrt_scan *scan)
 {
     uint64_t end = 0;
+    if (scan->following && position_of(scan, scan->offset) >= scan->tail) {
+        return end_scan(scan, HRT_OK);
+    }
     if (scan->offset == segment_size(scan)) {
         bool entered = false;
         int status = enter_next(scan, &entered);
@@ -528,7 +556,9 @@ static int next_group(hrt_scan *scan)
     if (status != HRT_OK) {
         return end_scan(scan, status);
     }
-    if (!complete) {
+    if (!complete && scan->following) {
+        report_committed(scan, scan->slot, position_of(scan, end));
+    } else if (!complete) {
         status = scan->live ? judge_live(scan, end, &complete, &end) : judge_end(scan, end);
     }
     return complete && accept_group(scan, end) ? HRT_OK : end_scan(scan, status);
@@ -544,6 +574,38 @@ static bool resume(hrt_scan *scan)
     scan->window_begin = 0; /* what it holds was read before the tail moved */
     scan->window_end = 0;
     return true;
+}
+
+void hrt_scan_follow(hrt_scan *scan, uint64_t tail)
+{
+    scan->following = true;
+    scan->tail = tail;
+}
+
+int hrt_scan_finish(hrt_scan *scan)
+{
+    if (scan->report.damage != HRT_DAMAGE_NONE) {
+        return HRT_OK;
+    }
+    scan->ended = false;
+    scan->live = false;
+    scan->bereft = scan->following;
+    scan->following = false;
+    scan->window_begin = 0;
+    scan->window_end = 0;
+    int status = list(scan);
+    const hrt_catalog_entry *entry = hrt_catalog_find(&scan->catalog, scan->number);
+    scan->ended = status != HRT_OK || scan->report.damage != HRT_DAMAGE_NONE;
+    if (!scan->ended && (entry == NULL || entry->slot != scan->slot)) {
+        return hrt_fail(HRT_EGONE, "segment %08x.seg was recycled while it was read; scan again",
+                        scan->slot);
+    }
+    return status;
+}
+
+uint64_t hrt_scan_position(const hrt_scan *scan)
+{
+    return position_of(scan, scan->offset);
 }
 
 int hrt_scan_next(hrt_scan *scan, const hrt_record **record_out)

@@ -19,6 +19,15 @@ typedef struct hrt_scan_end {
 
 /* Takes no ownership of `directory`. live: a writer may be at work, the tail is not judged. */
 int hrt_scan_begin(int directory, bool live, hrt_scan **scan_out);
+/*
+ * Beside a running writer who says how far its groups go: reads up to there and looks no further.
+ * Before each call of hrt_scan_next that is to give what was written since.
+ */
+void hrt_scan_follow(hrt_scan *scan, uint64_t tail);
+/* The writer is gone for good: gives the rest, and judges the end as without a writer. */
+int hrt_scan_finish(hrt_scan *scan);
+/* Of the next group. */
+uint64_t hrt_scan_position(const hrt_scan *scan);
 /* After HRT_EEND. */
 hrt_scan_end hrt_scan_ending(const hrt_scan *scan);
 const hrt_catalog *hrt_scan_catalog(const hrt_scan *scan);

@@ -58,6 +58,48 @@ const hrt_page *hrt_state_page(const hrt_state *state)
     return state->page;
 }
 
+static void move_names(const hrt_page *from, hrt_page *to)
+{
+    for (uint32_t kind = 0; kind < from->kind_count; kind++) {
+        if (memcmp(&to->kinds[kind], &from->kinds[kind], sizeof(hrt_name)) != 0) {
+            to->kinds[kind] = from->kinds[kind];
+        }
+    }
+    for (uint32_t queue = 0; queue < from->queue_count; queue++) {
+        if (memcmp(&to->queues[queue], &from->queues[queue], sizeof(hrt_queue_settings)) != 0) {
+            to->queues[queue] = from->queues[queue];
+        }
+    }
+    if (to->kind_count < from->kind_count) {
+        hrt_store_release_u32(&to->kind_count, from->kind_count);
+    }
+    if (to->queue_count < from->queue_count) {
+        hrt_store_release_u32(&to->queue_count, from->queue_count);
+    }
+}
+
+static void move_gauges(const hrt_queue_counters *from, hrt_queue_counters *to)
+{
+    hrt_store_relaxed(&to->scheduled, from->scheduled);
+    hrt_store_relaxed(&to->ready, from->ready);
+    hrt_store_relaxed(&to->running, from->running);
+    hrt_store_relaxed(&to->retrying, from->retrying);
+    hrt_store_relaxed(&to->dead, from->dead);
+    hrt_store_relaxed(&to->retained, from->retained);
+    hrt_store_relaxed(&to->paused, from->paused);
+}
+
+void hrt_state_move(hrt_state *state, hrt_page *page)
+{
+    move_names(state->page, page);
+    for (uint32_t queue = 0; queue < HRT_QUEUES_MAX; queue++) {
+        move_gauges(&state->page->queue_counters[queue], &page->queue_counters[queue]);
+    }
+    free(state->page_owned);
+    state->page_owned = NULL;
+    state->page = page;
+}
+
 uint64_t hrt_state_jobs(const hrt_state *state)
 {
     return state->jobs.by_id.count;

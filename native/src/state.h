@@ -144,6 +144,16 @@ const hrt_state_room *hrt_state_room_now(const hrt_state *state);
 uint32_t hrt_state_leased_to(const hrt_state *state, uint64_t client, uint64_t *jobs_out,
                              uint32_t max);
 
+/* Clients that hold jobs: so many, by a place that is good until the next apply. */
+uint32_t hrt_state_holders(const hrt_state *state);
+uint64_t hrt_state_holder(const hrt_state *state, uint32_t place);
+
+/*
+ * Goes on with a page that others have seen: names, settings and gauges are put right there, what
+ * was counted there goes on.
+ */
+void hrt_state_move(hrt_state *state, hrt_page *page);
+
 void hrt_state_describe(const hrt_state *state, const hrt_state_job *job, hrt_job_info *info_out);
 
 /*

@@ -73,6 +73,8 @@ HRT_API const hrt_page *hrt_runtime_page(const hrt_runtime *runtime);
 
 /* ---- a standby: follows the log, and goes on with the lanes when the runtime ends ---- */
 
+typedef struct hrt_standby hrt_standby;
+
 /* One lane in the hands of a standby; goes along with its two descriptors. */
 typedef struct hrt_grant {
     uint64_t incarnation;
@@ -105,6 +107,47 @@ HRT_API void hrt_runtime_standby(hrt_runtime *runtime, int present);
  * while the lanes stay open for whoever takes them over. Only after hrt_runtime_run has returned.
  */
 HRT_API HRT_MUST_CHECK int hrt_runtime_release(hrt_runtime *runtime);
+
+/*
+ * Follows the log that a runtime writes just now. `options` as for hrt_runtime_open; page_fd is
+ * from hrt_runtime_page_fd and stays the caller's.
+ */
+HRT_API HRT_MUST_CHECK int hrt_standby_open(const hrt_runtime_options *options, int page_fd,
+                                            hrt_standby **standby_out);
+/* Takes HRT_GRANT_FD_COUNT descriptors over, whatever the outcome. Any thread. */
+HRT_API HRT_MUST_CHECK int hrt_standby_grant(hrt_standby *standby, const hrt_grant *grant,
+                                             const int *fds);
+/* The lane has ended. Any thread. */
+HRT_API void hrt_standby_forget(hrt_standby *standby, uint64_t incarnation);
+/*
+ * Applies the log until hrt_standby_stop (HRT_OK) or until the runtime died or let go
+ * (HRT_ECLOSED). Sleeps while the log does not grow. HRT_ECORRUPT, HRT_ENOMEM.
+ */
+HRT_API HRT_MUST_CHECK int hrt_standby_run(hrt_standby *standby);
+HRT_API void hrt_standby_stop(hrt_standby *standby);
+
+typedef struct hrt_standby_info {
+    uint64_t position; /* applied up to here */
+    uint64_t sequence;
+    uint64_t jobs;
+    uint64_t behind;        /* bytes of the log not yet applied */
+    uint64_t state_hash_at; /* sequence of the last CHECKPOINT whose hash was equal */
+    uint32_t lanes;
+    uint32_t restarts; /* times it fell so far behind that it began anew */
+} hrt_standby_info;
+
+/* Any thread. */
+HRT_API void hrt_standby_status(hrt_standby *standby, hrt_standby_info *info_out);
+/*
+ * Goes on as the runtime: waits until the log's lock is free (HRT_EBUSY after timeout_ns: its owner
+ * lives), applies the rest, begins an epoch, and adopts the lanes: what their clients submitted and
+ * the log does not hold is taken, running jobs stay leased where they are. Only after
+ * hrt_standby_run has returned. Frees the standby, but for HRT_EBUSY. Clients are told that there
+ * is a standby until hrt_runtime_standby says otherwise.
+ */
+HRT_API HRT_MUST_CHECK int hrt_standby_take_over(hrt_standby *standby, int64_t timeout_ns,
+                                                 hrt_runtime **runtime_out);
+HRT_API void hrt_standby_close(hrt_standby *standby);
 
 /* ---- names and queues ---- */
 

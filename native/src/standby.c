@@ -1,0 +1,445 @@
+/*
+ * The standby: follows the log of a running runtime into a state of its own, and goes on as the
+ * runtime when that one ends. docs/design.md, Takeover.
+ */
+#include "dispatch.h"
+
+#include "atomic.h"
+#include "check.h"
+#include "clock.h"
+#include "error.h"
+#include "park.h"
+#include "record.h"
+#include "scan.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define GATHER_NS ((int64_t)3000000) /* the runtime wakes us at most once in so long */
+#define SLEEP_NS ((int64_t)10 * 1000000000)
+#define LOCK_RETRY_NS 100000 /* a lock cannot be waited for and given up at a time */
+
+enum { LOOK_EVERY = 4096 }; /* records between two looks at what others ask */
+
+struct hrt_standby {
+    hrt_runtime_options options;
+    char *path; /* the directory of the options */
+    int directory;
+    int page_fd;
+    hrt_page *page;
+    hrt_scan *scan;
+    hrt_state *state;                     /* with a page of its own, until it takes over */
+    uint64_t applied;                     /* records since the last look */
+    hrt_lanes_entry taken[HRT_LANES_MAX]; /* of the last LANES record */
+    uint32_t taken_count;
+    uint32_t stopping; /* atomic; run sleeps on it */
+
+    pthread_mutex_t lock; /* for what follows */
+    hrt_standby_info info;
+    hrt_legacy *lanes;
+    uint32_t lane_count, lane_capacity;
+};
+
+/* ---- lanes ---- */
+
+static void close_fds(const int *fds)
+{
+    for (int i = 0; i < HRT_GRANT_FD_COUNT; i++) {
+        (void)close(fds[i]);
+    }
+}
+
+static bool make_room(hrt_standby *standby)
+{
+    if (standby->lane_count < standby->lane_capacity) {
+        return true;
+    }
+    uint32_t capacity = standby->lane_capacity == 0 ? 16 : standby->lane_capacity * 2;
+    hrt_legacy *lanes = realloc(standby->lanes, capacity * sizeof(*lanes));
+    if (lanes == NULL) {
+        return false;
+    }
+    standby->lanes = lanes;
+    standby->lane_capacity = capacity;
+    return true;
+}
+
+/* A place that was given to another client since has ended for the one before. Lock held. */
+static void drop_lane(hrt_standby *standby, uint32_t place)
+{
+    close_fds(standby->lanes[place].fds);
+    standby->lanes[place] = standby->lanes[--standby->lane_count];
+}
+
+static void drop_where(hrt_standby *standby, uint64_t incarnation, uint32_t number)
+{
+    for (uint32_t place = standby->lane_count; place > 0; place--) {
+        const hrt_grant *grant = &standby->lanes[place - 1].grant;
+        if (grant->incarnation == incarnation || grant->number == number) {
+            drop_lane(standby, place - 1);
+        }
+    }
+}
+
+int hrt_standby_grant(hrt_standby *standby, const hrt_grant *grant, const int *fds)
+{
+    (void)pthread_mutex_lock(&standby->lock);
+    drop_where(standby, grant->incarnation, grant->number);
+    bool room = make_room(standby);
+    if (room) {
+        hrt_legacy *legacy = &standby->lanes[standby->lane_count++];
+        legacy->grant = *grant;
+        memcpy(legacy->fds, fds, sizeof(legacy->fds));
+    } else {
+        close_fds(fds);
+    }
+    (void)pthread_mutex_unlock(&standby->lock);
+    return room ? HRT_OK : HRT_ENOMEM;
+}
+
+void hrt_standby_forget(hrt_standby *standby, uint64_t incarnation)
+{
+    (void)pthread_mutex_lock(&standby->lock);
+    drop_where(standby, incarnation, UINT32_MAX);
+    (void)pthread_mutex_unlock(&standby->lock);
+}
+
+/* ---- applying ---- */
+
+static int check_hash(hrt_standby *standby, const hrt_record *record)
+{
+    const hrt_checkpoint_body *checkpoint = hrt_record_body(record);
+    if (checkpoint->state_hash == 0) {
+        return HRT_OK;
+    }
+    if (checkpoint->state_hash != hrt_state_hash(standby->state)) {
+        return hrt_fail(HRT_ECORRUPT, "the checkpoint at sequence %llu names another state",
+                        (unsigned long long)record->sequence);
+    }
+    (void)pthread_mutex_lock(&standby->lock);
+    standby->info.state_hash_at = record->sequence;
+    (void)pthread_mutex_unlock(&standby->lock);
+    return HRT_OK;
+}
+
+static int remember_lanes(hrt_standby *standby, const hrt_record *record)
+{
+    if (record->count > HRT_LANES_MAX) {
+        return HRT_ECORRUPT;
+    }
+    standby->taken_count = record->count;
+    memcpy(standby->taken, hrt_record_body(record), record->count * sizeof(hrt_lanes_entry));
+    return HRT_OK;
+}
+
+static int apply(void *context, const hrt_record *record)
+{
+    hrt_standby *standby = context;
+    int status = HRT_OK;
+    if (record->type == HRT_RECORD_CHECKPOINT) {
+        status = check_hash(standby, record);
+    } else if (record->type == HRT_RECORD_LANES) {
+        status = remember_lanes(standby, record);
+    }
+    if (status != HRT_OK) {
+        return status;
+    }
+    status = hrt_state_apply(standby->state, record);
+    standby->applied++;
+    return status != HRT_ECORRUPT
+               ? status
+               : hrt_fail(status, "record %llu at position %llu does not fit the records before it",
+                          (unsigned long long)record->sequence,
+                          (unsigned long long)record->position);
+}
+
+/* ---- following ---- */
+
+static int begin_reading(hrt_standby *standby)
+{
+    hrt_scan_close(standby->scan);
+    hrt_state_free(standby->state);
+    standby->scan = NULL;
+    standby->taken_count = 0;
+    standby->state = hrt_state_new(NULL, standby->options.segment_size);
+    return standby->state == NULL ? HRT_ENOMEM
+                                  : hrt_scan_begin(standby->directory, true, &standby->scan);
+}
+
+static void publish(hrt_standby *standby, uint64_t sequence)
+{
+    uint64_t position = standby->scan == NULL ? 0 : hrt_scan_position(standby->scan);
+    (void)pthread_mutex_lock(&standby->lock);
+    standby->info.position = position;
+    standby->info.sequence = sequence != 0 ? sequence : standby->info.sequence;
+    standby->info.jobs = hrt_state_jobs(standby->state);
+    (void)pthread_mutex_unlock(&standby->lock);
+}
+
+static bool stops(const hrt_standby *standby)
+{
+    return hrt_load_acquire_u32(&standby->stopping) != 0;
+}
+
+static int status_of_end(const hrt_standby *standby)
+{
+    hrt_damage_report report;
+    hrt_scan_report(standby->scan, &report);
+    return report.damage == HRT_DAMAGE_NONE ? HRT_OK : hrt_fail(HRT_ECORRUPT, "%s", report.text);
+}
+
+/* Applies what the runtime has told of. *found_out: there was something. */
+static int catch_up(hrt_standby *standby, bool *found_out)
+{
+    const hrt_record *record = NULL;
+    uint64_t sequence = 0;
+    *found_out = false;
+    hrt_scan_follow(standby->scan, hrt_load_acquire(&standby->page->runtime.log_tail));
+    int status = hrt_scan_next(standby->scan, &record);
+    while (status == HRT_OK && !stops(standby)) {
+        *found_out = true;
+        sequence = record->sequence;
+        status = apply(standby, record);
+        if (status == HRT_OK && standby->applied >= LOOK_EVERY) {
+            standby->applied = 0;
+            publish(standby, sequence);
+        }
+        status = status == HRT_OK ? hrt_scan_next(standby->scan, &record) : status;
+    }
+    publish(standby, sequence);
+    return status == HRT_EEND ? status_of_end(standby) : status;
+}
+
+/* The runtime used files again that were not read yet. */
+static int begin_anew(hrt_standby *standby)
+{
+    (void)pthread_mutex_lock(&standby->lock);
+    standby->info.restarts++;
+    (void)pthread_mutex_unlock(&standby->lock);
+    return begin_reading(standby);
+}
+
+/* Lets more gather, so that the runtime need not wake us for each group. */
+static void gather(hrt_standby *standby, uint32_t writer)
+{
+    const hrt_park_word words[] = {{&standby->page->writer_alive, writer}, {&standby->stopping, 0}};
+    (void)hrt_park_wait_any(words, HRT_COUNT_OF(words), GATHER_NS);
+}
+
+static void sleep_until_woken(hrt_standby *standby, uint32_t writer)
+{
+    hrt_page *page = standby->page;
+    const hrt_park_word words[] = {{&page->follow_park, HRT_PARK_FUTEX},
+                                   {&page->writer_alive, writer},
+                                   {&standby->stopping, 0}};
+    hrt_park_begin(&page->follow_park, HRT_PARK_FUTEX);
+    if (hrt_load_acquire(&page->runtime.log_tail) <= hrt_scan_position(standby->scan)) {
+        (void)hrt_park_wait_any(words, HRT_COUNT_OF(words), SLEEP_NS);
+    }
+    hrt_park_cancel(&page->follow_park);
+}
+
+static bool writer_lives(uint32_t word)
+{
+    return word != 0 && (word & FUTEX_OWNER_DIED) == 0;
+}
+
+int hrt_standby_run(hrt_standby *standby)
+{
+    while (!stops(standby)) {
+        bool found = false;
+        uint32_t writer = hrt_load_acquire_u32(&standby->page->writer_alive);
+        int status = standby->scan == NULL ? begin_reading(standby) : HRT_OK;
+        status = status == HRT_OK ? catch_up(standby, &found) : status;
+        if (status == HRT_EGONE) {
+            status = begin_anew(standby);
+        } else if (status == HRT_OK && !writer_lives(writer)) {
+            status = HRT_ECLOSED;
+        } else if (status == HRT_OK && found) {
+            gather(standby, writer);
+        } else if (status == HRT_OK) {
+            sleep_until_woken(standby, writer);
+        }
+        if (status != HRT_OK && status != HRT_EGONE) {
+            return status;
+        }
+    }
+    hrt_store_release_u32(&standby->stopping, 0);
+    return HRT_OK;
+}
+
+void hrt_standby_stop(hrt_standby *standby)
+{
+    hrt_store_release_u32(&standby->stopping, 1);
+    hrt_park_wake_raw(&standby->stopping);
+}
+
+void hrt_standby_status(hrt_standby *standby, hrt_standby_info *info_out)
+{
+    uint64_t tail = hrt_load_acquire(&standby->page->runtime.log_tail);
+    (void)pthread_mutex_lock(&standby->lock);
+    *info_out = standby->info;
+    info_out->lanes = standby->lane_count;
+    (void)pthread_mutex_unlock(&standby->lock);
+    info_out->behind = tail > info_out->position ? tail - info_out->position : 0;
+}
+
+/* ---- life ---- */
+
+static int map_page(hrt_standby *standby, int page_fd)
+{
+    struct stat about;
+    standby->page_fd = fcntl(page_fd, F_DUPFD_CLOEXEC, 3);
+    if (standby->page_fd < 0 || fstat(standby->page_fd, &about) != 0 ||
+        about.st_size != (off_t)sizeof(hrt_page)) {
+        return hrt_fail(HRT_EVERSION, "descriptor %d is no page of this version", page_fd);
+    }
+    void *page =
+        mmap(NULL, sizeof(hrt_page), PROT_READ | PROT_WRITE, MAP_SHARED, standby->page_fd, 0);
+    if (page == MAP_FAILED) {
+        return hrt_fail(HRT_ESYSTEM, "cannot map the page for writing: %m");
+    }
+    standby->page = page;
+    if (standby->page->magic != HRT_MAGIC_PAGE || standby->page->abi_version != HRT_ABI_VERSION) {
+        return hrt_fail(HRT_EVERSION, "the running supervisor has ABI version %u, this one has %d",
+                        standby->page->abi_version, HRT_ABI_VERSION);
+    }
+    return HRT_OK;
+}
+
+static int open_parts(hrt_standby *standby, const hrt_runtime_options *options, int page_fd)
+{
+    int status = hrt_runtime_complete(options, &standby->options);
+    if (status != HRT_OK) {
+        return status;
+    }
+    standby->path = strdup(options->directory);
+    if (standby->path == NULL) {
+        return HRT_ENOMEM;
+    }
+    standby->options.directory = standby->path;
+    standby->directory = open(standby->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (standby->directory < 0) {
+        return hrt_fail(HRT_ENOTFOUND, "cannot open the log directory %s: %m", standby->path);
+    }
+    status = map_page(standby, page_fd);
+    if (status == HRT_OK) {
+        standby->options.segment_size = standby->page->segment_size;
+    }
+    return status;
+}
+
+int hrt_standby_open(const hrt_runtime_options *options, int page_fd, hrt_standby **standby_out)
+{
+    hrt_standby *standby = calloc(1, sizeof(*standby));
+    if (standby == NULL) {
+        return HRT_ENOMEM;
+    }
+    standby->directory = -1;
+    standby->page_fd = -1;
+    (void)pthread_mutex_init(&standby->lock, NULL);
+    int status = open_parts(standby, options, page_fd);
+    if (status != HRT_OK) {
+        hrt_standby_close(standby);
+        return status;
+    }
+    *standby_out = standby;
+    return HRT_OK;
+}
+
+void hrt_standby_close(hrt_standby *standby)
+{
+    if (standby == NULL) {
+        return;
+    }
+    for (uint32_t lane = 0; lane < standby->lane_count; lane++) {
+        close_fds(standby->lanes[lane].fds);
+    }
+    hrt_scan_close(standby->scan);
+    hrt_state_free(standby->state);
+    if (standby->page != NULL) {
+        (void)munmap(standby->page, sizeof(*standby->page));
+    }
+    if (standby->page_fd >= 0) {
+        (void)close(standby->page_fd);
+    }
+    if (standby->directory >= 0) {
+        (void)close(standby->directory);
+    }
+    (void)pthread_mutex_destroy(&standby->lock);
+    free(standby->lanes);
+    free(standby->path);
+    free(standby);
+}
+
+/* ---- taking over ---- */
+
+/*
+ * The kernel gives the lock back when the process that held it is wholly gone: nobody writes the
+ * log any more. A wait for a lock has no time limit, so it is asked for now and then.
+ */
+static int wait_for_lock(const hrt_standby *standby, int64_t timeout_ns, int *lock_out)
+{
+    const struct timespec pause = {.tv_nsec = LOCK_RETRY_NS};
+    uint64_t began = hrt_clock_ns(CLOCK_MONOTONIC);
+    int status = hrt_log_lock(standby->directory, lock_out);
+    while (status == HRT_EBUSY &&
+           (timeout_ns < 0 || hrt_clock_ns(CLOCK_MONOTONIC) - began < (uint64_t)timeout_ns)) {
+        (void)nanosleep(&pause, NULL);
+        status = hrt_log_lock(standby->directory, lock_out);
+    }
+    return status;
+}
+
+/* A standby that was never run, or was overrun, reads the log now. */
+static int finish_reading(hrt_standby *standby)
+{
+    int status = standby->scan == NULL ? begin_reading(standby) : HRT_OK;
+    bool found = false;
+    hrt_store_release_u32(&standby->stopping, 0);
+    status = status == HRT_OK ? catch_up(standby, &found) : status;
+    if (status == HRT_EGONE) {
+        status = begin_anew(standby);
+        status = status == HRT_OK ? catch_up(standby, &found) : status;
+    }
+    return status;
+}
+
+int hrt_standby_take_over(hrt_standby *standby, int64_t timeout_ns, hrt_runtime **runtime_out)
+{
+    int lock = -1;
+    int status = wait_for_lock(standby, timeout_ns, &lock);
+    if (status == HRT_EBUSY) {
+        return status;
+    }
+    status = status == HRT_OK ? finish_reading(standby) : status;
+    if (status == HRT_OK) {
+        hrt_heritage from = {
+            .page = standby->page,
+            .page_fd = standby->page_fd,
+            .state = standby->state,
+            .log = {.directory = standby->directory, .lock = lock, .scan = standby->scan},
+            .visit = apply,
+            .context = standby,
+            .lanes = standby->lanes,
+            .lane_count = standby->lane_count,
+            .taken = standby->taken,
+            .taken_count = &standby->taken_count, /* as it is when all was read */
+        };
+        standby->page = NULL;
+        standby->page_fd = -1;
+        status = hrt_runtime_inherit(&standby->options, &from, runtime_out);
+        standby->state = NULL;
+    } else if (lock >= 0) {
+        (void)close(lock);
+    }
+    hrt_standby_close(standby);
+    return status;
+}
