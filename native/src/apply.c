@@ -77,6 +77,7 @@ static int apply_lease(hrt_state *state, const hrt_record *record)
         hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
         job->token = record->sequence;
         job->client = body->client;
+        job->leased_position = job->position;
         job->place = places == NULL ? HRT_CREDIT_MAX : places[i]; /* format 1: nowhere */
         job->attempt = (uint16_t)(job->attempt + (job->attempt < UINT16_MAX));
         hrt_add_relaxed(&state->page->queue_counters[job->queue].leased, 1);

@@ -73,7 +73,7 @@ static void begin_attempt(hrt_runtime *runtime, hrt_seat *seat, const hrt_state_
         .job = job->id,
         .token = job->token,
         /* What it saved never lies in an older one: this one is enough to keep both. */
-        .segment = job->position / hrt_log_segment_size(runtime->log),
+        .segment = job->leased_position / hrt_log_segment_size(runtime->log),
         .leased_ns = runtime->boot_ns,
         .kind = job->kind,
         .queue = job->queue,

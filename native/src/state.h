@@ -56,6 +56,7 @@ typedef struct hrt_state_job {
     uint64_t result_position; /* of the result, else of the last error; in a SETTLE or KEEP */
     char *error;              /* last error, malloc'd, or NULL */
     uint64_t saved_position;  /* of what its attempts saved; in a SAVED, or in its own KEEP */
+    uint64_t leased_position; /* `position` as it was when it was leased last */
     uint32_t saved_length;    /* 0: nothing */
     uint32_t result_length;
     uint32_t result_ttl_ms;

@@ -385,6 +385,23 @@ static void segments_know_their_living_jobs(void)
     free_history(log);
 }
 
+/* Its handler goes on reading where the lease pointed to, whoever asks for the place later. */
+static void a_lease_remembers_where_the_record_lay(void)
+{
+    history *log = new_history();
+    uint64_t job = enqueue(log, (new_job){.payload = "a"});
+    uint64_t enqueued = hrt_state_find(log->state, job)->position;
+    (void)lease_one(log, job);
+    keep(log, job);
+    uint64_t kept = hrt_state_find(log->state, job)->position;
+    CHECK(kept > enqueued);
+    CHECK_EQ(hrt_state_find(log->state, job)->leased_position, enqueued);
+    settle(log, job, HRT_OUTCOME_RETURNED, 0);
+    (void)lease_one(log, job);
+    CHECK_EQ(hrt_state_find(log->state, job)->leased_position, kept);
+    free_history(log);
+}
+
 /* One job in each state, so that a KEEP of each has to bring it back. */
 static uint32_t one_of_each(history *log, uint64_t *jobs)
 {
@@ -501,17 +518,18 @@ static void the_oldest_ready_job_is_in_the_counters(void)
 
 int main(void)
 {
-    TAP_LIST(
-        TEST(a_job_goes_from_ready_to_running_and_leaves), TEST(a_stale_token_changes_nothing),
-        TEST(a_delayed_job_waits_for_its_due_record), TEST(attempts_are_counted_for_failures_only),
-        TEST(a_blocked_key_holds_its_jobs_in_order), TEST(a_delayed_head_holds_a_blocked_key),
-        TEST(a_skipping_key_passes_what_is_not_ready),
-        TEST(a_revived_job_goes_first_but_never_beside_another),
-        TEST(a_ready_job_may_be_ended_as_crashed), TEST(a_change_of_order_regroups_the_keys),
-        TEST(returned_jobs_go_back_to_their_place), TEST(what_a_job_saved_stays_until_it_ends),
-        TEST(results_are_kept_up_to_the_queues_limit),
-        TEST(leased_jobs_are_listed_by_client_and_token),
-        TEST(undeclared_names_and_known_jobs_are_corrupt), TEST(segments_know_their_living_jobs),
-        TEST(keeps_bring_back_every_state), TEST(the_same_records_make_the_same_state),
-        TEST(many_jobs_come_and_go), TEST(the_oldest_ready_job_is_in_the_counters));
+    TAP_LIST(TEST(a_job_goes_from_ready_to_running_and_leaves), TEST(a_stale_token_changes_nothing),
+             TEST(a_delayed_job_waits_for_its_due_record),
+             TEST(attempts_are_counted_for_failures_only),
+             TEST(a_blocked_key_holds_its_jobs_in_order), TEST(a_delayed_head_holds_a_blocked_key),
+             TEST(a_skipping_key_passes_what_is_not_ready),
+             TEST(a_revived_job_goes_first_but_never_beside_another),
+             TEST(a_ready_job_may_be_ended_as_crashed), TEST(a_change_of_order_regroups_the_keys),
+             TEST(returned_jobs_go_back_to_their_place), TEST(what_a_job_saved_stays_until_it_ends),
+             TEST(results_are_kept_up_to_the_queues_limit),
+             TEST(leased_jobs_are_listed_by_client_and_token),
+             TEST(undeclared_names_and_known_jobs_are_corrupt),
+             TEST(segments_know_their_living_jobs), TEST(a_lease_remembers_where_the_record_lay),
+             TEST(keeps_bring_back_every_state), TEST(the_same_records_make_the_same_state),
+             TEST(many_jobs_come_and_go), TEST(the_oldest_ready_job_is_in_the_counters));
 }
