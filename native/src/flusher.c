@@ -13,8 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define READY_AHEAD 2u                /* numbered segments that wait behind the current one */
-#define NO_SPACE_PAUSE_NS 1000000000u /* until a full disk is asked again */
+#define READY_AHEAD 2u               /* numbered segments that wait behind the current one */
+#define NO_SPACE_PAUSE_NS 250000000u /* until a full disk is asked again */
 
 void hrt_flusher_init(hrt_log *log)
 {
@@ -249,6 +249,12 @@ static bool wants_file(const hrt_log *log)
     return log->files < target || log->files < log->options.segments_min;
 }
 
+/* Whether a full disk is to be asked again some time: a log that could grow plans for more. */
+static bool space_awaited(const hrt_log *log)
+{
+    return log->flusher.no_space_until != 0 && log->files < log->segments_max;
+}
+
 static void no_space(hrt_log *log)
 {
     log->flusher.no_space_until = hrt_clock_ns(CLOCK_MONOTONIC) + NO_SPACE_PAUSE_NS;
@@ -295,7 +301,8 @@ bool hrt_flusher_ready_step(hrt_log *log)
         recycle(log);
     } else if (waiting(log) < READY_AHEAD && log->spare_count > 0) {
         number_file(log, log->spares[--log->spare_count], log->worn);
-    } else if (log->flusher.making.fd >= 0 || (wants_file(log) && hrt_flusher_may_grow(log))) {
+    } else if (log->flusher.making.fd >= 0 ||
+               ((wants_file(log) || space_awaited(log)) && hrt_flusher_may_grow(log))) {
         grow(log);
     } else {
         return false;
@@ -320,6 +327,9 @@ static bool sync_due(const hrt_log *log)
 static void wait_for_work(hrt_log *log)
 {
     uint64_t at = log->flusher.async_at;
+    if (space_awaited(log) && (at == 0 || log->flusher.no_space_until < at)) {
+        at = log->flusher.no_space_until;
+    }
     if (at == 0) {
         (void)pthread_cond_wait(&log->flusher.wanted, &log->mutex);
         return;
