@@ -26,6 +26,11 @@ WATCHDOG_SHARE = 3  # signs of life in the time that the manager waits for one
 RETURN_SECONDS = 0.25  # for subscribers to connect again
 
 
+def leave() -> None:
+    """End this process now: its log failed, and whatever it still did could not be kept."""
+    os._exit(Status.IO)
+
+
 class Service:
     """Drives one supervisor by signals: the first TERM or INT drains, the second stops at once."""
 
@@ -33,6 +38,7 @@ class Service:
         """Describe the service; with an estate it goes on with that."""
         self._estate = estate
         self._supervisor = Supervisor(config, estate)
+        self._supervisor.on_log_failure = leave
         self._tasks = Tasks()
         self._running: asyncio.Task[int] | None = None
 

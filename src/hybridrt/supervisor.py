@@ -131,6 +131,7 @@ class Supervisor(Producer):
         self.pools: dict[str, Pool] = {}
         self.state = "new"
         self.failure: HybridrtError | None = None
+        self.on_log_failure: Callable[[], None] | None = None  # called first, may not come back
         self.stop_wanted = asyncio.Event()  # set by a signal or the shutdown verb
         self.stop_timeout: float | None = None
         self._runtime: Runtime | None = None
@@ -436,6 +437,8 @@ class Supervisor(Producer):
         self.failure = error
         self.state = "failed"
         log.critical("the log failed, nothing more is acknowledged", err=str(error))
+        if self.on_log_failure is not None:
+            self.on_log_failure()
         self.fail(error)
         self.stop_wanted.set()
 
