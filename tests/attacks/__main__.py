@@ -20,7 +20,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from tests.attacks import devices, kills, power_cut
+from tests.attacks import devices, faults, kills, power_cut
 from tests.attacks.report import MissingError, Report, ViolationError
 
 Attack = Callable[[Path, bool], Report]
@@ -30,6 +30,11 @@ ATTACKS: dict[str, Attack] = {
     "kills-append": partial(kills.kill_at_each_instruction, "append"),
     "kills-rotate": partial(kills.kill_at_each_instruction, "rotate"),
     "kills-recover": partial(kills.kill_at_each_instruction, "recover"),
+    "sync-errors": faults.fail_each_sync,
+    "sync-errors-supervisor": faults.fail_each_sync_of_supervisor,
+    "disk-errors": faults.fail_writes_of_disk,
+    "no-space": faults.fail_each_allocation,
+    "full-disk": faults.fill_disk,
 }
 
 

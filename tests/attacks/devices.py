@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.attacks.report import MissingError
+from tests.attacks.report import MissingError, ViolationError
 
 CLONE_NEWNS = 0x20000
 MS_REC, MS_PRIVATE = 0x4000, 0x40000
@@ -61,7 +61,10 @@ def enter_own_namespace() -> None:
 
 def run(*command: str | Path) -> None:
     """Run a helper that has to succeed."""
-    subprocess.run([str(word) for word in command], check=True, stdin=subprocess.DEVNULL)
+    words = [str(word) for word in command]
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    if done.returncode != 0:
+        raise ViolationError(f"{words} exited with {done.returncode}: {done.stderr.decode()}")
 
 
 def _die_with_parent() -> None:
@@ -74,6 +77,7 @@ def serving(*command: str | Path) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
         [str(word) for word in command],
         stdin=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,  # each error that it is told to make
         preexec_fn=_die_with_parent,  # noqa: PLW1509 -- this process has one thread
     )
     try:
@@ -104,10 +108,21 @@ def make_image(path: Path, filesystem: str, size: int) -> None:
 
 
 @contextlib.contextmanager
-def mounted(file: Path, directory: Path, filesystem: str) -> Iterator[Path]:
+def mounted(file: Path, directory: Path, filesystem: str, *options: str) -> Iterator[Path]:
     """Mount a file through a loop device that goes when the mount does."""
     directory.mkdir(exist_ok=True)
-    run("mount", "-t", filesystem, "-o", "loop", file, directory)
+    run("mount", "-t", filesystem, "-o", ",".join(("loop", *options)), file, directory)
+    try:
+        yield directory
+    finally:
+        run("umount", directory)
+
+
+@contextlib.contextmanager
+def memory_disk(directory: Path, size: int) -> Iterator[Path]:
+    """Mount a small file system in memory."""
+    directory.mkdir()
+    run("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", directory)
     try:
         yield directory
     finally:

@@ -1,5 +1,6 @@
 """The C programs of the attacks, as meson builds them; they print their counts as JSON."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -21,10 +22,14 @@ def program(name: str) -> Path:
     return path
 
 
-def start(name: str, *words: object) -> subprocess.Popen[str]:
-    """Start a C program."""
+def start(name: str, *words: object, errors: Path | None = None) -> subprocess.Popen[str]:
+    """Start a C program; what it says on its error output goes to a file, if one is named."""
     command = [str(program(name)), *(str(word) for word in words)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+    with contextlib.ExitStack() as stack:
+        output = None if errors is None else stack.enter_context(errors.open("w"))
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=output, stdin=subprocess.DEVNULL, text=True
+        )
 
 
 def finish(process: subprocess.Popen[str]) -> Counts:
