@@ -47,7 +47,7 @@ def run(
     """Follow a log and sign checkpoints until SIGTERM. A supervisor does this when configured."""
     from hybridrt import configfile
     from hybridrt.proof.prover import Options
-    from hybridrt.proof.run import run as prove
+    from hybridrt.proof.proving import run as prove
 
     places = Places.find(session, log, directory)
     settings = places.config.proof
