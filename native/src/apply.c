@@ -227,6 +227,7 @@ static int restore(hrt_state *state, uint32_t index, const hrt_record *record)
     hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
     job->token = body->token;
     job->client = body->client;
+    job->leased_position = record->position; /* of the oldest copy that is left */
     job->place = body->place;
     job->enqueued_ns = body->enqueued_ns;
     job->settled_ns = body->settled_ns;
