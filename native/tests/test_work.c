@@ -228,6 +228,13 @@ static void what_a_worker_says_is_encoded(void)
     CHECK_EQ(hrt_progress(client, 1, 2, 500, "half", 4), HRT_OK);
     CHECK_EQ(peer_take(&end, entry, sizeof(entry)), HRT_SUBMIT_PROGRESS);
     CHECK(memcmp(entry + sizeof(hrt_submit_progress), "half", 4) == 0);
+    CHECK_EQ(hrt_save(client, 1, 2, "so far", 6), HRT_OK);
+    CHECK_EQ(peer_take(&end, entry, sizeof(entry)), HRT_SUBMIT_SAVE);
+    CHECK(memcmp(entry + sizeof(hrt_submit_save), "so far", 7) == 0);
+    static uint8_t half_the_ring[PEER_SUBMIT / 2];
+    CHECK_EQ(hrt_save(client, 1, 2, half_the_ring, sizeof(half_the_ring)), HRT_ETOOLARGE);
+    CHECK(peer_error_says("attach with a larger submit_capacity"));
+    CHECK_EQ(hrt_watch(client, 0), HRT_EINVAL);
     CHECK_EQ(hrt_watch(client, 1), HRT_OK);
     CHECK_EQ(peer_take(&end, entry, sizeof(entry)), HRT_SUBMIT_WATCH);
     CHECK_EQ(hrt_cancel(client, 1), HRT_OK);

@@ -581,7 +581,7 @@ typedef struct hrt_runtime_counters {
     uint64_t submissions; /* lane entries taken */
     uint64_t leases;
     uint64_t settles;
-    uint64_t refused;  /* settles with a stale token */
+    uint64_t refused;  /* settles with a stale token; saves likewise, or without room */
     uint64_t rejected; /* enqueues answered with an error */
     uint64_t parks;
     uint64_t wakes;   /* times a sleeping peer was woken */

@@ -239,7 +239,10 @@ HRT_API HRT_MUST_CHECK int hrt_save(hrt_client *client, uint64_t job, uint64_t t
 
 /* ---- notices ---- */
 
-/* Asks for a RESULT notice when the job ends; comes at once if it has ended and is still kept. */
+/*
+ * Asks for a RESULT notice when the job ends; comes at once if it has ended and is still kept. One
+ * notice answers all that asked before it came.
+ */
 HRT_API HRT_MUST_CHECK int hrt_watch(hrt_client *client, uint64_t job);
 /* Asks the runtime to cancel a job of any client. A running one gets a CANCEL notice. */
 HRT_API HRT_MUST_CHECK int hrt_cancel(hrt_client *client, uint64_t job);
