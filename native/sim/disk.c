@@ -28,6 +28,7 @@ typedef struct inode {
     uint32_t holds; /* names, descriptors, mappings */
     int lock_fd;    /* 0: not locked */
     uint32_t slot;  /* of a segment file, plus 1; 0: another file */
+    uint64_t birth; /* tells it from the next file that gets this number */
     uint32_t size;
     uint32_t disk_size;
     uint8_t *cache; /* SIM_SEGMENT bytes, and as many of the disk behind them; NULL: none yet */
@@ -50,6 +51,7 @@ typedef struct recent {
 
 typedef struct harm {
     int file;
+    uint64_t birth;
     uint32_t offset;
     uint8_t good[SIM_SECTOR];
 } harm;
@@ -218,7 +220,8 @@ int sim_disk_create(const char *name)
 {
     for (int i = 0; i < INODES_MAX; i++) {
         if (!disk.inodes[i].used) {
-            disk.inodes[i] = (inode){.used = true, .slot = slot_of(name) + 1};
+            disk.inodes[i] =
+                (inode){.used = true, .slot = slot_of(name) + 1, .birth = ++disk.order};
             make_entry(name)->current = i;
             return i;
         }
@@ -571,6 +574,7 @@ static void harm_sector(int number, uint32_t offset, const uint8_t *bytes)
     inode *file = &disk.inodes[number];
     harm *one = &disk.harms[disk.harm_count++];
     one->file = number;
+    one->birth = file->birth;
     one->offset = offset;
     memcpy(one->good, file->cache + offset, SIM_SECTOR);
     memcpy(file->cache + offset, bytes, SIM_SECTOR);
@@ -651,8 +655,10 @@ void sim_disk_heal(void)
     while (disk.harm_count > 0) {
         const harm *one = &disk.harms[--disk.harm_count];
         inode *file = &disk.inodes[one->file];
-        memcpy(file->cache + one->offset, one->good, SIM_SECTOR);
-        memcpy(disk_side(file) + one->offset, one->good, SIM_SECTOR);
+        if (file->used && file->birth == one->birth) {
+            memcpy(file->cache + one->offset, one->good, SIM_SECTOR);
+            memcpy(disk_side(file) + one->offset, one->good, SIM_SECTOR);
+        }
     }
 }
 

@@ -8,7 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { QUEUES_MAX = 8, SUBMISSIONS_MAX = 16384, SAID_MAX = 32768, LINES_MAX = 65536 };
+enum {
+    QUEUES_MAX = 8,
+    SUBMISSIONS_MAX = 16384,
+    SAID_MAX = 32768,
+    LINES_MAX = 65536,
+    FILES_MAX = 96
+};
 enum { STATE_NONE = 0, STATE_GONE = 10 };
 
 typedef struct line {
@@ -41,6 +47,11 @@ typedef struct known_submission {
     bool acknowledged;
 } known_submission;
 
+typedef struct healthy_file {
+    hrt_segment head;
+    const uint8_t *cache;
+} healthy_file;
+
 static struct {
     sim_outcome *outcome;
     line *lines; /* of sequence 1, 2, ... */
@@ -61,6 +72,9 @@ static struct {
     uint64_t group_first; /* line of the group that is being written */
     hrt_replay *replay;
     uint64_t replayed;
+    healthy_file healthy[FILES_MAX];
+    uint32_t healthy_count;
+    uint64_t head;   /* number of the oldest segment that counts */
     uint64_t harmed; /* line that the disk has spoiled */
     bool proven;     /* later records say that it was synced */
     bool compare;
@@ -494,6 +508,7 @@ static void cut_history(uint64_t count)
         free(oracle.lines[--oracle.count].record);
     }
     oracle.durable_count = oracle.durable_count < count ? oracle.durable_count : count;
+    oracle.epoch = count == 0 ? 0 : oracle.lines[count - 1].record->epoch;
     oracle.end =
         count == 0 ? SIM_SEGMENT + HRT_SEGMENT_HEADER : end_of(oracle.lines[count - 1].record);
     drop_replay();
@@ -623,15 +638,42 @@ void oracle_restarts(bool power_was_cut)
     oracle.restarted = true;
 }
 
-/* The first line whose bytes are not on the disk as they were written; count: none. */
+/* Which file holds which segment, before the disk does harm. */
+void oracle_before_harm(void)
+{
+    sim_file files[FILES_MAX];
+    uint32_t count = sim_disk_segments(files, FILES_MAX);
+    oracle.healthy_count = 0;
+    oracle.head = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const hrt_segment *head = (const void *)files[i].cache;
+        if (head->magic == HRT_MAGIC_SEGMENT && files[i].size == SIM_SEGMENT) {
+            oracle.healthy[oracle.healthy_count++] =
+                (healthy_file){.head = *head, .cache = files[i].cache};
+            oracle.head = head->head > oracle.head ? head->head : oracle.head;
+        }
+    }
+}
+
+/* A line that the log still needs, and that no longer lies where it lay. */
+static bool is_harmed(const line *one)
+{
+    uint64_t position = one->record->position;
+    for (uint32_t i = 0; i < oracle.healthy_count; i++) {
+        const healthy_file *file = &oracle.healthy[i];
+        if (file->head.number == position / SIM_SEGMENT && file->head.number >= oracle.head) {
+            return memcmp(file->cache, &file->head, sizeof(file->head)) != 0 ||
+                   memcmp(file->cache + position % SIM_SEGMENT, one->record, one->length) != 0;
+        }
+    }
+    return false;
+}
+
+/* Count: none. */
 static uint64_t first_harmed(void)
 {
     for (uint64_t i = 0; i < oracle.count; i++) {
-        sim_file file;
-        uint64_t position = oracle.lines[i].record->position;
-        if (sim_disk_find(position / SIM_SEGMENT, &file) &&
-            memcmp(file.cache + position % SIM_SEGMENT, oracle.lines[i].record,
-                   oracle.lines[i].length) != 0) {
+        if (is_harmed(&oracle.lines[i])) {
             return i;
         }
     }
@@ -644,10 +686,7 @@ static bool is_proven(uint64_t harmed)
     uint64_t position = oracle.lines[harmed].record->position;
     for (uint64_t i = harmed + 1; i < oracle.least; i++) {
         const line *one = &oracle.lines[i];
-        sim_file file;
-        uint64_t at = one->record->position;
-        if (one->record->durable > position && sim_disk_find(at / SIM_SEGMENT, &file) &&
-            memcmp(file.cache + at % SIM_SEGMENT, one->record, one->length) == 0) {
+        if (one->record->durable > position && !is_harmed(one)) {
             return true;
         }
     }
@@ -656,8 +695,8 @@ static bool is_proven(uint64_t harmed)
 
 static bool heads_are_whole(void)
 {
-    sim_file files[64];
-    uint32_t count = sim_disk_segments(files, 64);
+    sim_file files[FILES_MAX];
+    uint32_t count = sim_disk_segments(files, FILES_MAX);
     for (uint32_t i = 0; i < count; i++) {
         const hrt_segment *head = (const void *)files[i].cache;
         if (files[i].size == SIM_SEGMENT &&

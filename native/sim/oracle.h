@@ -21,7 +21,8 @@ void oracle_written(const uint8_t *file, uint32_t offset, uint32_t length);
 
 /* A new writer begins; after a power cut, what was not on the disk may be gone. */
 void oracle_restarts(bool power_was_cut);
-/* The disk was harmed since; before the opening. */
+/* The disk does harm between these two, before the opening. */
+void oracle_before_harm(void);
 void oracle_harmed(void);
 /* What was harmed on the disk has to be found by the opening that follows, or to be harmless. */
 void oracle_judge_open(int status, const char *sentence);

@@ -53,6 +53,7 @@ static void start_supervisor(void)
     oracle_restarts(scene.power_was_cut);
     scene.power_was_cut = false;
     if (!sim_calm() && scene.outcome->restarts > 0) {
+        oracle_before_harm();
         harm_disk();
         oracle_harmed();
     }

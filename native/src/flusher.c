@@ -174,6 +174,9 @@ static int renumber(hrt_log *log, uint32_t index, uint64_t number, uint64_t head
     int status = HRT_FAILPOINT("log.recycle.before");
     if (status == HRT_OK) {
         status = hrt_segment_write_head(fd, &segment);
+        if (status != HRT_OK) {
+            mark_unsynced(log);
+        }
     }
     if (status == HRT_OK) {
         status = HRT_FAILPOINT("log.recycle.after");

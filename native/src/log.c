@@ -118,7 +118,10 @@ static int await_next(hrt_log *log, enum hrt_log_class class)
 
 static int write_group(hrt_log *log, const void *bytes, size_t length)
 {
-    int status = HRT_FAILPOINT("log.append.before");
+    int status = hrt_log_failed(log); /* after a failure nothing more is written */
+    if (status == HRT_OK) {
+        status = HRT_FAILPOINT("log.append.before");
+    }
     if (status == HRT_OK) {
         status = hrt_write_at(log->fd, bytes, length, offset_of(log, log->tail));
     }

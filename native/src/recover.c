@@ -213,8 +213,39 @@ static int open_current(hrt_log *log)
             return hrt_fail(hrt_status_of(errno), "cannot open segment %08x.seg for writing: %s",
                             waiting, strerror(errno));
         }
+        /* Who numbered it may have died before its header was on the disk. */
+        if (fdatasync(log->slots[waiting].fd) != 0) {
+            return hrt_fail(hrt_status_of(errno), "cannot sync segment %08x.seg: %s", waiting,
+                            strerror(errno));
+        }
     }
     return HRT_OK;
+}
+
+static int write_head_of(const hrt_log *log, uint32_t slot, const hrt_segment *head)
+{
+    int fd = hrt_segment_open(log->directory, slot, O_RDWR);
+    if (fd < 0) {
+        return hrt_status_of(errno);
+    }
+    int status = hrt_segment_write_head(fd, head);
+    (void)close(fd);
+    return status;
+}
+
+/* A number that the run does not reach, since the disk has forgotten one before it, is taken off:
+ * the run will come to it with another file. */
+static int unnumber_strays(const hrt_log *log, const hrt_catalog *catalog)
+{
+    hrt_segment head = hrt_log_head_for(log, HRT_SEGMENT_SPARE, log->head);
+    int status = HRT_OK;
+    for (uint32_t i = 0; i < catalog->count && status == HRT_OK; i++) {
+        const hrt_catalog_entry *entry = &catalog->entries[i];
+        if (!entry->blank && entry->number != HRT_SEGMENT_SPARE && entry->number >= log->ready) {
+            status = write_head_of(log, entry->slot, &head);
+        }
+    }
+    return status == HRT_OK ? status : hrt_fail(status, "cannot renumber a segment file");
 }
 
 /* Bytes from `position` on are written over themselves; *position moves behind them. */
@@ -245,7 +276,28 @@ static int write_piece_again(hrt_log *log, uint64_t *position)
  * After a failed sync the page cache may hold records that are not on the disk and that no later
  * sync would write: they are there for us, but the next power cut would tear a hole into the log.
  */
-static int write_again(hrt_log *log)
+static int write_heads_again(const hrt_log *log, const hrt_catalog *catalog)
+{
+    int status = HRT_OK;
+    for (uint32_t i = 0; i < catalog->count && status == HRT_OK; i++) {
+        hrt_segment head;
+        size_t got = 0;
+        if (catalog->entries[i].blank) {
+            continue;
+        }
+        int fd = hrt_segment_open(log->directory, catalog->entries[i].slot, O_RDWR);
+        status = fd < 0 ? hrt_status_of(errno) : hrt_read_at(fd, &head, sizeof(head), 0, &got);
+        if (status == HRT_OK && got == sizeof(head)) {
+            status = hrt_segment_write_head(fd, &head);
+        }
+        if (fd >= 0) {
+            (void)close(fd);
+        }
+    }
+    return status;
+}
+
+static int write_again(hrt_log *log, const hrt_catalog *catalog)
 {
     uint64_t head = log->head << log->segment_shift;
     uint64_t position = log->durable > head ? log->durable : head;
@@ -256,6 +308,7 @@ static int write_again(hrt_log *log)
     while (status == HRT_OK && position < log->tail) {
         status = write_piece_again(log, &position);
     }
+    status = status == HRT_OK ? write_heads_again(log, catalog) : status;
     if (status != HRT_OK) {
         return hrt_fail(status, "cannot write again what a failed sync has left");
     }
@@ -282,7 +335,8 @@ static int take_over(hrt_log *log, const hrt_scan *scan)
     log->tail = end.position;
     log->durable = end.durable;
     status = status == HRT_OK ? open_current(log) : status;
-    return status == HRT_OK ? write_again(log) : status;
+    status = status == HRT_OK ? write_again(log, catalog) : status;
+    return status == HRT_OK ? unnumber_strays(log, catalog) : status;
 }
 
 static int create(hrt_log *log, const hrt_catalog *catalog)
