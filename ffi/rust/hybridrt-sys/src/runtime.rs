@@ -49,6 +49,11 @@ pub struct hrt_recovery {
     pub reserved: [u8; 7usize],
 }
 #[repr(C)]
+#[derive(Debug)]
+pub struct hrt_standby {
+    _unused: [u8; 0],
+}
+#[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct hrt_grant {
     pub incarnation: u64,
@@ -63,6 +68,17 @@ pub const HRT_GRANT_LANE: hrt_grant_fd = 0;
 pub const HRT_GRANT_EVENT: hrt_grant_fd = 1;
 pub const HRT_GRANT_FD_COUNT: hrt_grant_fd = 2;
 pub type hrt_grant_fd = ::core::ffi::c_uint;
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct hrt_standby_info {
+    pub position: u64,
+    pub sequence: u64,
+    pub jobs: u64,
+    pub behind: u64,
+    pub state_hash_at: u64,
+    pub lanes: u32,
+    pub restarts: u32,
+}
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct hrt_lane_info {
@@ -222,6 +238,26 @@ unsafe extern "C" {
     ) -> ::core::ffi::c_int;
     pub fn hrt_runtime_standby(runtime: *mut hrt_runtime, present: ::core::ffi::c_int);
     pub fn hrt_runtime_release(runtime: *mut hrt_runtime) -> ::core::ffi::c_int;
+    pub fn hrt_standby_open(
+        options: *const hrt_runtime_options,
+        page_fd: ::core::ffi::c_int,
+        standby_out: *mut *mut hrt_standby,
+    ) -> ::core::ffi::c_int;
+    pub fn hrt_standby_grant(
+        standby: *mut hrt_standby,
+        grant: *const hrt_grant,
+        fds: *const ::core::ffi::c_int,
+    ) -> ::core::ffi::c_int;
+    pub fn hrt_standby_forget(standby: *mut hrt_standby, incarnation: u64);
+    pub fn hrt_standby_run(standby: *mut hrt_standby) -> ::core::ffi::c_int;
+    pub fn hrt_standby_stop(standby: *mut hrt_standby);
+    pub fn hrt_standby_status(standby: *mut hrt_standby, info_out: *mut hrt_standby_info);
+    pub fn hrt_standby_take_over(
+        standby: *mut hrt_standby,
+        timeout_ns: i64,
+        runtime_out: *mut *mut hrt_runtime,
+    ) -> ::core::ffi::c_int;
+    pub fn hrt_standby_close(standby: *mut hrt_standby);
     pub fn hrt_runtime_kind(
         runtime: *mut hrt_runtime,
         name: *const ::core::ffi::c_char,
