@@ -46,7 +46,8 @@ typedef struct relay_ledger {
     uint32_t active;  /* number of the runner that has taken over */
     uint32_t refused; /* settles */
     uint32_t out_of_order;
-    uint32_t broken; /* calls that failed */
+    uint32_t unsaved; /* second attempts without what the first one saved */
+    uint32_t broken;  /* calls that failed */
     uint64_t sent[RELAY_PRODUCERS];
     uint64_t took_ns[4096]; /* of each take-over, by runner */
     uint64_t last[RELAY_PRODUCERS][RELAY_KEYS];
@@ -184,6 +185,23 @@ static inline void relay_handle(relay *r, uint32_t number, uint32_t producer, bo
     hrt_store_release_u32(&ledger->busy[producer][key], 0);
 }
 
+/* A first attempt saves the job's numbers, a second one has to find them. */
+static inline int relay_save(relay *r, hrt_client *client, const hrt_job *job,
+                             const uint32_t numbers[2])
+{
+    const size_t size = 2 * sizeof(*numbers);
+    if (numbers[0] >= RELAY_FOLLOW || numbers[0] % RELAY_RETRY_EVERY != 3) {
+        return HRT_OK;
+    }
+    if (job->attempt == 1) {
+        return hrt_save(client, job->id, job->token, numbers, size);
+    }
+    if (job->saved_length != size || memcmp(job->saved, numbers, size) != 0) {
+        (void)hrt_fetch_add_u32(&r->ledger->unsaved, 1);
+    }
+    return HRT_OK;
+}
+
 static inline int relay_work_one(relay *r, hrt_client *client, const hrt_job *job)
 {
     uint32_t numbers[2];
@@ -194,6 +212,10 @@ static inline int relay_work_one(relay *r, hrt_client *client, const hrt_job *jo
     } else {
         bool fails = job->attempt == 1 && numbers[0] % RELAY_RETRY_EVERY == 3;
         relay_handle(r, numbers[0], numbers[1], !fails);
+    }
+    int status = relay_save(r, client, job, numbers);
+    if (status != HRT_OK) {
+        return status;
     }
     uint32_t follow[2] = {numbers[0] + RELAY_FOLLOW, numbers[1]};
     hrt_spec spec = {.payload = follow, .payload_length = sizeof(follow), .queue = job->queue};

@@ -107,6 +107,7 @@ static void check_all(relay *r)
     CHECK_EQ(r->page->runtime.recycled, 0); /* else the log is not there as a whole */
     CHECK_EQ(r->ledger->broken, 0);
     CHECK_EQ(r->ledger->refused, 0);
+    CHECK_EQ(r->ledger->unsaved, 0);
     CHECK_EQ(r->ledger->out_of_order, 0);
     CHECK_EQ(found.ended, found.enqueued);
     CHECK_EQ(found.lost, 0);
