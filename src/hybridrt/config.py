@@ -58,6 +58,22 @@ class ProofConfig(msgspec.Struct, frozen=True, kw_only=True):
     records: Annotated[int, msgspec.Meta(ge=1, le=2**32 - 1)] = 10_000
 
 
+class ArchiveConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """``[archive]``: copies of full segments; off unless `directory` is named. 0 keeps all."""
+
+    directory: str = ""
+    keep_age: Duration = Duration(0)
+    keep_bytes: Size = Size(0)
+    keep_segments: Count = 0
+
+
+class ScrubConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """``[scrub]``: the log is read again from the disk, `rate` bytes a second; 0: never."""
+
+    rate: Size = Size(8 * 1024**2)
+    interval: Duration = Duration(6 * 3600)
+
+
 class RuntimeConfig(msgspec.Struct, frozen=True, kw_only=True):
     """``[runtime]``: sockets, patience and logging of the supervisor."""
 
@@ -121,6 +137,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     log: LogConfig = LogConfig()
     runtime: RuntimeConfig = RuntimeConfig()
     proof: ProofConfig = ProofConfig()
+    archive: ArchiveConfig = ArchiveConfig()
+    scrub: ScrubConfig = ScrubConfig()
     queues: tuple[QueueConfig, ...] = (QueueConfig(name=DEFAULT_QUEUE),)
     pools: tuple[PoolConfig, ...] = ()
     kinds: tuple[KindConfig, ...] = ()
@@ -172,7 +190,10 @@ class _Reading:
 
     def config(self, data: dict[str, Any]) -> "Config":
         """Build the configuration, or raise ConfigError with all problems."""
-        self._unknown(data, ("log", "runtime", "proof", "queue", "pool", "kind"), "")
+        known = ("log", "runtime", "proof", "archive", "scrub", "queue", "pool", "kind")
+        self._unknown(data, known, "")
+        archive = self._table(ArchiveConfig, data.get("archive", {}), "archive")
+        scrub = self._table(ScrubConfig, data.get("scrub", {}), "scrub")
         log = self._table(LogConfig, data.get("log", {}), "log")
         runtime = self._table(RuntimeConfig, data.get("runtime", {}), "runtime")
         proof = self._table(ProofConfig, data.get("proof", {}), "proof")
@@ -197,6 +218,8 @@ class _Reading:
             log=log or LogConfig(),
             runtime=runtime or RuntimeConfig(),
             proof=proof or ProofConfig(),
+            archive=archive or ArchiveConfig(),
+            scrub=scrub or ScrubConfig(),
             queues=_with_default(queue for _, queue in queues),
             pools=tuple(pool for _, pool in pools),
             kinds=tuple(kind for _, kind in kinds),

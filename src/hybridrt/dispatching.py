@@ -15,6 +15,7 @@ class DispatchThread(threading.Thread):
     def __init__(self, runtime: Runtime) -> None:
         """Describe the thread; `runtime` stays open until it has ended."""
         super().__init__(name="hybridrt-dispatch", daemon=True)
+        runtime.hold(0)  # until hybridrt.upkeep says which segments are still to be copied
         self._runtime = runtime
 
     def run(self) -> None:

@@ -19,17 +19,18 @@ class Holds:
         """Hold `segment` and all later ones for this holder, in place of what it held before."""
         with self._lock:
             self._segments[holder] = segment
-            self._tell()
+            self.tell()
 
     def clear(self, holder: str) -> None:
         """Hold nothing for this holder any more."""
         with self._lock:
             self._segments.pop(holder, None)
-            self._tell()
+            self.tell()
 
     def lowest(self) -> int | None:
         """Return the lowest segment that somebody needs; None: nobody needs any."""
         return min(self._segments.values(), default=None)
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Tell the runtime the lowest segment."""
         self._hold(min(self._segments.values(), default=NOTHING))

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from hybridrt.native import check, ffi, lib
+from hybridrt.native import Page, check, ffi, job_fields, lib
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+JOBS_BATCH = 100_000  # a list is sorted anew for each
 
 
 class Scan:
@@ -86,3 +88,21 @@ class Replay:
     def jobs(self) -> int:
         """Return the number of living jobs."""
         return int(lib.hrt_replay_jobs(self._handle))
+
+    def job_list(self) -> Iterator[dict[str, Any]]:
+        """Give what is known of each living job (hrt_job_info), in the order of the ids."""
+        infos = ffi.new("hrt_job_info[]", JOBS_BATCH)
+        count = ffi.new("uint32_t *")
+        following = ffi.new("uint64_t *")
+        after = 0
+        while True:
+            check(lib.hrt_replay_list(self._handle, after, infos, JOBS_BATCH, count, following))
+            yield from (job_fields(infos[index]) for index in range(count[0]))
+            after = int(following[0])
+            if not after:
+                return
+
+    @property
+    def page(self) -> Page:
+        """Return the names, settings and counters that the records come to."""
+        return Page(lib.hrt_replay_page(self._handle), self)

@@ -107,6 +107,12 @@ class SyncArguments(Arguments, frozen=True, kw_only=True):
     timeout: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 30.0
 
 
+class BackupArguments(Arguments, frozen=True, kw_only=True):
+    """Names a directory of this machine."""
+
+    directory: Annotated[str, msgspec.Meta(min_length=1)]
+
+
 class EnqueueArguments(Arguments, frozen=True, kw_only=True):
     """One job for the command line; programs enqueue through a lane. Payload in base64."""
 
@@ -153,6 +159,7 @@ VERBS: dict[str, type[Arguments]] = {
     "reload": Arguments,
     "upgrade": UpgradeArguments,
     "log.sync": SyncArguments,
+    "log.backup": BackupArguments,
     "enqueue": EnqueueArguments,
 }
 

@@ -961,6 +961,11 @@ class Standby:
             lib.hrt_standby_close(handle)
 
 
+def job_fields(struct: Any) -> dict[str, Any]:
+    """Return a hrt_job_info in plain values."""
+    return _plain(struct)
+
+
 def _lane_info(struct: Any) -> dict[str, Any]:
     return {**_plain(struct), "kinds": list(struct.kinds)[: struct.kind_count]}
 

@@ -54,6 +54,7 @@ from hybridrt.producer import Producer
 from hybridrt.succession import Succession
 from hybridrt.tasks import Tasks
 from hybridrt.units import to_milliseconds, to_nanoseconds
+from hybridrt.upkeep import Upkeep
 
 log = get_logger("supervisor")
 
@@ -137,6 +138,7 @@ class Supervisor(Producer):
         self._runtime: Runtime | None = None
         self._estate = estate
         self._thread: DispatchThread | None = None
+        self.upkeep: Upkeep | None = None
         self._calls: set[asyncio.Future[Any]] = set()  # into C, from threads of the pool
         self._succession = Succession(self, self.standby_path)
         self.takeover: dict[str, Any] | None = None  # how it became the supervisor
@@ -177,6 +179,7 @@ class Supervisor(Producer):
         asyncio.get_running_loop().add_reader(runtime.event_fd, self._read_events)
         self._listener = Listener(runtime, listening, self.attach_path, self._succession)
         await self._open_control()
+        self._look_after(runtime)
         self._tasks.start(self._sample(), "sample")
         if estate is None:
             await self._start_pools()
@@ -211,6 +214,12 @@ class Supervisor(Producer):
     def proof_status(self) -> dict[str, Any] | None:
         """Describe the proof; None: there is none."""
         return self._notary.describe() if self._notary is not None else None
+
+    def _look_after(self, runtime: Runtime) -> None:
+        """Begin to archive and to scrub the log."""
+        place = self.log_directory
+        self.upkeep = Upkeep(self.config, place, runtime, self.holds, self.publish)
+        self.upkeep.start()
 
     def _declare(self, runtime: Runtime) -> None:
         for queue in self.config.queues:
@@ -516,7 +525,7 @@ class Supervisor(Producer):
                 await self.pools[name].roll(pool, config.runtime.start_timeout, drain_timeout)
         self.settings_changed()
         log.info("configuration reloaded", origin=config.origin)
-        fixed = ("log", "runtime", "proof")
+        fixed = ("log", "runtime", "proof", "archive", "scrub")
         return [name for name in fixed if getattr(old, name) != getattr(config, name)]
 
     # ---- a standby, and the next supervisor ----------------------------------------------------
@@ -670,6 +679,7 @@ class Supervisor(Producer):
         self.begin(runtime.client(), runtime.client, self._describe_job)
         asyncio.get_running_loop().add_reader(runtime.event_fd, self._read_events)
         self._control.bind()
+        self._look_after(runtime)
         self._succession.rebind()
         if self._listener is not None:
             self._listener.thaw(runtime)
@@ -751,6 +761,9 @@ class Supervisor(Producer):
             await asyncio.wait(self._calls)
         if self._notary is not None:
             await asyncio.to_thread(self._notary.detach)
+        if self.upkeep is not None:
+            await self.upkeep.close()
+            self.upkeep = None
         runtime.stop()
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join)

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,6 +14,7 @@ import msgspec
 from hybridrt import messages, native
 from hybridrt.config import Config
 from hybridrt.errors import (
+    BusyError,
     ControlError,
     HybridrtError,
     JobStateError,
@@ -74,6 +76,7 @@ async def _status(supervisor: "Supervisor", _: messages.Arguments) -> Reply:
         "takeover": supervisor.takeover,
         "proof": supervisor.proof_status(),
         "recovery": supervisor.runtime.recovery(),
+        "upkeep": supervisor.upkeep.describe() if supervisor.upkeep else {},
         "queues": _queues(supervisor),
         "pools": pools,
     }
@@ -112,6 +115,12 @@ async def _upgrade(supervisor: "Supervisor", arguments: messages.UpgradeArgument
 async def _log_sync(supervisor: "Supervisor", arguments: messages.SyncArguments) -> Reply:
     await supervisor.call(supervisor.runtime.sync, arguments.timeout)
     return {"durable": supervisor.runtime.page.runtime_counters()["log_durable"]}
+
+
+async def _log_backup(supervisor: "Supervisor", arguments: messages.BackupArguments) -> Reply:
+    if supervisor.upkeep is None:
+        raise BusyError(f"the supervisor is {supervisor.state}", "try again")
+    return await supervisor.call(supervisor.upkeep.back_up, Path(arguments.directory))
 
 
 async def _enqueue(supervisor: "Supervisor", arguments: messages.EnqueueArguments) -> Reply:
@@ -352,5 +361,6 @@ _VERBS: dict[str, Verb] = {
     "reload": _reload,
     "upgrade": _upgrade,
     "log.sync": _log_sync,
+    "log.backup": _log_backup,
     "enqueue": _enqueue,
 }

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from hybridrt.cli.printing import Status, fields, note
+from hybridrt.cli.log_copies import archive, backup, restore
+from hybridrt.cli.log_repair import repair, verify
+from hybridrt.cli.printing import Status, note
 from hybridrt.cli.session import Session, session_options
-from hybridrt.units import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,58 +91,15 @@ def _conclude(report: dict[str, Any]) -> Status:
     return Status.OK if report["damage"] in SAFE else Status.FAILED
 
 
-@log.command("verify")
-@click.argument("directory", type=DIRECTORY)
-@session_options
-def verify(session: Session, directory: Path) -> int:
-    """Check every record of a log, apply it, and print what it comes to.
-
-    Exits 0 when every acknowledged job is intact, with a note when the tail is torn (what was never
-    synced ends in the middle of a group); 1 when committed data is damaged.
-    """
-    from hybridrt.logreader import Replay, Scan
-    from hybridrt.records import read_header, type_name
-
-    counts: Counter[str] = Counter()
-    total_bytes = 0
-    replay = Replay()
-    with Scan(str(directory)) as scan:
-        for record in scan:
-            header = read_header(record)
-            replay.apply(record)
-            counts[type_name(header["type"])] += 1
-            total_bytes += header["length"]
-        report = scan.report()
-    body = {
-        "ok": report["damage"] in SAFE,
-        "verdict": VERDICTS[report["damage"]],
-        "records": sum(counts.values()),
-        "types": dict(counts),
-        "bytes": total_bytes,
-        "jobs": replay.jobs(),
-        "state_hash": f"{replay.state_hash():016x}",
-        "damage": report,
-    }
-    session.show(body, _verdict_text(body))
-    return _conclude(report)
-
-
-def _verdict_text(body: dict[str, Any]) -> str:
-    types = ", ".join(f"{name} {count}" for name, count in sorted(body["types"].items()))
-    return fields(
-        [
-            ("verdict", body["verdict"]),
-            ("records", f"{body['records']} ({types})"),
-            ("bytes", format_size(body["bytes"])),
-            ("last sequence", body["damage"]["sequence"]),
-            ("living jobs", body["jobs"]),
-            ("state hash", body["state_hash"]),
-        ]
-    )
-
-
 @log.command("sync")
 @session_options
 def sync(session: Session) -> None:
     """Wait until everything acknowledged so far is on the disk."""
     session.show(session.ask("log.sync"), "synced")
+
+
+log.add_command(archive)
+log.add_command(backup)
+log.add_command(restore)
+log.add_command(verify)
+log.add_command(repair)

@@ -36,6 +36,7 @@ def _status_text(reply: dict[str, Any]) -> str:
             ("unsynced", format_size(reply["unsynced_bytes"])),
             ("jobs", f"{reply['jobs']:,} living, sequence {reply['sequence']:,}"),
             ("epoch", reply["epoch"]),
+            *_upkeep(reply["upkeep"]),
             ("standby", _standby_text(reply["standby"])),
             ("takeover", _takeover_text(reply["takeover"])),
             ("proof", _proof_text(reply["proof"])),
@@ -66,6 +67,18 @@ def _takeover_text(takeover: dict[str, Any] | None) -> str | None:
     if takeover is None:
         return None
     return f"{takeover['cause']}, {format_duration(takeover['duration_ns'] / 1e9)}"
+
+
+def _upkeep(upkeep: dict[str, Any]) -> list[tuple[str, str]]:
+    lines = []
+    if archive := upkeep.get("archive"):
+        fault = f", FAILS: {archive['fault']}" if archive["fault"] else ""
+        lines.append(("archive", f"{archive['directory']}, {archive['behind']} behind{fault}"))
+    if scrub := upkeep.get("scrub"):
+        found = [f"{f['segment']} at {f['position']}, {f['what']}" for f in scrub["findings"]]
+        text = f"DAMAGED: {'; '.join(found)}" if found else "no damage found"
+        lines.append(("scrub", f"{scrub['cycles']} times round, {text}"))
+    return lines
 
 
 def _first_line(pool: dict[str, Any]) -> str | None:

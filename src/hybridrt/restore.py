@@ -1,0 +1,185 @@
+"""Build a log from an archive or a backup, as of now or of an earlier moment.
+
+What is restored is a new log: it has a uuid of its own, and every record is checksummed again under
+it. The sequences behind the moment will be given out again, so the two histories must never be
+taken for one: their archives lie apart, and a segment of one does not pass in the other. A note at
+the end says where it comes from.
+"""
+
+import os
+import shutil
+import time
+import uuid as uuids
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from hybridrt import fillers
+from hybridrt.errors import DamagedLogError, InvalidArgumentError, JobStateError
+from hybridrt.fillers import LAST, Place
+from hybridrt.records import read_header
+from hybridrt.segments import HEADER_BYTES, Header, file_name, records_in, seal, survey
+from hybridrt.store import Info, Store, sync_directory, write_whole
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The last group to keep: by sequence, by wall clock, or the last there is."""
+
+    sequence: int | None = None
+    time_ns: int | None = None
+
+    def holds(self, header: dict[str, int]) -> bool:
+        """Say whether a record is still part of it."""
+        if self.sequence is not None:
+            return header["sequence"] <= self.sequence
+        return self.time_ns is None or header["time_ns"] <= self.time_ns
+
+    def begins_before(self, info: Info) -> bool:
+        """Say whether a segment begins at or before it."""
+        return self.holds({"sequence": info.first_sequence, "time_ns": info.first_time_ns})
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a restored log is made of."""
+
+    numbers: list[int]
+    cut: int  # offset in the last segment
+    last: dict[str, int]  # header of the last record that is kept
+
+
+def plan(store: Store, moment: Moment) -> Plan:
+    """Choose the segments for a moment; raise DamagedLogError when one of them is not there."""
+    there = store.numbers()
+    infos = [store.info(number) for number in there]
+    fitting = [info for info in infos if info.records and moment.begins_before(info)]
+    if not fitting:
+        raise InvalidArgumentError(
+            f"{store.path} holds nothing of that moment", "see 'hybridrt log verify' for its range"
+        )
+    last = fitting[-1]
+    cut, header = _cut(store, last.number, moment)
+    # What begins later than the header says holds for the end of the segment only.
+    first = last.head if cut == last.end else store.read(last.number)[0].head
+    wanted = list(range(first, last.number + 1))
+    missing = [number for number in wanted if number not in there]
+    if missing:
+        raise DamagedLogError(
+            f"{store.path} lacks {_spans(missing)}: the jobs of that moment begin in segment "
+            f"{first}",
+            "name a source that goes back further, or a later moment",
+        )
+    return Plan(wanted, cut, header)
+
+
+def _cut(store: Store, number: int, moment: Moment) -> tuple[int, dict[str, int]]:
+    """Find the end of the last group of the moment in its segment."""
+    header, data = store.read(number)
+    run = survey(header, data)
+    offset, cut, last = HEADER_BYTES, HEADER_BYTES, None
+    for record in records_in(data, HEADER_BYTES, run.group_position - header.position(0)):
+        fields = read_header(record)
+        if not moment.holds(fields):
+            break
+        offset += -(-fields["length"] // fillers.ALIGN) * fillers.ALIGN
+        if fields["flags"] & LAST:
+            cut, last = offset, fields
+    if last is None:
+        raise InvalidArgumentError(f"{store.path}: the moment lies within the first group")
+    return cut, last
+
+
+def _spans(numbers: list[int]) -> str:
+    if len(numbers) == 1:
+        return f"segment {numbers[0]}"
+    return f"segments {numbers[0]} to {numbers[-1]}"
+
+
+def restore(store: Store, directory: Path, moment: Moment) -> dict[str, Any]:
+    """Make the log in an empty or new directory; raise JobStateError when it is not empty."""
+    if directory.exists() and any(directory.iterdir()):
+        raise JobStateError(
+            f"{directory} is not empty; nothing was changed",
+            "name a new directory, or an empty one",
+        )
+    chosen = plan(store, moment)
+    making = directory.with_name(f".{directory.name}.restoring")
+    shutil.rmtree(making, ignore_errors=True)
+    making.mkdir(mode=0o700, parents=True)
+    uuid = uuids.uuid4().bytes
+    for slot, (header, data) in enumerate(_images(store, chosen, uuid)):
+        write_whole(making / file_name(slot), finished(header, data))
+    sync_directory(making)
+    making.rename(directory)  # over an empty one too
+    sync_directory(directory.absolute().parent)
+    return {
+        "directory": str(directory),
+        "uuid": uuid.hex(),
+        "from_uuid": store.uuid.hex(),
+        "segments": len(chosen.numbers),
+        "sequence": chosen.last["sequence"],
+        "time_ns": chosen.last["time_ns"],
+    }
+
+
+def finished(header: Header, data: bytearray) -> bytes:
+    """Put header and checksums to the records of a segment."""
+    data[: len(header.pack())] = header.pack()
+    end = _end_of_records(data)
+    if end > HEADER_BYTES:
+        seal(header.uuid, memoryview(data)[HEADER_BYTES:end])
+    return bytes(data)
+
+
+def _end_of_records(data: bytearray) -> int:
+    offset = HEADER_BYTES
+    while offset < len(data) and (length := int.from_bytes(data[offset : offset + 4], "little")):
+        offset += -(-length // fillers.ALIGN) * fillers.ALIGN
+    return offset
+
+
+def _images(store: Store, chosen: Plan, uuid: bytes) -> Iterator[tuple[Header, bytearray]]:
+    """Give the segments of the restored log, the last one with its note."""
+    first, final = chosen.numbers[0], chosen.numbers[-1]
+    for number in chosen.numbers[:-1]:
+        header, whole = store.read(number)
+        yield replace(header, uuid=uuid, head=first, created_ns=time.time_ns()), bytearray(whole)
+    header, whole = store.read(final)
+    header = replace(header, uuid=uuid, head=first, created_ns=time.time_ns())
+    data = bytearray(whole[: chosen.cut] + bytes(len(whole) - chosen.cut))
+    text = {
+        "event": "restored",
+        "from_uuid": store.uuid.hex(),
+        "sequence": chosen.last["sequence"],
+        "time_ns": header.created_ns,
+        "pid": os.getpid(),
+    }
+    yield from append_note(header, data, chosen.cut, chosen.last, msgspec.json.encode(text))
+
+
+def append_note(
+    header: Header, data: bytearray, end: int, last: dict[str, int], text: bytes
+) -> Iterator[tuple[Header, bytearray]]:
+    """Write a note behind the last record, in a segment of its own when there is no room."""
+    size = header.segment_size
+    place = Place(
+        last["sequence"] + 1, header.position(end), header.position(end), last["time_ns"],
+        last["epoch"],
+    )  # fmt: skip
+    if end < size and end + fillers.note_bytes(text) >= size:
+        made = fillers.pad(place, size - end)
+        data[end : end + len(made)] = made
+        place = replace(place, sequence=place.sequence + 1)
+        end = size
+    if end == size:
+        yield header, data
+        header = replace(header, number=header.number + 1)
+        data, end = bytearray(size), HEADER_BYTES
+        place = replace(place, position=header.position(end))
+    made = fillers.note(place, text)
+    data[end : end + len(made)] = made
+    yield header, data

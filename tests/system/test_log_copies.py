@@ -1,0 +1,373 @@
+"""Archive, backup, restore and scrubbing beneath a running supervisor, with real damage."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hybridrt
+from hybridrt.archive import expired
+from hybridrt.config import ArchiveConfig
+from hybridrt.errors import DamagedLogError, InvalidArgumentError
+from hybridrt.exits import Status
+from hybridrt.logreader import Replay, Scan
+from hybridrt.segments import Catalog
+from hybridrt.store import Archive, LogFiles, open_store
+from hybridrt.units import Duration, Size
+
+DEADLINE_S = 30
+SMALL = {"segment_size": "64KiB", "max_size": "1MiB"}
+NO_SCRUB = {"rate": 0}
+
+
+def cli(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+    """Run the command to its end."""
+    command = [sys.executable, "-m", "hybridrt.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+
+
+def answer(*arguments: str | Path) -> dict[str, Any]:
+    """Run a command that has to succeed, and return its JSON."""
+    done = cli(*arguments, "--json")
+    assert done.returncode == Status.OK, done.stdout + done.stderr
+    body: dict[str, Any] = json.loads(done.stdout)
+    return body
+
+
+def enqueue(instance: Any, count: int, size: int = 3000, **options: Any) -> list[int]:
+    """Enqueue jobs that nobody runs."""
+    with hybridrt.connect(instance.directory) as client:
+        return [client.enqueue("echo", bytes(size), **options).id for _ in range(count)]
+
+
+def state(directory: Path) -> tuple[int, int]:
+    """Return living jobs and hash of what a log comes to."""
+    replay = Replay()
+    with Scan(str(directory)) as scan:
+        for record in scan:
+            replay.apply(record)
+        assert scan.report()["damage"] == 0, scan.report()
+    return replay.jobs(), replay.state_hash()
+
+
+def stop(process: "subprocess.Popen[bytes]") -> None:
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(DEADLINE_S) == Status.OK
+
+
+def run(instance: Any, **tables: Any) -> "subprocess.Popen[bytes]":
+    tables = {"log": SMALL, "scrub": NO_SCRUB, "kind": [{"name": "echo"}], **tables}
+    process: subprocess.Popen[bytes] = instance.run(**tables)
+    return process
+
+
+@pytest.fixture(name="copies", scope="module")
+def _copies(shared_instance: Any) -> Path:
+    """Give a folder with a log of several segments, its archive, and a backup of it."""
+    folder: Path = shared_instance.log_directory.parent
+    process = run(shared_instance)
+    enqueue(shared_instance, 100)
+    stop(process)
+    answer("log", "archive", shared_instance.log_directory, folder / "archive")
+    answer("log", "backup", shared_instance.log_directory, folder / "backup")
+    return folder
+
+
+# ---- the archive --------------------------------------------------------------------------------
+
+
+def test_no_segment_is_used_again_before_it_is_archived(
+    instance: Any, tmp_path: Path, await_condition: Any
+) -> None:
+    """Far more is written than the log holds: in the end the archive has all of it."""
+    archive = tmp_path / "archive"
+    process = run(
+        instance,
+        pool=[instance.python_pool()],
+        archive={"directory": str(archive)},
+        queue=[{"name": "default", "result_ttl": 0, "durability": "memory"}],
+    )
+    with hybridrt.connect(instance.directory) as client:
+        for _ in range(1500):
+            await_condition(lambda: put(client), "the log has room")
+    await_condition(lambda: instance.call("status")["jobs"] == 0, "the jobs are done")
+    instance.call("log.sync")
+    await_condition(lambda: instance.call("status")["upkeep"]["archive"]["behind"] == 0, "archived")
+    upkeep = instance.call("status")["upkeep"]
+    stop(process)
+    store = open_store(archive)
+    numbers = store.numbers()
+    assert numbers == list(range(1, upkeep["archive"]["next"]))
+    assert len(numbers) > 40  # the log itself holds 16
+    assert isinstance(store, Archive)
+    check_retention(store)
+    assert [store.info(n).first_sequence for n in numbers[1:]] == [
+        store.info(n).last_sequence + 1 for n in numbers[:-1]
+    ]
+
+
+def put(client: hybridrt.Client) -> bool:
+    try:
+        return client.enqueue("echo", bytes(3000)).id > 0
+    except hybridrt.errors.LogFullError:
+        return False
+
+
+def test_an_archive_that_cannot_be_written_fills_the_log_and_recovers(
+    instance: Any, tmp_path: Path, await_condition: Any
+) -> None:
+    archive = tmp_path / "archive"
+    archive.write_text("a file stands where the directory should be")
+    process = run(
+        instance,
+        archive={"directory": str(archive)},
+        pool=[instance.python_pool()],
+        queue=[{"name": "default", "result_ttl": 0, "durability": "memory"}],
+    )
+    with hybridrt.connect(instance.directory) as client:
+        while put(client):
+            pass
+        upkeep = instance.call("status")["upkeep"]
+        assert upkeep["held"] == 1
+        await_condition(lambda: instance.call("status")["upkeep"]["archive"]["fault"], "it is told")
+        archive.unlink()
+        await_condition(lambda: put(client), "the log goes on once it is archived")
+    assert "cannot be archived" in instance.output()
+    stop(process)
+
+
+def test_a_killed_archiver_goes_on_where_it_was(instance: Any, tmp_path: Path) -> None:
+    archive = tmp_path / "archive"
+    process = run(instance, archive={"directory": str(archive)})
+    enqueue(instance, 60)
+    process.kill()
+    process.wait()
+    kept = open_store(archive) if archive.exists() else None
+    if kept is not None and (numbers := kept.numbers()):
+        kept.path.joinpath(f".{numbers[-1]:016x}.seg.zst.tmp").write_bytes(b"half")
+        kept.path.joinpath(f"{99:016x}.json").write_bytes(b"{}")
+    process = run(instance, archive={"directory": str(archive)})
+    enqueue(instance, 30)
+    stop(process)
+    done = answer("log", "archive", instance.log_directory, archive)
+    store = open_store(archive)
+    assert store.numbers() == list(range(1, done["segments"] + 1))
+    assert not list(store.path.glob(".*"))
+    assert not store.path.joinpath(f"{99:016x}.json").exists()
+
+
+def check_retention(archive: Archive) -> None:
+    numbers = archive.numbers()
+    needed = archive.info(numbers[-1]).head
+    free = [number for number in numbers if number < needed]
+    assert len(free) > 10
+    sizes = {number: archive.file(number).stat().st_size for number in numbers}
+    last_ns = archive.info(free[4]).last_time_ns
+
+    def gone(now_ns: int = 0, **keep: Any) -> list[int]:
+        return expired(archive, ArchiveConfig(**keep), now_ns)
+
+    assert gone() == []
+    assert gone(keep_segments=len(numbers) - 3) == free[:3]
+    assert gone(keep_segments=1) == free  # what the newest one needs stays
+    assert gone(keep_bytes=Size(1)) == free
+    assert gone(keep_bytes=Size(sum(sizes.values()) - sizes[free[0]])) == free[:1]
+    assert free[:5] == gone(last_ns + 10**9 + 1, keep_age=Duration(1))[:5]
+    assert gone(last_ns + 10**9, keep_age=Duration(1))[:5] == free[:4]
+
+
+# ---- backup and restore -------------------------------------------------------------------------
+
+
+def test_a_backup_of_a_running_log_is_whole(
+    instance: Any, tmp_path: Path, await_condition: Any
+) -> None:
+    queues = [{"name": "default", "result_ttl": 0}, {"name": "kept"}]
+    process = run(instance, pool=[instance.python_pool()], queue=queues)
+    instance.call("queue.pause", queue="kept")
+    kept = enqueue(instance, 20, queue="kept")
+    writer = subprocess.Popen([sys.executable, "-c", ENDLESS, str(instance.directory)])
+    try:
+        log, place = instance.log_directory, tmp_path / "backup"
+        await_condition(lambda: instance.call("status")["sequence"] > 200, "jobs run")
+        first = answer("log", "backup", "--runtime-dir", instance.directory, log, place)
+        await_condition(
+            lambda: instance.call("status")["sequence"] > first["sequence"] + 500, "more jobs"
+        )
+        second = answer("log", "backup", "--runtime-dir", instance.directory, log, place)
+    finally:
+        writer.kill()
+        writer.wait()
+    stop(process)
+    assert second["sequence"] > first["sequence"]
+    assert second["copied"] < second["segments"]  # what was there is not copied again
+    assert answer("log", "verify", place)["ok"]
+    made = answer("log", "restore", place, tmp_path / "again")
+    assert made["sequence"] == second["sequence"]
+    assert made["state_hash"] == second["state_hash"]
+    instance.log_directory = tmp_path / "again"
+    run(instance)
+    ids = {job["id"] for job in instance.call("job.ls", queue="kept")["jobs"]}
+    assert ids == set(kept)
+
+
+ENDLESS = """
+import sys, hybridrt
+with hybridrt.connect(sys.argv[1]) as client:
+    while True:
+        try:
+            client.enqueue_many("echo", [bytes(500)] * 20)
+        except hybridrt.errors.LogFullError:
+            pass
+"""
+
+
+def test_a_log_that_is_held_by_somebody_unknown_is_not_copied(
+    instance: Any, tmp_path: Path
+) -> None:
+    run(instance)
+    done = cli("log", "backup", "--runtime-dir", tmp_path, instance.log_directory, tmp_path / "b")
+    assert done.returncode == Status.TRY_AGAIN
+    assert "is held, and no supervisor answers" in done.stderr
+
+
+def test_a_past_moment_is_restored_as_a_new_log(instance: Any, copies: Path) -> None:
+    log = copies / "log"
+    source = LogFiles(log)
+    middle = [n for n in source.numbers() if source.info(n).full][2]
+    at = source.info(middle).first_sequence + 7
+    made = answer("log", "restore", "--at", str(at), copies / "archive", instance.log_directory)
+    assert at - 3 <= made["sequence"] <= at  # the last whole group
+    expected = Replay()
+    with Scan(str(log)) as scan:
+        for record in scan:
+            if int.from_bytes(record[8:16], "little") <= made["sequence"]:
+                expected.apply(record)
+    assert (made["jobs"], made["state_hash"]) == (
+        expected.jobs(),
+        f"{expected.state_hash():016x}",
+    )
+    assert Catalog.read(instance.log_directory).uuid != source.uuid
+    run(instance)
+    assert instance.call("status")["jobs"] == expected.jobs()
+    (fresh,) = enqueue(instance, 1)
+    assert fresh > made["sequence"] + 1  # behind the note that says where the log comes from
+    shown = cli("log", "cat", "--json", "--type", "control", instance.log_directory).stdout
+    notes = [json.loads(line) for line in shown.splitlines() if '"note"' in line]
+    assert json.loads(notes[0]["text"])["from_uuid"] == source.uuid.hex()
+
+
+def test_a_moment_may_be_a_time(copies: Path, tmp_path: Path) -> None:
+    store = open_store(copies / "backup")
+    info = store.info(store.numbers()[1])
+    by_sequence = answer(
+        "log", "restore", "--at", str(info.last_sequence), copies / "backup", tmp_path / "one"
+    )
+    at = by_sequence["time"]
+    by_time = answer("log", "restore", "--at", at, copies / "backup", tmp_path / "two")
+    assert by_time["time"] <= at
+    assert abs(by_time["sequence"] - info.last_sequence) <= 1
+    assert (
+        cli("log", "restore", "--at", "soon", copies / "backup", tmp_path / "three").returncode == 2
+    )
+
+
+def test_a_restore_never_writes_over_something(copies: Path, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    (target / "precious").write_text("mine")
+    done = cli("log", "restore", copies / "backup", target)
+    assert done.returncode == Status.NOT_READY
+    assert "is not empty; nothing was changed" in done.stderr
+    assert [path.name for path in target.iterdir()] == ["precious"]
+
+
+def test_a_source_with_a_hole_is_refused_by_number(copies: Path, tmp_path: Path) -> None:
+    shutil.copytree(copies / "backup", tmp_path / "backup")
+    store = open_store(tmp_path / "backup")
+    assert isinstance(store, Archive)
+    store.remove(store.numbers()[2])
+    done = cli("log", "restore", tmp_path / "backup", tmp_path / "log")
+    assert done.returncode == Status.BAD_DATA
+    assert "lacks segment 3" in done.stderr
+    assert not (tmp_path / "log").exists()
+
+
+def test_every_byte_of_a_kept_segment_is_checked(copies: Path, tmp_path: Path) -> None:
+    shutil.copytree(copies / "backup", tmp_path / "backup")
+    store = open_store(tmp_path / "backup")
+    assert isinstance(store, Archive)
+    path = store.file(store.numbers()[1])
+    whole = path.read_bytes()
+    segment = store.read(store.numbers()[1])
+    refused = 0
+    for offset in range(0, len(whole), 7):
+        path.write_bytes(whole[:offset] + bytes([whole[offset] ^ 4]) + whole[offset + 1 :])
+        try:
+            data = store.read(store.numbers()[1])
+        except DamagedLogError:
+            refused += 1
+        else:
+            assert data == segment, offset  # a bit that decompression does not look at
+    assert refused > len(whole) / 7 - 5
+
+
+def test_a_directory_without_segments_is_no_source(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgumentError, match="holds no segments"):
+        open_store(tmp_path)
+
+
+# ---- scrubbing ----------------------------------------------------------------------------------
+
+
+def test_a_flipped_bit_under_a_running_supervisor_is_found(
+    instance: Any, await_condition: Any
+) -> None:
+    run(instance, scrub={"rate": "1GiB", "interval": "50ms"})
+    enqueue(instance, 80)
+
+    def scrub() -> dict[str, Any]:
+        found: dict[str, Any] = instance.call("status")["upkeep"]["scrub"]
+        return found
+
+    cycles = scrub()["cycles"]
+    await_condition(lambda: scrub()["cycles"] > cycles + 2, "the log was read")
+    assert scrub()["damaged"] == 0
+    bad = Catalog.read(instance.log_directory).numbered[2].path
+    with bad.open("r+b") as file:
+        file.seek(20_000)
+        byte = file.read(1)[0]
+        file.seek(20_000)
+        file.write(bytes([byte ^ 1]))
+        file.flush()
+        os.fsync(file.fileno())
+    await_condition(lambda: scrub()["damaged"], "the damage is found")
+    (finding,) = scrub()["findings"]
+    assert finding["segment"] == bad.name
+    assert 2 * 65_536 + 16_000 < finding["position"] <= 2 * 65_536 + 20_000
+    assert "the log is damaged on the disk" in instance.output()
+    shown = cli("status", "--runtime-dir", instance.directory).stdout
+    assert f"DAMAGED: {bad.name}" in shown
+
+
+def test_writing_is_no_damage(instance: Any, await_condition: Any) -> None:
+    """The scrubber reads as quickly as it can while files are written and used again."""
+    run(
+        instance,
+        scrub={"rate": "1GiB", "interval": 0},
+        pool=[instance.python_pool()],
+        queue=[{"name": "default", "result_ttl": 0, "durability": "memory"}],
+    )
+    with hybridrt.connect(instance.directory) as client:
+        for _ in range(1200):
+            await_condition(lambda: put(client), "the log has room")
+    status = instance.call("status")
+    assert instance.call("stats")["runtime"]["recycled"] > 10
+    assert status["upkeep"]["scrub"]["cycles"] > 10
+    assert status["upkeep"]["scrub"]["findings"] == []
