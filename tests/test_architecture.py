@@ -13,7 +13,7 @@ C_SOURCES = sorted((ROOT / "native" / "src").glob("*.[ch]"))
 # ---- C: which files make up a module, and which modules it may use ----
 
 C_MODULES = {
-    "base": "abi atomic check clock error failpoint histogram pages",
+    "base": "abi atomic check clock error failpoint histogram pages sha256",
     "record": "record crc32c",
     "ring": "ring",
     "park": "park",
@@ -22,7 +22,7 @@ C_MODULES = {
     "lane": "lane liveness",
     "client": "client enqueue fetch handle heartbeat hello inbox names notices outcome register"
     " renew replies segments submit",
-    "log": "catalog flusher log log_state recover run scan segment",
+    "log": "catalog flusher leaves log log_state recover run scan segment",
     "state": "apply core digest holders jobs keep keys life list ready replay residents settle"
     " state",
     "scheduler": "agenda judge pick plan scheduler",

@@ -370,6 +370,22 @@ HRT_API HRT_MUST_CHECK int hrt_scan_next(hrt_scan *scan, const hrt_record **reco
 HRT_API void hrt_scan_report(const hrt_scan *scan, hrt_damage_report *report_out);
 HRT_API void hrt_scan_close(hrt_scan *scan);
 
+enum {
+    HRT_LEAF_VERSION = 1,
+    HRT_LEAF_ENTRY = 96, /* what stands at a leaf of the proof: docs/layout.md */
+    HRT_LEAF_ITEM = 98,  /* the same behind its length, as in a bundle of entries */
+    HRT_LEAF_HASH = 32,
+};
+/*
+ * Up to max records as leaves: HRT_LEAF_ITEM bytes each in items_out, HRT_LEAF_HASH in hashes_out.
+ * *durable_out is the highest position that they name durable. Ends as hrt_scan_next does.
+ */
+HRT_API HRT_MUST_CHECK int hrt_scan_leaves(hrt_scan *scan, uint8_t *items_out, uint8_t *hashes_out,
+                                           uint32_t max, uint32_t *count_out,
+                                           uint64_t *durable_out);
+/* The root (RFC 6962) over 1 to 256 hashes of one height. */
+HRT_API HRT_MUST_CHECK int hrt_tree_root(const uint8_t *hashes, uint32_t count, uint8_t *root_out);
+
 /* A state fed by records, for tests, verification and replay. */
 HRT_API HRT_MUST_CHECK int hrt_replay_new(hrt_replay **replay_out);
 /* `record` is the whole record, header first, of `length` bytes. */

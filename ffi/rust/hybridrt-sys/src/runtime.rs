@@ -196,6 +196,11 @@ pub struct hrt_damage_report {
     pub bytes: u64,
     pub text: [::core::ffi::c_char; 256usize],
 }
+pub const HRT_LEAF_VERSION: _bindgen_ty_1 = 1;
+pub const HRT_LEAF_ENTRY: _bindgen_ty_1 = 96;
+pub const HRT_LEAF_ITEM: _bindgen_ty_1 = 98;
+pub const HRT_LEAF_HASH: _bindgen_ty_1 = 32;
+pub type _bindgen_ty_1 = ::core::ffi::c_uint;
 pub const HRT_RUN_MORE: hrt_run_end = 0;
 pub const HRT_RUN_BAD: hrt_run_end = 1;
 pub const HRT_RUN_PAD: hrt_run_end = 2;
@@ -360,6 +365,15 @@ unsafe extern "C" {
     ) -> ::core::ffi::c_int;
     pub fn hrt_scan_report(scan: *const hrt_scan, report_out: *mut hrt_damage_report);
     pub fn hrt_scan_close(scan: *mut hrt_scan);
+    pub fn hrt_scan_leaves(
+        scan: *mut hrt_scan,
+        items_out: *mut u8,
+        hashes_out: *mut u8,
+        max: u32,
+        count_out: *mut u32,
+        durable_out: *mut u64,
+    ) -> ::core::ffi::c_int;
+    pub fn hrt_tree_root(hashes: *const u8, count: u32, root_out: *mut u8) -> ::core::ffi::c_int;
     pub fn hrt_replay_new(replay_out: *mut *mut hrt_replay) -> ::core::ffi::c_int;
     pub fn hrt_replay_apply(
         replay: *mut hrt_replay,

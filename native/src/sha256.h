@@ -1,0 +1,14 @@
+/* SHA-256 (FIPS 180-4), for the leaves and nodes of the proof; with the machine's instructions. */
+#ifndef HRT_SHA256_H
+#define HRT_SHA256_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define HRT_SHA256_SIZE 32
+
+void hrt_sha256(const void *data, size_t length, uint8_t digest_out[HRT_SHA256_SIZE]);
+/* The same without special instructions, for tests. */
+void hrt_sha256_portable(const void *data, size_t length, uint8_t digest_out[HRT_SHA256_SIZE]);
+
+#endif
