@@ -48,6 +48,8 @@ typedef struct relay_ledger {
     uint32_t out_of_order;
     uint32_t unsaved; /* second attempts without what the first one saved */
     uint32_t broken;  /* calls that failed */
+    uint64_t watched[RELAY_PRODUCERS];
+    uint64_t answered[RELAY_PRODUCERS]; /* of the watched ones */
     uint64_t sent[RELAY_PRODUCERS];
     uint64_t took_ns[4096]; /* of each take-over, by runner */
     uint64_t last[RELAY_PRODUCERS][RELAY_KEYS];
@@ -140,6 +142,30 @@ static inline int relay_send(relay *r, hrt_client *client, uint32_t producer, ui
     return status;
 }
 
+/* Takes the answers that are there, waiting for the first up to so long. */
+static inline int relay_hear(relay *r, hrt_client *client, uint32_t producer, int64_t timeout_ns)
+{
+    hrt_notice notices[16];
+    uint32_t count = 0;
+    const int status = hrt_poll(client, notices, 16, timeout_ns, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        r->ledger->answered[producer] += notices[i].type == HRT_DELIVERY_RESULT;
+        hrt_notice_free(&notices[i]);
+    }
+    return status;
+}
+
+/* Asks for the end of the job that was sent last: it comes once, whichever runtime sees it. */
+static inline int relay_watch(relay *r, hrt_client *client, uint32_t producer, uint64_t number)
+{
+    int status = hrt_watch(client, r->ledger->ids[producer][number]);
+    r->ledger->watched[producer]++;
+    if (status == HRT_OK) {
+        status = relay_hear(r, client, producer, 0);
+    }
+    return status == HRT_EAGAIN ? HRT_OK : status;
+}
+
 /* Beyond this position there is no room for the settles of all that was sent. */
 static inline uint64_t relay_limit(const relay *r)
 {
@@ -155,12 +181,16 @@ static inline void relay_produce(relay *r, uint32_t producer)
         uint32_t count = 1 + (uint32_t)(next % RELAY_BATCH);
         status = relay_send(r, client, producer, next, count);
         next += count;
+        status = status == HRT_OK ? relay_watch(r, client, producer, next - 1) : status;
         if (next % RELAY_PAUSE_EVERY == 0) {
             relay_pause(1000000);
         }
         if (hrt_load_relaxed(&r->page->runtime.log_tail) > relay_limit(r)) {
             break;
         }
+    }
+    while (status == HRT_OK && r->ledger->answered[producer] < r->ledger->watched[producer]) {
+        status = relay_hear(r, client, producer, 30 * RELAY_SECOND_NS);
     }
     if (status != HRT_OK) {
         relay_break(r, "a producer", status);

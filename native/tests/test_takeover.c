@@ -101,6 +101,8 @@ static void check_all(relay *r)
     read_log(r, &found);
     for (uint32_t producer = 0; producer < RELAY_PRODUCERS; producer++) {
         compare(r, &found, producer);
+        CHECK(r->ledger->watched[producer] > 0);
+        CHECK_EQ(r->ledger->answered[producer], r->ledger->watched[producer]);
         free(found.ids[producer]);
         free(found.follows[producer]);
     }
