@@ -211,6 +211,7 @@ static void store(hrt_log *log, uint32_t index, uint64_t number)
     if (log->aside_at[number & log->mask]) {
         log->asides[log->aside_count++] = (hrt_log_aside){.number = number, .slot = index};
         log->aside_at[number & log->mask] = false;
+        (void)pthread_cond_broadcast(&log->changed); /* this one will not come */
     } else {
         log->spares[log->spare_count++] = index;
     }

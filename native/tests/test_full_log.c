@@ -1,0 +1,263 @@
+/*
+ * A log at its limit: random jobs, some of them held for long, in a few tiny segments. Whatever
+ * happens, an enqueue is accepted or refused with its reason, what a handler reads stays as it is
+ * until it settles, and in the end every accepted job has ended.
+ */
+#include "atomic.h"
+#include "scratch.h"
+#include "tap.h"
+
+#include <hybridrt/runtime.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#define SECOND_NS ((int64_t)1000000000)
+#define PATIENCE_NS ((uint64_t)20 * 1000000000) /* until it counts as stuck */
+
+enum {
+    SEGMENT = 65536,
+    HELD_MAX = 64,
+    STEPS = 4000,
+    STEPS_LONG = 200000,
+    PAYLOAD_MAX = 6000,
+    RESULT_MAX = 3000,
+    HOLD_STEPS = 1500,
+};
+
+typedef struct held {
+    hrt_job job;
+    uint32_t until; /* step */
+} held;
+
+typedef struct world {
+    char directory[SCRATCH_PATH];
+    hrt_runtime *runtime;
+    hrt_client *producer;
+    hrt_client *worker;
+    pthread_t thread;
+    uint16_t kind;
+    uint16_t queue;
+    uint64_t random;
+    uint32_t step;
+    held jobs[HELD_MAX];
+    uint32_t held_count;
+    uint64_t accepted;
+    uint64_t refused;
+} world;
+
+static uint32_t roll(world *w, uint32_t sides)
+{
+    w->random = w->random * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(w->random >> 33) % sides;
+}
+
+static void *run(void *runtime)
+{
+    return (void *)(intptr_t)hrt_runtime_run(runtime);
+}
+
+static void attach_worker(world *w)
+{
+    static const char *const kinds[] = {"test.job"};
+    hrt_attach_options options = {.struct_size = sizeof(options), .abi_version = HRT_ABI_VERSION};
+    hrt_register_options served = {
+        .kinds = kinds, .kind_count = 1, .concurrency = HELD_MAX, .language = "c"};
+    int fds[HRT_FD_COUNT];
+    uint64_t incarnation = 0;
+    char text[64];
+    REQUIRE(hrt_runtime_lane(w->runtime, 0, 0, "pool", "worker", fds, &incarnation) == HRT_OK);
+    (void)snprintf(text, sizeof(text), "fds:%d,%d,%d,%d", fds[0], fds[1], fds[2], fds[3]);
+    REQUIRE(setenv("HYBRIDRT_ATTACH", text, 1) == 0);
+    REQUIRE(hrt_attach(&options, &w->worker) == HRT_OK);
+    REQUIRE(hrt_register(w->worker, &served) == HRT_OK);
+}
+
+static void open_world(world *w, uint32_t segments_max, uint8_t durability)
+{
+    hrt_runtime_options options = {.struct_size = sizeof(options),
+                                   .abi_version = HRT_ABI_VERSION,
+                                   .directory = w->directory,
+                                   .segment_size = SEGMENT,
+                                   .segments_max = segments_max};
+    hrt_queue_settings settings = {.name = "default",
+                                   .weight = 1,
+                                   .retain_max = 20,
+                                   .retry_base_ms = 1,
+                                   .retry_cap_ms = 2,
+                                   .durability = durability,
+                                   .max_attempts = 4,
+                                   .max_crashes = 3};
+    REQUIRE(hrt_runtime_open(&options, &w->runtime) == HRT_OK);
+    REQUIRE(hrt_runtime_queue(w->runtime, &settings, &w->queue) == HRT_OK);
+    REQUIRE(hrt_runtime_kind(w->runtime, "test.job", &w->kind) == HRT_OK);
+    REQUIRE(hrt_runtime_client(w->runtime, &w->producer) == HRT_OK);
+    REQUIRE(pthread_create(&w->thread, NULL, run, w->runtime) == 0);
+    attach_worker(w);
+}
+
+static void close_world(world *w)
+{
+    hrt_detach(w->worker);
+    hrt_runtime_stop(w->runtime);
+    REQUIRE(pthread_join(w->thread, NULL) == 0);
+    hrt_detach(w->producer);
+    hrt_runtime_close(w->runtime);
+}
+
+/* ---- what producers and handlers do ---- */
+
+static void enqueue(world *w)
+{
+    static uint8_t payload[PAYLOAD_MAX];
+    uint32_t length = roll(w, 4) == 0 ? roll(w, PAYLOAD_MAX) : roll(w, 200);
+    memset(payload, (int)roll(w, 256), length);
+    hrt_spec spec = {.payload = payload,
+                     .payload_length = length,
+                     .kind = w->kind,
+                     .queue = w->queue,
+                     .delay_ns = roll(w, 10) == 0 ? roll(w, 5000000) : 0,
+                     .result_ttl_ms = roll(w, 3) == 0 ? 20 : HRT_NONE};
+    int64_t id = 0;
+    int status = hrt_enqueue_wait(w->producer, &spec, 1, (int64_t)PATIENCE_NS, &id);
+    REQUIRE(status == HRT_OK || status == HRT_ELOGFULL); /* a time-out: nobody answers */
+    w->accepted += status == HRT_OK;
+    w->refused += status == HRT_ELOGFULL;
+}
+
+static void check_payload(const hrt_job *job)
+{
+    const uint8_t *bytes = job->payload;
+    CHECK(job->payload_length < 2 || memcmp(bytes, bytes + 1, job->payload_length - 1) == 0);
+}
+
+static void settle(world *w, uint32_t place, uint8_t outcome)
+{
+    static const uint8_t data[RESULT_MAX];
+    hrt_job job = w->jobs[place].job;
+    w->jobs[place] = w->jobs[--w->held_count];
+    check_payload(&job);
+    hrt_settlement settlement = {.job = job.id,
+                                 .token = job.token,
+                                 .outcome = outcome,
+                                 .delay_ns = UINT64_MAX,
+                                 .data = data,
+                                 .data_length = roll(w, RESULT_MAX)};
+    CHECK_EQ(hrt_settle(w->worker, &settlement, 1), HRT_OK);
+}
+
+static void settle_what_is_over(world *w)
+{
+    static const uint8_t outcomes[] = {HRT_OUTCOME_OK, HRT_OUTCOME_OK, HRT_OUTCOME_RETRY,
+                                       HRT_OUTCOME_DISCARD, HRT_OUTCOME_RETURNED};
+    for (uint32_t place = w->held_count; place-- > 0;) {
+        if (w->jobs[place].until <= w->step) {
+            settle(w, place, outcomes[roll(w, sizeof(outcomes))]);
+        }
+    }
+}
+
+static uint32_t fetch(world *w, int64_t timeout_ns)
+{
+    hrt_job job;
+    uint32_t count = 0;
+    if (w->held_count == HELD_MAX) {
+        return 0;
+    }
+    int status = hrt_fetch(w->worker, &job, 1, timeout_ns, &count);
+    CHECK(status == HRT_OK || status == HRT_ETIMEOUT || status == HRT_EAGAIN);
+    if (status != HRT_OK || count == 0) {
+        return 0;
+    }
+    hrt_job_started(&job);
+    uint32_t hold = roll(w, 40) == 0 ? HOLD_STEPS + roll(w, HOLD_STEPS) : roll(w, 4);
+    w->jobs[w->held_count++] = (held){.job = job, .until = w->step + hold};
+    return 1;
+}
+
+/* A dead letter waits for an operator, who has no use for it. */
+static uint64_t discard_dead(world *w)
+{
+    hrt_job_filter filter = {.states = 1u << HRT_JOB_DEAD, .queue = -1, .kind = -1};
+    hrt_job_info infos[16];
+    uint32_t count = 0;
+    uint64_t next = 0;
+    CHECK_EQ(hrt_runtime_jobs(w->runtime, &filter, infos, 16, &count, &next), HRT_OK);
+    for (uint32_t i = 0; i < count; i++) {
+        int status = hrt_runtime_discard(w->runtime, infos[i].id);
+        CHECK(status == HRT_OK || status == HRT_ELOGFULL);
+    }
+    return count;
+}
+
+static uint64_t living(const world *w)
+{
+    return hrt_load_relaxed(&hrt_runtime_page(w->runtime)->runtime.jobs);
+}
+
+/* Everything that was accepted comes to its end, and that within reason. */
+static void finish(world *w)
+{
+    uint64_t until_ns = hrt_boottime_ns() + PATIENCE_NS;
+    while (living(w) > 0 && hrt_boottime_ns() < until_ns) {
+        while (w->held_count > 0) {
+            settle(w, w->held_count - 1, HRT_OUTCOME_OK);
+        }
+        (void)fetch(w, SECOND_NS / 100);
+        (void)discard_dead(w);
+    }
+    CHECK_EQ(living(w), 0);
+}
+
+static void soak(uint64_t seed, uint32_t segments_max, uint8_t durability)
+{
+    static world w;
+    uint32_t steps = getenv("LONG") == NULL ? STEPS : STEPS_LONG;
+    memset(&w, 0, sizeof(w));
+    w.random = seed;
+    scratch_make(w.directory);
+    open_world(&w, segments_max, durability);
+    for (w.step = 0; w.step < steps; w.step++) {
+        enqueue(&w);
+        if (roll(&w, 3) != 0) {
+            (void)fetch(&w, 0);
+        }
+        settle_what_is_over(&w);
+        if (w.step % 256 == 0) {
+            (void)discard_dead(&w);
+        }
+    }
+    uint64_t files = hrt_load_relaxed(&hrt_runtime_page(w.runtime)->runtime.segments);
+    finish(&w);
+    CHECK(files <= segments_max);
+    CHECK(w.accepted > 0);
+    printf("# %u segments, seed %llu: %llu accepted, %llu refused, %llu copied\n", segments_max,
+           (unsigned long long)seed, (unsigned long long)w.accepted, (unsigned long long)w.refused,
+           (unsigned long long)hrt_load_relaxed(&hrt_runtime_page(w.runtime)->runtime.kept));
+    close_world(&w);
+    scratch_remove();
+}
+
+static void the_smallest_log_never_wedges(void)
+{
+    soak(1, 4, HRT_DURABILITY_MEMORY);
+    soak(2, 4, HRT_DURABILITY_MEMORY);
+    soak(3, 5, HRT_DURABILITY_MEMORY);
+}
+
+static void a_small_log_never_wedges(void)
+{
+    soak(4, 8, HRT_DURABILITY_MEMORY);
+    soak(5, 16, HRT_DURABILITY_MEMORY);
+    soak(6, 40, HRT_DURABILITY_MEMORY);
+}
+
+static void nor_does_one_that_is_synced(void)
+{
+    soak(7, 6, HRT_DURABILITY_SYNC);
+}
+
+int main(void)
+{
+    TAP_LIST(TEST(the_smallest_log_never_wedges), TEST(a_small_log_never_wedges),
+             TEST(nor_does_one_that_is_synced));
+}
