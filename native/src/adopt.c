@@ -165,6 +165,7 @@ int hrt_adopt_lanes(hrt_runtime *runtime, const hrt_heritage *from)
 {
     uint64_t spoiled[2] = {0};
     int status = sit_down(runtime, from, spoiled);
+    status = status == HRT_OK ? hrt_retire_inherit(runtime) : status;
     for (uint32_t lane = 0; lane < runtime->seat_count && status == HRT_OK; lane++) {
         if (runtime->seats[lane].phase == HRT_LANE_LIVE) {
             status = restore_attempts(runtime, lane);

@@ -124,6 +124,8 @@ bool hrt_attempt_restore(hrt_runtime *runtime, uint32_t lane, const hrt_state_jo
         return false;
     }
     begin_attempt(runtime, seat, job);
+    seat->attempts[job->place].flags |= HRT_ATTEMPT_RESTORED;
+    seat->strays = true;
     return true;
 }
 

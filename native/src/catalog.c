@@ -215,6 +215,7 @@ static void sort_entries(hrt_catalog *catalog, hrt_damage_report *report)
     for (uint32_t i = 0; i < catalog->count; i++) {
         if (catalog->entries[i].number < catalog->head) {
             catalog->entries[i].number = HRT_SEGMENT_SPARE;
+            catalog->entries[i].aside = 1;
         }
     }
     qsort(catalog->entries, catalog->count, sizeof(*catalog->entries), compare);
@@ -244,7 +245,7 @@ static void fill(hrt_catalog *catalog, const finds *found_files, hrt_damage_repo
         const found *item = &found_files->items[i];
         hrt_catalog_entry *entry = &catalog->entries[catalog->count++];
         *entry = (hrt_catalog_entry){
-            .number = HRT_SEGMENT_SPARE, .slot = item->slot, .blank = item->blank};
+            .number = HRT_SEGMENT_SPARE, .slot = item->slot, .blank = item->blank != 0};
         catalog->slots = item->slot >= catalog->slots ? item->slot + 1 : catalog->slots;
         if (item->blank) {
             continue;
@@ -252,6 +253,7 @@ static void fill(hrt_catalog *catalog, const finds *found_files, hrt_damage_repo
         judge(item, catalog, report);
         if (hrt_segment_valid(&item->head) && memcmp(item->head.uuid, catalog->uuid, 16) == 0) {
             entry->number = item->head.number;
+            entry->aside = item->head.aside == 1;
             catalog->head = item->head.head > catalog->head ? item->head.head : catalog->head;
         }
     }

@@ -7,7 +7,8 @@
 typedef struct hrt_catalog_entry {
     uint64_t number; /* HRT_SEGMENT_SPARE: not part of the log */
     uint32_t slot;
-    uint32_t blank; /* 1: never finished, all zeros, without a header */
+    uint16_t blank; /* 1: never finished, all zeros, without a header */
+    uint16_t aside; /* 1: has left the log, but may still be read */
 } hrt_catalog_entry;
 
 typedef struct hrt_catalog {

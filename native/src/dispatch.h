@@ -32,7 +32,8 @@
 
 enum hrt_attempt_flag {
     HRT_ATTEMPT_SUSPECT = 1,
-    HRT_ATTEMPT_KILLING = 2, /* a KILL event was sent for it */
+    HRT_ATTEMPT_KILLING = 2,  /* a KILL event was sent for it */
+    HRT_ATTEMPT_RESTORED = 4, /* of the runtime before: what it reads may have left the log */
 };
 
 typedef struct hrt_attempt {
@@ -77,6 +78,7 @@ typedef struct hrt_seat {
     bool registered;
     bool draining;
     uint64_t drain_from; /* deliveries below it come before the client is told to drain */
+    bool strays;         /* it has, or had, restored attempts */
     uint64_t inherited; /* deliveries below it are of the runtime before: they may point anywhere */
     bool pardoned;      /* is being stopped on purpose: its death counts no crash and no attempt */
     bool gone;          /* the supervisor said so, or the client detached: the memory may go */
@@ -337,6 +339,9 @@ void hrt_audience_tell(hrt_runtime *runtime, uint64_t job, uint8_t state, uint64
 
 /* Gives up old segments, copying a few living jobs forward at a time. True: did something. */
 bool hrt_retire_some(hrt_runtime *runtime);
+enum { HRT_RETIRE_STRAYS = 1024 }; /* files: more lie there until the next restart */
+/* Files that the runtime before had put aside lie there until nobody reads them any more. */
+int hrt_retire_inherit(hrt_runtime *runtime);
 
 /* ---- room ---- */
 

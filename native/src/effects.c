@@ -253,9 +253,15 @@ static bool lane_points_into(hrt_seat *seat, uint64_t segment)
 static bool attempt_points_into(const hrt_seat *seat, uint64_t segment)
 {
     uint32_t left = seat->held;
+    bool stray = segment >= HRT_LOG_STRAYS; /* any that was not begun here may be read there */
+    if (stray && !seat->strays) {
+        return false;
+    }
     for (uint32_t place = 0; left > 0 && place < HRT_CREDIT_MAX; place++) {
         const hrt_attempt *attempt = &seat->attempts[place];
-        if (attempt->job != 0 && attempt->segment == segment) {
+        bool here =
+            stray ? (attempt->flags & HRT_ATTEMPT_RESTORED) != 0 : attempt->segment == segment;
+        if (attempt->job != 0 && here) {
             return true;
         }
         left -= attempt->job != 0;
@@ -267,7 +273,8 @@ static bool seat_points_into(hrt_seat *seat, uint64_t segment)
 {
     switch (seat->phase) {
     case HRT_LANE_SHUT: /* a zombie may still read there, until the supervisor saw it gone */
-        return !seat->gone && segment >= seat->pinned_from && segment <= seat->pinned_to;
+        return !seat->gone && ((segment >= seat->pinned_from && segment <= seat->pinned_to) ||
+                               (segment >= HRT_LOG_STRAYS && seat->strays));
     case HRT_LANE_LIVE: /* a result that waits in the overflow may lie anywhere */
         return seat->overflow_count > 0 || lane_points_into(seat, segment) ||
                attempt_points_into(seat, segment);

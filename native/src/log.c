@@ -529,6 +529,19 @@ void hrt_log_let_go(hrt_log *log, uint64_t number)
     (void)pthread_mutex_unlock(&log->mutex);
 }
 
+uint32_t hrt_log_strays(hrt_log *log, uint64_t *numbers_out, uint32_t max)
+{
+    uint32_t count = 0;
+    (void)pthread_mutex_lock(&log->mutex);
+    for (uint32_t i = 0; i < log->aside_count && count < max; i++) {
+        if (log->asides[i].number >= HRT_LOG_STRAYS) {
+            numbers_out[count++] = log->asides[i].number;
+        }
+    }
+    (void)pthread_mutex_unlock(&log->mutex);
+    return count;
+}
+
 void hrt_log_hold(hrt_log *log, uint64_t segment)
 {
     (void)pthread_mutex_lock(&log->mutex);

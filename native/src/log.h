@@ -51,6 +51,12 @@ typedef struct hrt_log_heritage {
 int hrt_log_take_over(const hrt_log_options *options, const hrt_log_heritage *from,
                       hrt_log_visit visit, void *visit_context, hrt_log **log_out,
                       hrt_recovery *recovery_out, hrt_damage_report *report_out);
+/*
+ * Files that the writer before had put aside. Their old numbers are not known any more, they get
+ * new ones from HRT_LOG_STRAYS on. Fills up to max, returns how many.
+ */
+#define HRT_LOG_STRAYS ((uint64_t)1 << 63)
+uint32_t hrt_log_strays(hrt_log *log, uint64_t *numbers_out, uint32_t max);
 /* Starts the flusher thread: syncs, readies segments. */
 int hrt_log_start(hrt_log *log);
 /* Syncs what is left (unless failed), stops the flusher, unlocks, frees. */

@@ -58,6 +58,7 @@ struct hrt_log {
     uint32_t epoch;
     int fd; /* of the current segment; the flusher closes none that is current */
     bool reserve_only;
+    bool inherited; /* clients of the writer before read on */
 
     /* one writes, any thread reads, through atomic.h */
     uint64_t tail;    /* writer */

@@ -136,6 +136,9 @@ static void adopt_files(hrt_log *log, const hrt_catalog *catalog, uint64_t tail_
         if (entry->number < tail_number || entry->number == log->ready) {
             log->order[entry->number & log->mask] = entry->slot;
             log->ready += entry->number == log->ready;
+        } else if (entry->aside && log->inherited) {
+            log->asides[log->aside_count++] =
+                (hrt_log_aside){.number = HRT_LOG_STRAYS + entry->slot, .slot = entry->slot};
         } else {
             log->spares[log->spare_count++] = entry->slot;
         }
@@ -510,6 +513,7 @@ int hrt_log_open(const hrt_log_options *options, hrt_log_visit visit, void *visi
 static int inherit(hrt_log *log, int directory, int lock)
 {
     log->lock = lock;
+    log->inherited = true;
     int status = check_options(&log->options);
     if (status != HRT_OK) {
         return status;

@@ -123,6 +123,18 @@ static bool remember_aside(hrt_runtime *runtime, uint64_t segment)
     return true;
 }
 
+int hrt_retire_inherit(hrt_runtime *runtime)
+{
+    uint64_t numbers[HRT_RETIRE_STRAYS];
+    uint32_t count = hrt_log_strays(runtime->log, numbers, HRT_RETIRE_STRAYS);
+    for (uint32_t i = 0; i < count; i++) {
+        if (!remember_aside(runtime, numbers[i])) {
+            return HRT_ENOMEM;
+        }
+    }
+    return HRT_OK;
+}
+
 /*
  * Somebody still reads what lies in the oldest segment: a handler its payload, a client a result.
  * Its jobs are copied, so the log can go on without it; the file waits until nobody reads it any
