@@ -1,12 +1,26 @@
 /*
  * Bit rot: each bit of a full segment, of the one after it and of their headers is turned over in
  * its turn. What was synced is named as damaged, at the right place; the last group may be taken
- * for a torn tail; no record is ever handed out that is not as it was written. One bit in 16, or
- * with LONG=1 all of them.
+ * for a torn tail; no record is ever handed out that is not as it was written.
+ *
+ *   test_bit_rot                        one bit in 16; with LONG=1 all of them
+ *   test_bit_rot all WORKER WORKERS     all of them: the share of one of an even number of workers
+ *   test_bit_rot large FLIPS SEED       random ones in a log of 256 MiB
  */
 #include "log_journey.h"
 
-enum { RECORDS_MAX = 512, HEADER_BYTES = sizeof(hrt_segment) };
+#include <malloc.h>
+#include <sys/mman.h>
+
+enum {
+    RECORDS_MAX = 8192,
+    HEADER_BYTES = sizeof(hrt_segment),
+    FILES_MAX = 32,
+    LARGE_SEGMENT = 16777216,
+    LARGE_SEGMENTS = 16,
+    LARGE_IDS = 20000, /* of a record */
+    WINDOW_MAX = 8388608,
+};
 
 typedef struct place {
     uint64_t position;
@@ -18,6 +32,8 @@ typedef struct place {
 
 typedef struct rot {
     fixture f;
+    uint64_t segment_size;
+    uint8_t *files[FILES_MAX]; /* where bits are turned over: what scans read, they read anew */
     place places[RECORDS_MAX];
     uint32_t count;
     uint64_t last_group;
@@ -67,23 +83,56 @@ static uint32_t read_all(rot *r, bool first, hrt_damage_report *report)
     return count;
 }
 
-/* Groups of different sizes over two segments, each synced before the next. */
-static void write_log(rot *r, bool reboot)
+/* Groups of different sizes, each synced before the next, until eight lie in the last segment. */
+static void append_groups(rot *r, uint64_t segments, uint32_t ids_max)
 {
+    uint32_t in_last = 0; /* a PAD is synced with the group after it: one more has to follow */
+    for (uint32_t i = 0; in_last < 8; i++) {
+        REQUIRE(fixture_group(&r->f, 1 + i % 3, 5 + i * 17 % ids_max, i) == HRT_OK);
+        fixture_sync(&r->f);
+        in_last += hrt_log_current(r->f.log) == segments;
+    }
+}
+
+static void map_files(rot *r, uint64_t segments)
+{
+    for (uint32_t slot = 0; slot < segments; slot++) {
+        int fd = fixture_file(&r->f, slot, O_RDWR);
+        r->files[slot] = mmap(NULL, r->segment_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        REQUIRE(r->files[slot] != MAP_FAILED);
+        (void)close(fd);
+    }
+}
+
+static rot *new_rot(bool reboot, uint32_t segment_size, uint64_t segments, uint32_t ids_max)
+{
+    rot *r = calloc(1, sizeof(*r));
+    REQUIRE(r != NULL);
+    /* A window of its own for each scan would be mapped, and faulted in, each time. */
+    (void)mallopt(M_MMAP_THRESHOLD, WINDOW_MAX);
+    (void)mallopt(M_TRIM_THRESHOLD, 2 * WINDOW_MAX);
     journey_make(&r->f);
+    r->segment_size = r->f.options.segment_size = segment_size;
+    r->f.options.segments_max = FILES_MAX;
     REQUIRE(fixture_open(&r->f) == HRT_OK);
     REQUIRE(fixture_epoch(&r->f, reboot) == HRT_OK);
     REQUIRE(hrt_log_start(r->f.log) == HRT_OK);
-    uint32_t in_second = 0; /* a PAD is synced with the group after it: one more has to follow */
-    for (uint32_t i = 0; in_second < 8; i++) {
-        REQUIRE(fixture_group(&r->f, 1 + i % 3, 5 + i % 90, i) == HRT_OK);
-        fixture_sync(&r->f);
-        in_second += hrt_log_current(r->f.log) == 2;
-    }
+    append_groups(r, segments, ids_max);
     fixture_close(&r->f);
+    map_files(r, segments);
     hrt_damage_report report;
     CHECK_EQ(read_all(r, true, &report), r->count);
     CHECK_EQ(report.damage, HRT_DAMAGE_NONE);
+    return r;
+}
+
+static void free_rot(rot *r)
+{
+    for (uint32_t slot = 0; slot < FILES_MAX && r->files[slot] != NULL; slot++) {
+        (void)munmap(r->files[slot], r->segment_size);
+    }
+    fixture_end(&r->f);
+    free(r);
 }
 
 /* The record whose checksum covers a byte, or NULL. */
@@ -114,7 +163,7 @@ static uint32_t records_before(const rot *r, uint64_t position)
 static void judge(rot *r, uint64_t position, uint32_t count, const hrt_damage_report *report)
 {
     const place *hit = covering(r, position);
-    uint64_t offset = position % SMALL_SEGMENT;
+    uint64_t offset = position % r->segment_size;
     if (offset < HEADER_BYTES) {
         CHECK_EQ(report->damage, HRT_DAMAGE_HEADER);
         CHECK_EQ(count, 0);
@@ -136,55 +185,81 @@ static void judge(rot *r, uint64_t position, uint32_t count, const hrt_damage_re
     }
 }
 
-static void turn(const rot *r, uint64_t position, uint8_t mask)
+/* Turns a bit over, lets all be read and judged, and turns it back. */
+static void try_bit(rot *r, uint64_t bit)
 {
-    uint32_t slot = (uint32_t)(position / SMALL_SEGMENT) - 1;
-    uint8_t byte = 0;
-    fixture_read(&r->f, slot, position % SMALL_SEGMENT, &byte, 1);
-    byte ^= mask;
-    fixture_write(&r->f, slot, position % SMALL_SEGMENT, &byte, 1);
+    uint64_t position = bit / 8;
+    uint8_t mask = (uint8_t)(1 << bit % 8);
+    uint8_t *byte = &r->files[position / r->segment_size - 1][position % r->segment_size];
+    hrt_damage_report report;
+    *byte ^= mask;
+    judge(r, position, read_all(r, false, &report), &report);
+    *byte ^= mask;
+    r->bits++;
+    if (tap_failures > 0) {
+        printf("# bit %" PRIu64 " of position %" PRIu64 ": %s\n", bit % 8, position, report.text);
+    }
 }
 
-static void turn_each_bit(bool reboot)
+static uint64_t end_of(const rot *r)
 {
-    rot *r = calloc(1, sizeof(*r));
-    REQUIRE(r != NULL);
-    write_log(r, reboot);
-    uint64_t step = getenv("LONG") != NULL ? 1 : 16;
-    uint64_t end = (r->places[r->count - 1].next + 128) * 8;
-    for (uint64_t bit = (uint64_t)SMALL_SEGMENT * 8; bit < end && tap_failures == 0; bit += step) {
-        hrt_damage_report report;
-        uint64_t one = bit + bit / step % step; /* not always the same bit of a byte */
-        uint8_t mask = (uint8_t)(1 << one % 8);
-        turn(r, one / 8, mask);
-        judge(r, one / 8, read_all(r, false, &report), &report);
-        if (tap_failures > 0) {
-            printf("# bit %" PRIu64 " of position %" PRIu64 ": %s\n", one % 8, one / 8,
-                   report.text);
-        }
-        turn(r, one / 8, mask);
-        r->bits++;
+    return (r->places[r->count - 1].next + 128) * 8;
+}
+
+static void print_counts(const rot *r)
+{
+    printf("# json {\"what\": \"bit rot\", \"faults\": {\"bits turned over\": %" PRIu64
+           "}, \"counts\": {\"damage named\": %" PRIu64 ", \"in the last group\": %" PRIu64
+           ", \"nothing depends on\": %" PRIu64 "}, \"violations\": %d}\n",
+           r->bits, r->committed, r->torn, r->harmless, tap_failures);
+}
+
+static void turn_each_bit(bool reboot, uint64_t first, uint64_t step)
+{
+    rot *r = new_rot(reboot, SMALL_SEGMENT, 2, 90);
+    uint64_t begin = (uint64_t)SMALL_SEGMENT * 8;
+    for (uint64_t bit = begin + first; bit < end_of(r) && tap_failures == 0; bit += step) {
+        /* Of 16, not always the same bit of a byte. */
+        try_bit(r, step == 16 ? bit + bit / step % step : bit);
     }
-    printf("# %" PRIu64 " bits: %" PRIu64 " damage, %" PRIu64 " in the last group, %" PRIu64
-           " that nothing depends on\n",
-           r->bits, r->committed, r->torn, r->harmless);
+    print_counts(r);
     CHECK(r->committed > r->bits / 2 && r->torn > 0 && r->harmless > 0);
-    fixture_end(&r->f);
-    free(r);
+    free_rot(r);
 }
 
 static void each_bit_that_rots_is_named(void)
 {
-    turn_each_bit(false);
+    turn_each_bit(false, 0, getenv("LONG") != NULL ? 1 : 16);
 }
 
 /* Without the page cache as a witness: what later records say was synced tells. */
 static void each_bit_that_rots_is_named_after_a_reboot(void)
 {
-    turn_each_bit(true);
+    turn_each_bit(true, 0, getenv("LONG") != NULL ? 1 : 16);
 }
 
-int main(void)
+static void turn_random_bits(uint64_t flips, uint64_t seed)
 {
+    rot *r = new_rot(seed % 2 == 0, LARGE_SEGMENT, LARGE_SEGMENTS + 1, LARGE_IDS);
+    uint64_t begin = r->segment_size * 8;
+    for (uint64_t i = 0; i < flips && tap_failures == 0; i++) {
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        try_bit(r, begin + (seed >> 20) % (end_of(r) - begin));
+    }
+    print_counts(r);
+    free_rot(r);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 4 && strcmp(argv[1], "all") == 0) {
+        uint64_t worker = strtoull(argv[2], NULL, 10);
+        turn_each_bit(worker % 2 == 1, worker / 2, strtoull(argv[3], NULL, 10) / 2);
+        return tap_failures > 0;
+    }
+    if (argc == 4 && strcmp(argv[1], "large") == 0) {
+        turn_random_bits(strtoull(argv[2], NULL, 10), strtoull(argv[3], NULL, 10));
+        return tap_failures > 0;
+    }
     TAP_LIST(TEST(each_bit_that_rots_is_named), TEST(each_bit_that_rots_is_named_after_a_reboot));
 }

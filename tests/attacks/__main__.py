@@ -20,7 +20,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from tests.attacks import devices, faults, kills, power_cut
+from tests.attacks import bit_rot, devices, faults, kills, power_cut
 from tests.attacks.report import MissingError, Report, ViolationError
 
 Attack = Callable[[Path, bool], Report]
@@ -35,6 +35,8 @@ ATTACKS: dict[str, Attack] = {
     "disk-errors": faults.fail_writes_of_disk,
     "no-space": faults.fail_each_allocation,
     "full-disk": faults.fill_disk,
+    "bit-rot": bit_rot.turn_every_bit,
+    "bit-rot-large": bit_rot.turn_random_bits,
 }
 
 
