@@ -1,7 +1,7 @@
 """Kills processes at random under load, then judges from the log what became of each job.
 
 Usage: python -m tests.crash.campaign [--kills N] [--seed S] [--durability sync|async|memory]
-           [--recycle] [--keep] [--json FILE]
+           [--recycle] [--standby] [--keep] [--json FILE]
 
 The log keeps everything until the end, when it is read: jobs far ahead hold its first segment.
 With --recycle there are none, segments are small, and the log is read while it is written.
@@ -23,12 +23,15 @@ from typing import Any
 
 import psutil
 
+from tests.crash.dynasty import Dynasty
 from tests.crash.history import Follower, History
 from tests.crash.mix import PIN_DELAY_S, PIN_QUEUE, PINS
 from tests.crash.verdict import judge
 from tests.crash.world import ENDING, LANGUAGES, StuckError, World
 
 VICTIMS = {"producer": 2, "go": 3, "rust": 3, "c": 1, "supervisor": 2}
+STANDBY_VICTIMS = {**VICTIMS, "supervisor": 3, "standby": 2, "supervisor and standby": 1}
+SUCCESSION = STANDBY_VICTIMS.keys() - VICTIMS.keys() | {"supervisor"}
 PACES = (0, 1, 10, 50, 150, 300)  # jobs settled between one kill and the next
 EARLY_SHARE = 0.25  # of the supervisors are killed again while they recover
 
@@ -41,6 +44,7 @@ class Plan:
     seed: str
     durability: str = "sync"
     recycle: bool = False
+    standby: bool = False
 
 
 @dataclass(slots=True)
@@ -50,6 +54,7 @@ class Outcome:
     plan: Plan
     kills: Counter[str] = field(default_factory=Counter)
     acknowledged: int = 0
+    takeovers: int = 0
     rescues: int = 0
     history: History = field(default_factory=History)
     seconds: float = 0.0
@@ -73,6 +78,7 @@ class Outcome:
             f"epochs: {history.epochs} records, {history.torn} over a torn tail",
             f"copied forward: {history.kept} jobs",
             f"state hash: {history.replay_hash:016x}, {history.replay_jobs} jobs left",
+            f"state hashes compared on the way: {history.hashes}",
             f"rescues: {self.rescues}",
             f"time: {self.seconds:.1f} s",
             *(f"FAULT {fault}" for fault in history.faults),
@@ -85,6 +91,7 @@ class Outcome:
         history = self.history
         options = f" --durability {self.plan.durability}" if self.plan.durability != "sync" else ""
         options += " --recycle" if self.plan.recycle else ""
+        options += " --standby" if self.plan.standby else ""
         return {
             "what": f"random kills{options.replace(' --', ', ')}",
             "seed": self.plan.seed,
@@ -93,6 +100,7 @@ class Outcome:
                 "jobs": len(history.lives),
                 "acknowledged": self.acknowledged,
                 "records": history.records,
+                "state hashes compared": history.hashes,
             },
             "violations": history.fault_count,
             "seconds": round(self.seconds, 1),
@@ -109,6 +117,7 @@ class Campaign:
         self._random = random.Random(plan.seed)
         self._wanted = plan.kills
         self._recycle = plan.recycle
+        self._victims = STANDBY_VICTIMS if plan.standby else VICTIMS
         self._history = history
         self._follower: Follower | None = None
 
@@ -137,7 +146,7 @@ class Campaign:
         self._world.start_producer()
         while self.kills.total() < self._wanted:
             self._await_progress(self._random.choice(PACES))
-            victim = self._random.choices(list(VICTIMS), list(VICTIMS.values()))[0]
+            victim = self._random.choices(list(self._victims), list(self._victims.values()))[0]
             self._kill(victim)
         self._await_progress(max(PACES))
 
@@ -157,7 +166,9 @@ class Campaign:
 
     def _kill(self, victim: str) -> None:
         world = self._world
-        if victim == "supervisor":
+        if isinstance(world, Dynasty) and victim in SUCCESSION:
+            self._kill_of_dynasty(world, victim)
+        elif victim == "supervisor":
             self._kill_supervisor()
         elif victim == "producer":
             world.kill_producer()
@@ -167,6 +178,17 @@ class Campaign:
             with contextlib.suppress(psutil.NoSuchProcess):  # its supervisor was quicker
                 self._random.choice(workers).kill()
         self.kills[victim] += 1
+
+    def _kill_of_dynasty(self, world: Dynasty, victim: str) -> None:
+        if victim == "supervisor":
+            world.kill_active()
+        elif victim == "standby":
+            world.kill_standby()
+        else:
+            world.kill_supervisor()
+            world.start_supervisor()
+            world.attach()
+            world.await_orphans()
 
     def _kill_supervisor(self) -> None:
         """Kill it, and sometimes its successor too, while that reads the log."""
@@ -190,7 +212,8 @@ def run_campaign(plan: Plan, directory: Path) -> Outcome:
     """
     outcome = Outcome(plan)
     begun = time.monotonic()
-    world = World(directory, plan.durability, plan.seed, recycle=plan.recycle)
+    kind = Dynasty if plan.standby else World
+    world = kind(directory, plan.durability, plan.seed, recycle=plan.recycle)
     campaign = Campaign(world, plan, outcome.history)
     try:
         campaign.run()
@@ -205,29 +228,40 @@ def run_campaign(plan: Plan, directory: Path) -> Outcome:
         world.close()
     outcome.kills = campaign.kills
     outcome.acknowledged = judge(outcome.history, directory, 0 if plan.recycle else PINS)
-    compare_ending(outcome, world, json.loads((directory / ENDING).read_text()))
+    compare_ending(outcome, world)
     outcome.seconds = time.monotonic() - begun
     return outcome
 
 
-def compare_ending(outcome: Outcome, world: World, ending: dict[str, int]) -> None:
+def compare_ending(outcome: Outcome, world: World) -> None:
     """Hold the replayed state against the one that the last supervisor had in memory."""
     history = outcome.history
     outcome.rescues = world.rescues
+    if not history.ended_well():
+        history.fault("the log does not end with a checkpoint of the whole state")
+    if isinstance(world, Dynasty):
+        outcome.takeovers = world.takeovers
+        world.supervisors += world.takeovers
+    else:
+        compare_memory(history, json.loads((world.directory / ENDING).read_text()))
     if world.rescues:
         history.fault(f"{world.rescues} wake-ups were lost")
     if world.lane_faults:
         history.fault(f"{world.lane_faults} clients broke the lane protocol")
     for line in world.strange_lines():
         history.fault(f"a process said: {line}")
-    if history.replay_hash != ending["state_hash"]:
-        history.fault(f"the live state hash was {ending['state_hash']:016x}")
-    if history.replay_jobs != ending["jobs"]:
-        history.fault(f"the supervisor had {ending['jobs']} jobs, the log has another number")
     if bool(history.kept) != outcome.plan.recycle:
         history.fault(f"{history.kept} jobs were copied forward")
     if history.epochs < world.supervisors - outcome.kills["supervisor, recovering"]:
         history.fault(f"{world.supervisors} supervisors ran")
+
+
+def compare_memory(history: History, ending: dict[str, int]) -> None:
+    """Hold the replayed state against what the last supervisor said at its end."""
+    if history.replay_hash != ending["state_hash"]:
+        history.fault(f"the live state hash was {ending['state_hash']:016x}")
+    if history.replay_jobs != ending["jobs"]:
+        history.fault(f"the supervisor had {ending['jobs']} jobs, the log has another number")
 
 
 def make_directory(durability: str) -> Path:
@@ -243,10 +277,11 @@ def main() -> int:
     parser.add_argument("--seed", default=secrets.token_hex(4))
     parser.add_argument("--durability", choices=("sync", "async", "memory"), default="sync")
     parser.add_argument("--recycle", action="store_true", help="recycle segments on the way")
+    parser.add_argument("--standby", action="store_true", help="the supervisor has a standby")
     parser.add_argument("--keep", action="store_true", help="leave the directory behind")
     parser.add_argument("--json", type=Path, help="write the figures to a file too")
     options = parser.parse_args()
-    plan = Plan(options.kills, options.seed, options.durability, options.recycle)
+    plan = Plan(options.kills, options.seed, options.durability, options.recycle, options.standby)
     directory = make_directory(plan.durability)
     print(f"seed {options.seed}, in {directory}", flush=True)
     try:

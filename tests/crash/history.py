@@ -57,6 +57,8 @@ class History:
     kept: int = 0  # jobs copied forward, so that old segments could be recycled
     faults: list[str] = field(default_factory=list)
     fault_count: int = 0
+    hashes: int = 0  # checkpoints whose state hash was that of the replay
+    checkpointed: int = 0  # sequence of the last of these
     replay_hash: int = 0
     replay_jobs: int = 0
     _group: int = 1
@@ -124,6 +126,7 @@ class History:
             RecordType.CONTROL: self._control,
             RecordType.EPOCH: self._epoch,
             RecordType.KEEP: self._keep,
+            RecordType.CHECKPOINT: self._checkpoint,
         }
         if taker := takers.get(header["type"]):
             taker(header, record)
@@ -145,6 +148,20 @@ class History:
         self.epochs += 1
         tail_lost = records.EPOCH.unpack_from(record, records.HEADER.size)[4]
         self.torn += tail_lost != 0
+
+    def _checkpoint(self, header: dict[str, int], record: memoryview) -> None:
+        """Hold the state that the supervisor had then against the one that its records make."""
+        state_hash, _jobs = records.CHECKPOINT.unpack_from(record, records.HEADER.size)
+        if state_hash == 0 or self._replay is None:
+            return
+        if state_hash != self._replay.state_hash():
+            self.fault(f"checkpoint {header['sequence']} has another state than its records")
+        self.hashes += 1
+        self.checkpointed = header["sequence"]
+
+    def ended_well(self) -> bool:
+        """Say whether the log ends with a checkpoint that has the whole state."""
+        return self.checkpointed == self._sequence
 
     def _keep(self, header: dict[str, int], record: memoryview) -> None:
         self.kept += 1

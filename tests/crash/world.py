@@ -224,6 +224,11 @@ class World:
         self.producer = None
         self.until(lambda: self.open_jobs() == 0, "all jobs end", 2 * DEADLINE_S)
         self.detach()
+        self.stop_supervisor()
+
+    def stop_supervisor(self) -> None:
+        """Ask the supervisor to end well."""
+        assert self.supervisor is not None
         stop(self.supervisor, "supervisor")
         self.supervisor = None
 

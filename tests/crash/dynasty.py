@@ -1,0 +1,160 @@
+"""A world whose supervisor has a standby: kills are followed by takeovers, not by restarts.
+
+Only when both are killed at once does a new supervisor start on the log.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from hybridrt.client import Control
+from hybridrt.errors import HybridrtError
+from tests.crash.world import DEADLINE_S, LANGUAGES, ROOT, StuckError, World, alive
+
+RUN = "import sys; from hybridrt.service import run; sys.exit(run(sys.argv[1]))"
+MARK = "HYBRIDRT_CRASH_DYNASTY"
+
+
+class Dynasty(World):
+    """Supervisors that follow one another; the first is started here, the others by themselves."""
+
+    def __init__(self, directory: Path, durability: str, seed: str, *, recycle: bool) -> None:
+        """Describe it."""
+        super().__init__(directory, durability, seed, recycle=recycle)
+        self.takeovers = 0
+        self._mark = f"{os.getpid()}-{time.monotonic_ns()}"
+
+    def _config(self) -> str:
+        return (
+            super()
+            ._config()
+            .replace("[runtime]\n", '[runtime]\nstandby = true\nlog_format = "json"\n')
+        )
+
+    def start_supervisor(self) -> None:
+        """Start a supervisor that starts its standby."""
+        self.supervisors += 1
+        with (self.directory / "output").open("ab") as output:
+            self.supervisor = subprocess.Popen(
+                [sys.executable, "-c", RUN, str(self._config_path)],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, MARK: self._mark},
+            )
+
+    def _call(self, verb: str) -> Any:
+        """Send one control request; None while nobody answers."""
+        with contextlib.suppress(HybridrtError, OSError):
+            control = Control(self.runtime_directory)
+            try:
+                return control.call(verb, 5.0)
+            finally:
+                control.close()
+        return None
+
+    def active(self) -> Any:
+        """Return the status of who supervises, once somebody does."""
+        return self.until(lambda: self._call("status"), "a supervisor answers")
+
+    def ready(self) -> Any:
+        """Return the status once a standby is ready too."""
+
+        def has_standby() -> Any:
+            status = self._call("status")
+            return status if status and (status["standby"] or {}).get("ready") else None
+
+        return self.until(has_standby, "a standby is ready")
+
+    def workers(self, language: str) -> list[psutil.Process]:
+        """Return the worker processes of a language."""
+        listed = self._call("worker.ls") or {"workers": []}
+        found = []
+        for row in listed["workers"]:
+            if row["pool"] == language and row["pid"]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process = psutil.Process(row["pid"])
+                    self._known[process.pid] = process
+                    found.append(process)
+        return found
+
+    def kill_active(self) -> None:
+        """Kill the supervisor while its standby is ready, and wait until that one supervises."""
+        before = self.ready()
+        psutil.Process(before["pid"]).kill()
+        self._collect()
+
+        def another() -> Any:
+            status = self._call("status")
+            return status and status["pid"] != before["pid"]
+
+        self.until(another, f"the standby of {before['pid']} goes on")
+        self.takeovers += 1
+
+    def kill_standby(self) -> None:
+        """Kill the standby, ready or not; the supervisor starts another one."""
+        status = self.until(lambda: (self._call("status") or {}).get("standby"), "a standby")
+        with contextlib.suppress(psutil.NoSuchProcess):
+            psutil.Process(status["pid"]).kill()
+
+    def kill_supervisor(self) -> None:
+        """Kill the supervisor and its standby: the log is all that is left."""
+        for language in LANGUAGES:
+            self.workers(language)
+        workers = set(self._known)
+        while family := [p for p in self._family() if p.pid not in workers]:
+            for process in family:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+        self._collect()
+
+    def _family(self) -> list[psutil.Process]:
+        """Return supervisors and standbys that run: what was started with the mark, but workers."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                marked = process.environ().get(MARK) == self._mark
+                if marked and alive(process) and "python" in process.name():
+                    found.append(process)
+        return found
+
+    def _collect(self) -> None:
+        """Collect the first supervisor once it is dead; the others are not our children."""
+        if self.supervisor is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.supervisor.wait(0)
+
+    def holds_log(self) -> bool:
+        """Say whether somebody has locked the log."""
+        return any(self._has_lock(process) for process in self._family())
+
+    def _has_lock(self, process: psutil.Process) -> bool:
+        lock = str(self.log_directory / "lock")
+        with contextlib.suppress(OSError):
+            for fd in Path(f"/proc/{process.pid}/fd").iterdir():
+                with contextlib.suppress(OSError):
+                    if str(fd.readlink()) == lock:
+                        return True
+        return False
+
+    def check(self) -> None:
+        """Raise StuckError when the producer ended, which nobody killed."""
+        if self.producer is not None and self.producer.poll() is not None:
+            raise StuckError(f"the producer ended by itself with {self.producer.returncode}")
+
+    def stop_supervisor(self) -> None:
+        """Ask whoever supervises to end, and wait until all of them have."""
+        process = psutil.Process(self.active()["pid"])
+        process.send_signal(signal.SIGTERM)
+        self.until(lambda: not alive(process), "the supervisor stops", DEADLINE_S)
+        self.until(lambda: not self._family(), "its standby leaves", DEADLINE_S)
+        self._collect()
+        self.supervisor = None
