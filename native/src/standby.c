@@ -37,6 +37,7 @@ struct hrt_standby {
     hrt_scan *scan;
     hrt_state *state;                     /* with a page of its own, until it takes over */
     uint64_t applied;                     /* records since the last look */
+    uint64_t whole_from;                  /* the state is whole from this position on */
     hrt_lanes_entry taken[HRT_LANES_MAX]; /* of the last LANES record */
     uint32_t taken_count;
     uint32_t stopping; /* atomic; run sleeps on it */
@@ -116,7 +117,7 @@ void hrt_standby_forget(hrt_standby *standby, uint64_t incarnation)
 static int check_hash(hrt_standby *standby, const hrt_record *record)
 {
     const hrt_checkpoint_body *checkpoint = hrt_record_body(record);
-    if (checkpoint->state_hash == 0) {
+    if (checkpoint->state_hash == 0 || record->position < standby->whole_from) {
         return HRT_OK;
     }
     if (checkpoint->state_hash != hrt_state_hash(standby->state)) {
@@ -162,6 +163,13 @@ static int apply(void *context, const hrt_record *record)
 
 /* ---- following ---- */
 
+/* A log that has lost its beginning has copied by now what still lives of it. */
+static uint64_t find_whole(const hrt_standby *standby)
+{
+    bool from_the_start = hrt_scan_catalog(standby->scan)->head <= 1;
+    return from_the_start ? 0 : hrt_load_acquire(&standby->page->runtime.log_tail);
+}
+
 static int begin_reading(hrt_standby *standby)
 {
     hrt_scan_close(standby->scan);
@@ -169,8 +177,10 @@ static int begin_reading(hrt_standby *standby)
     standby->scan = NULL;
     standby->taken_count = 0;
     standby->state = hrt_state_new(NULL, standby->options.segment_size);
-    return standby->state == NULL ? HRT_ENOMEM
-                                  : hrt_scan_begin(standby->directory, true, &standby->scan);
+    int status = standby->state == NULL ? HRT_ENOMEM
+                                        : hrt_scan_begin(standby->directory, true, &standby->scan);
+    standby->whole_from = status == HRT_OK ? find_whole(standby) : 0;
+    return status;
 }
 
 static void publish(hrt_standby *standby, uint64_t sequence)
