@@ -22,7 +22,7 @@ log = get_logger("archive")
 
 HOLDER = "archive"
 SYNC_S = 30.0
-LOOK_S = 1.0  # between looks for a segment that has become full
+LOOK_S = 0.25  # between looks for a segment that has become full
 Tell = Callable[[str, dict[str, Any]], None]
 
 

@@ -58,6 +58,8 @@ def fill(first: Place, count: int, size: int, *, to_end: bool) -> bytes:
 
     Raises ValueError when no records could have stood there in such a number.
     """
+    if count * ALIGN > size:
+        raise ValueError(f"{count} records do not fit into {size} bytes")
     made = bytearray()
     for index in range(count):
         place = Place(
@@ -73,8 +75,6 @@ def fill(first: Place, count: int, size: int, *, to_end: bool) -> bytes:
             piece = min(GROUP_BYTES_MAX // 2, left - behind * ALIGN)
             if to_end:
                 piece = ALIGN
-            if piece < ALIGN:
-                raise ValueError(f"{count} records do not fit into {size} bytes")
             made += void(place, piece)
     if len(made) != size:
         raise ValueError(f"{count} records do not fill {size} bytes")

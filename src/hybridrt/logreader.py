@@ -89,6 +89,15 @@ class Replay:
         """Return the number of living jobs."""
         return int(lib.hrt_replay_jobs(self._handle))
 
+    def job(self, job: int) -> dict[str, Any] | None:
+        """Return what is known of a living job; None when it is not in the state."""
+        info = ffi.new("hrt_job_info *")
+        status = lib.hrt_replay_job(self._handle, job, info)
+        if status == lib.HRT_ENOTFOUND:
+            return None
+        check(status)
+        return job_fields(info[0])
+
     def job_list(self) -> Iterator[dict[str, Any]]:
         """Give what is known of each living job (hrt_job_info), in the order of the ids."""
         infos = ffi.new("hrt_job_info[]", JOBS_BATCH)

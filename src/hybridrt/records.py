@@ -168,7 +168,9 @@ class Describer:
             self._kinds[number] = name
         if verb == ControlVerb.QUEUE:
             self._queues[number] = name
-        body = {"verb": ControlVerb(verb).name.lower(), "id": number}
+        body: dict[str, Any] = {"verb": ControlVerb(verb).name.lower(), "id": number}
+        if verb in {ControlVerb.PAUSE, ControlVerb.RESUME}:
+            body["queue_name"] = self._queues.get(number, number)
         return {**body, "text": name} if name else body
 
 

@@ -322,8 +322,9 @@ class Repair:
         """Say in words what `write` would do."""
         found = self.found
         lines = [f"segment {n}: restore from the copy" for n in sorted(set(self.restored))]
-        lines += [f"{f.path.name}: rebuild the header of segment {n}; nothing is lost by it"
-                  for n, f in found.headers.items()]  # fmt: skip
+        for number, file in found.headers.items():
+            what = "bring back to its size" if file.header else "rebuild the header of"
+            lines.append(f"{file.path.name}: {what} segment {number}; nothing is lost by that")
         lines += [f"{f.path.name}: mark as a spare file; it holds nothing of the log"
                   for f in found.spare_headers]  # fmt: skip
         lines += [f"{file.path.name}: set aside; {why}" for file, why in found.aside]

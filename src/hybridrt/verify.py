@@ -109,7 +109,7 @@ def _verify_store(store: Store) -> dict[str, Any]:
             store.read(number)
         except DamagedLogError as error:
             places.append({"what": "record", "segment": number, "text": error.message})
-    run = _last_run(numbers)
+    run = last_run(numbers)
     try:
         for record in segment_records(store, run):
             tally.add(record)
@@ -125,7 +125,7 @@ def _verify_store(store: Store) -> dict[str, Any]:
     return _answer(report, tally, places=places, notes=notes)
 
 
-def _last_run(numbers: list[int]) -> list[int]:
+def last_run(numbers: list[int]) -> list[int]:
     """Return the numbers without a gap up to the last one."""
     begin = len(numbers) - 1
     while begin > 0 and numbers[begin - 1] == numbers[begin] - 1:

@@ -1,0 +1,255 @@
+"""`hybridrt log cat|why|replay`: what a log tells."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hybridrt.cli.log_copies import parse_moment, time_text
+from hybridrt.cli.printing import Status, fields, note, table
+from hybridrt.cli.session import Session, session_options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hybridrt.history import History
+    from hybridrt.restore import Moment
+
+TYPES = (
+    "enqueue", "lease", "settle", "control", "checkpoint", "epoch", "pad", "due", "keep", "saved",
+    "lanes", "void",
+)  # fmt: skip
+SAFE = (0, 1)  # enum hrt_damage
+DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
+ARCHIVE = click.option(
+    "--archive", type=DIRECTORY, help="Begin with what this archive has from before the log."
+)
+HIDDEN = ("sequence", "type", "position", "time_ns", "epoch", "length")
+
+
+@dataclass(slots=True)
+class Filter:
+    """Which records to print. Those about jobs are chosen by what is known of the jobs."""
+
+    types: tuple[str, ...] = ()
+    job: int | None = None
+    follow_ups: bool = False
+    kind: str | None = None
+    queue: str | None = None
+    key: str | None = None
+    epoch: int | None = None
+    first: int = 0
+    last: Moment | None = None
+    since_ns: int = 0
+    jobs: dict[int, dict[str, Any]] = field(default_factory=dict)
+    family: set[int] = field(default_factory=set)
+
+    def takes(self, record: dict[str, Any]) -> bool:
+        """Look at one record after the other: names of jobs are remembered on the way."""
+        if record["type"] in {"enqueue", "keep"}:
+            self.jobs[record["job"]] = record
+            if self.follow_ups and record.get("parent") in self.family:
+                self.family.add(record["job"])
+        if record["sequence"] < self.first or record["time_ns"] < self.since_ns:
+            return False
+        if self.types and record["type"] not in self.types:
+            return False
+        if self.epoch is not None and record["epoch"] != self.epoch:
+            return False
+        return self._concerns(record)
+
+    def _concerns(self, record: dict[str, Any]) -> bool:
+        about = jobs_of(record)
+        if self.job is not None and not about & self.family and record.get("parent") != self.job:
+            return False
+        wanted = {"kind": self.kind, "queue": self.queue, "key": self.key}
+        chosen = {name: value for name, value in wanted.items() if value is not None}
+        if not chosen:
+            return True
+        known = [self.jobs.get(job, {}) for job in about]
+        return any(all(k.get(name) == value for name, value in chosen.items()) for k in known)
+
+
+def jobs_of(record: dict[str, Any]) -> set[int]:
+    """Return the jobs that a record is about."""
+    several = record.get("jobs", ())
+    found = set(several) if isinstance(several, list) else set()  # a CHECKPOINT counts them
+    found |= {entry["job"] for entry in record.get("settled", ())}
+    return found | ({record["job"]} if "job" in record else set())
+
+
+@click.command()
+@click.argument("directory", type=DIRECTORY)
+@click.option("--type", "types", type=click.Choice(TYPES), multiple=True, help="Only these types.")
+@click.option("--job", type=click.IntRange(min=1), help="Only records about this job.")
+@click.option(
+    "--follow-ups", is_flag=True, help="With --job: also jobs that it brought, and so on."
+)
+@click.option("--kind", help="Only records about jobs of this kind.")
+@click.option("--queue", help="Only records about jobs of this queue.")
+@click.option("--key", help="Only records about jobs with this key.")
+@click.option("--epoch", type=click.IntRange(min=1), help="Only records of this epoch.")
+@click.option("--after", type=click.IntRange(min=0), default=0, help="Only higher sequences.")
+@click.option("--since", metavar="TIME", help="Only records from then on.")
+@click.option("--until", metavar="SEQUENCE|TIME", help="Only records up to then.")
+@ARCHIVE
+@session_options
+def cat(session: Session, /, directory: Path, archive: Path | None, **options: Any) -> int:
+    """Print the records of a log in their order; with --json one object a line."""
+    history = open_history(directory, archive)
+    for record in _chosen(history, _filter(options)):
+        session.show(record, _line(record))
+    return _conclude(history)
+
+
+def _filter(options: dict[str, Any]) -> Filter:
+    since, until = options.pop("since"), options.pop("until")
+    after = options.pop("after")
+    made = Filter(**options, first=after + 1)
+    made.last = parse_moment(until) if until else None
+    made.since_ns = parse_moment(since).time_ns or 0 if since else 0
+    if made.job is not None:
+        made.family.add(made.job)
+    return made
+
+
+def _chosen(history: History, wanted: Filter) -> Iterator[dict[str, Any]]:
+    """Describe every record, so that names are known, and give those that were asked for."""
+    from hybridrt.records import Describer
+
+    describer = Describer()
+    for raw in history:
+        record = describer.describe(raw)
+        if wanted.last is not None and not wanted.last.holds(record):
+            return
+        if wanted.takes(record):
+            yield record
+
+
+def _line(record: dict[str, Any]) -> str:
+    head = f"{record['sequence']:>10}  {time_text(record['time_ns'])}  {record['type']:<10}"
+    parts = [
+        f"{name}={json.dumps(value) if isinstance(value, list | dict) else value}"
+        for name, value in record.items()
+        if name not in HIDDEN
+    ]
+    return f"{head}  {' '.join(parts)}".rstrip()
+
+
+def _conclude(history: History) -> Status:
+    """Say how the log ended; only damage to committed data is a failure."""
+    if history.report["damage"] == 0:
+        return Status.OK
+    note(f"hybridrt: {history.report['text']}")
+    return Status.OK if history.report["damage"] in SAFE else Status.FAILED
+
+
+@click.command()
+@click.argument("directory", type=DIRECTORY)
+@click.argument("job", type=click.IntRange(min=1))
+@ARCHIVE
+@session_options
+def why(session: Session, directory: Path, job: int, archive: Path | None) -> int:
+    """Tell what a job went through, and why: each record that touched it, in words."""
+    return _tell(session, open_history(directory, archive), job)
+
+
+def open_history(directory: Path, archive: Path | None) -> History:
+    """Look at a log and the archive behind it."""
+    from hybridrt.history import History
+
+    return History(directory, archive)
+
+
+def _tell(session: Session, history: History, job: int) -> int:
+    from hybridrt.history import Story
+
+    story = Story(job)
+    events = list(story.tell(history))
+    ending = story.ending()
+    rows = [
+        (event.sequence, time_text(event.time_ns), event.state or "gone", event.text)
+        for event in events
+    ]
+    body = {"job": job, "events": [asdict(event) for event in events], "ending": ending}
+    session.show(body, f"{table(('sequence', 'time', 'then', 'what'), rows)}\n{ending}")
+    return _conclude(history)
+
+
+@click.command()
+@click.argument("directory", type=DIRECTORY)
+@click.option("--at", metavar="SEQUENCE|TIME", help="The state as of then, instead of the end.")
+@click.option("--jobs", is_flag=True, help="List the living jobs.")
+@click.option("--job", type=click.IntRange(min=1), help="What this job went through; as 'log why'.")
+@click.option("--python", metavar="PROGRAM", help="Compare with the hybridrt of this interpreter.")
+@click.option("--library", type=DIRECTORY, help="Compare with the hybridrt package in this folder.")
+@ARCHIVE
+@session_options
+def replay(
+    session: Session, /, directory: Path, archive: Path | None, job: int | None, **options: Any
+) -> int:
+    """Rebuild a past state from the log and its archive, and print what it comes to.
+
+    With --python or --library another version of hybridrt applies the same records, and the first
+    group after which the two states differ is named. Exits 1 if they differ.
+    """
+    history = open_history(directory, archive)
+    if job is not None:
+        return _tell(session, history, job)
+    if options["python"] or options["library"]:
+        return _compare(session, history, options["python"], options["library"])
+    return _show_state(session, history, parse_moment(options["at"]), with_jobs=options["jobs"])
+
+
+def _show_state(session: Session, history: History, moment: Moment, *, with_jobs: bool) -> int:
+    from hybridrt.history import counts, job_rows, state_at
+
+    state, last = state_at(history, moment)
+    body: dict[str, Any] = {
+        "sequence": last["sequence"] if last else 0,
+        "time_ns": last["time_ns"] if last else 0,
+        "epoch": last["epoch"] if last else 0,
+        "jobs": state.jobs(),
+        "state_hash": f"{state.state_hash():016x}",
+        "queues": counts(state),
+    }
+    listed = list(job_rows(state)) if with_jobs else []
+    text = _state_text(body)
+    if listed:
+        rows = [tuple(row.values()) for row in listed]
+        text += f"\n\n{table(tuple(listed[0]), rows)}"
+    session.show({**body, "list": listed} if with_jobs else body, text)
+    return _conclude(history)
+
+
+def _state_text(body: dict[str, Any]) -> str:
+    queues = [
+        (name, ", ".join(f"{state} {count}" for state, count in states.items()))
+        for name, states in body["queues"].items()
+    ]
+    head = [
+        ("sequence", body["sequence"]),
+        ("time", time_text(body["time_ns"])),
+        ("epoch", body["epoch"]),
+        ("living jobs", body["jobs"]),
+        ("state hash", body["state_hash"]),
+    ]
+    return fields([*head, *queues])
+
+
+def _compare(session: Session, history: History, python: str | None, library: Path | None) -> int:
+    from hybridrt.versions import compare
+
+    body = compare(history, python, library)
+    text = f"version {body['version']}: equal in {body['checks']} comparisons"
+    if (found := body["difference"]) is not None:
+        text = (
+            f"version {body['version']}: differs after sequence {found['sequence']}\n"
+            f"  this one: {found['mine']}\n  other:    {found['theirs']}\n"
+        ) + "\n".join(_line(record) for record in found["records"])
+    session.show(body, text)
+    return Status.OK if body["equal"] else Status.FAILED

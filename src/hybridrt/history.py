@@ -1,0 +1,244 @@
+"""What a log, and the archive behind it, tell: records, past states, the story of a job."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from hybridrt.errors import DamagedLogError, JobNotFoundError
+from hybridrt.fillers import LAST
+from hybridrt.logreader import Replay, Scan
+from hybridrt.names import JobState, Outcome
+from hybridrt.records import Describer, read_header
+from hybridrt.restore import Moment
+from hybridrt.segments import Catalog
+from hybridrt.store import open_store, segment_records
+from hybridrt.verify import last_run
+
+
+class History:
+    """All records of a log directory or a copy, with those that an archive holds before them."""
+
+    def __init__(self, directory: Path, archive: Path | None = None) -> None:
+        """Look at the directory; `archive` is one for this log, or the root of several."""
+        self._directory = directory
+        self._archive = archive
+        self.report: dict[str, Any] = {"damage": 0, "text": ""}
+
+    def __iter__(self) -> Iterator[memoryview]:
+        """Give every record; `report` says afterwards how the log ended."""
+        if not any(self._directory.glob("*.seg")):
+            store = open_store(self._directory)
+            return segment_records(store, last_run(store.numbers()))
+        return chain(self._archived(), self._logged())
+
+    def _logged(self) -> Iterator[memoryview]:
+        with Scan(str(self._directory)) as scan:
+            yield from scan
+            self.report = scan.report()
+
+    def _archived(self) -> Iterator[memoryview]:
+        """Give what the archive has from before the log begins; it has to join."""
+        if self._archive is None:
+            return
+        catalog = Catalog.settled(self._directory)
+        store = open_store(self._archive, catalog.uuid)
+        first = min(catalog.numbered)
+        older = last_run([number for number in store.numbers() if number < first])
+        if older and older[-1] != first - 1:
+            raise DamagedLogError(
+                f"{store.path} ends with segment {older[-1]}, the log begins with {first}"
+            )
+        yield from segment_records(store, older)
+
+
+def groups(records: Iterator[memoryview]) -> Iterator[list[memoryview]]:
+    """Give the records of each whole group; the bytes are copied."""
+    group: list[memoryview] = []
+    for record in records:
+        group.append(memoryview(bytes(record)))
+        if read_header(record)["flags"] & LAST:
+            yield group
+            group = []
+
+
+def state_at(history: History, moment: Moment) -> tuple[Replay, dict[str, int] | None]:
+    """Apply all groups up to a moment; return the state and the header of the last record."""
+    replay, last = Replay(), None
+    for group in groups(iter(history)):
+        header = read_header(group[-1])
+        if not moment.holds(header):
+            break
+        for record in group:
+            replay.apply(record)
+        last = header
+    return replay, last
+
+
+def counts(replay: Replay) -> dict[str, dict[str, int]]:
+    """Count the living jobs by queue and state."""
+    names = [queue["name"] for queue in replay.page.queues()]
+    found: Counter[tuple[str, str]] = Counter()
+    for info in replay.job_list():
+        found[names[info["queue"]], JobState(info["state"]).name.lower()] += 1
+    by_queue: dict[str, dict[str, int]] = {}
+    for (queue, state), count in sorted(found.items()):
+        by_queue.setdefault(queue, {})[state] = count
+    return by_queue
+
+
+def job_rows(replay: Replay) -> Iterator[dict[str, Any]]:
+    """Describe each living job in short."""
+    queues = [queue["name"] for queue in replay.page.queues()]
+    kinds = replay.page.kinds()
+    for info in replay.job_list():
+        yield {
+            "id": info["id"],
+            "kind": kinds[info["kind"]],
+            "queue": queues[info["queue"]],
+            "state": JobState(info["state"]).name.lower(),
+            "attempt": info["attempt"],
+            "due_ns": info["due_ns"],
+            "parent": info["parent"],
+        }
+
+
+# ---- the story of a job -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One record that touched a job, in words."""
+
+    sequence: int
+    time_ns: int
+    type: str
+    text: str
+    state: str  # of the job afterwards; empty: it has left
+    attempt: int
+
+
+ENDS = {
+    Outcome.OK: "it completed",
+    Outcome.RETRY: "it failed and is to be tried again",
+    Outcome.SNOOZE: "it asked to be run later; no attempt is counted",
+    Outcome.DISCARD: "it was dropped, as its handler said",
+    Outcome.DEAD: "it became a dead letter",
+    Outcome.RETURNED: "it was handed back; no attempt is counted",
+    Outcome.CRASHED: "its worker died while it ran; a crash and an attempt are counted",
+    Outcome.LOST: "its lease was lost with the supervisor or with a hung worker",
+    Outcome.TIMEOUT: "it ran over its time limit",
+    Outcome.CANCELLED: "it was cancelled",
+    Outcome.EXPIRED: "it expired before a worker began it",
+    Outcome.FORGOTTEN: "its result is no longer kept; the job leaves the state",
+    Outcome.REVIVED: "an operator sent it back to ready, its attempts begin anew",
+}
+
+
+class Story:
+    """Follows one job through the records."""
+
+    def __init__(self, job: int) -> None:
+        """Know nothing yet."""
+        self._job = job
+        self._replay = Replay()
+        self._describer = Describer()
+        self._queue: object = None
+        self._known = False
+
+    def tell(self, history: History) -> Iterator[Event]:
+        """Give what touched the job, in order, until it left."""
+        for record in history:
+            before = self._info()
+            said = self._describer.describe(record)
+            self._replay.apply(record)
+            for text in self._words(said, before):
+                after = self._info() or {}
+                state = JobState(after["state"]).name.lower() if after else ""
+                yield Event(
+                    said["sequence"], said["time_ns"], said["type"], text, state,
+                    after.get("attempt", (before or {}).get("attempt", 0)),
+                )  # fmt: skip
+
+    def ending(self) -> str:
+        """Say how it stands at the end of the log; raise JobNotFoundError if nothing was told."""
+        info = self._info()
+        if info is not None:
+            state = JobState(info["state"]).name.lower()
+            behind = ", behind others of its key" if info["blocked"] else ""
+            return f"at the end of the log it is {state}{behind}"
+        if not self._known:
+            raise JobNotFoundError(
+                f"the log tells nothing of job {self._job}",
+                "name the archive with --archive; before it, nothing is kept",
+            )
+        return "it has left the state"
+
+    def _info(self) -> dict[str, Any] | None:
+        return self._replay.job(self._job)
+
+    def _words(self, said: dict[str, Any], before: dict[str, Any] | None) -> Iterator[str]:
+        tellers = {
+            "enqueue": self._enqueued, "keep": self._kept, "lease": self._leased,
+            "settle": self._settled, "due": self._due, "saved": self._saved,
+        }  # fmt: skip
+        if teller := tellers.get(said["type"]):
+            for text in teller(said):
+                self._known = True
+                yield text
+        elif before is not None and before["state"] < JobState.COMPLETED:
+            yield from self._around(said)
+
+    def _around(self, said: dict[str, Any]) -> Iterator[str]:
+        """Tell what happened to the whole log, or to its queue, while the job lived."""
+        if said["type"] == "epoch":
+            lost = f"; a torn tail at {said['tail_lost']} was left out" if said["tail_lost"] else ""
+            yield f"a supervisor, pid {said['pid']}, began epoch {said['epoch']}{lost}"
+        elif said["type"] == "void":
+            yield "a record was lost here; what it said of the job, if anything, is not known"
+        elif said.get("verb") in {"pause", "resume"} and said["queue_name"] == self._queue:
+            yield f"queue {self._queue} was {said['verb']}d"
+        elif said.get("verb") == "note":
+            yield f"an operator's note: {said['text']}"
+
+    def _enqueued(self, said: dict[str, Any]) -> Iterator[str]:
+        if said.get("parent") == self._job:
+            yield f"its settle brought job {said['job']}, kind {said['kind']}"
+        if said["job"] != self._job:
+            return
+        self._queue = said["queue"]
+        extra = [f"key {said['key']}"] if "key" in said else []
+        extra += ["to be run later"] if "due_ns" in said else []
+        extra += [f"as a follow-up of job {said['parent']}"] if "parent" in said else []
+        extra.append(f"{said['payload_length']} bytes")
+        yield f"enqueued into {said['queue']} as {said['kind']}: {', '.join(extra)}"
+
+    def _kept(self, said: dict[str, Any]) -> Iterator[str]:
+        if said["job"] == self._job:
+            self._queue = said["queue"]
+            yield f"copied forward from an old segment, {said['state']}, attempt {said['attempt']}"
+
+    def _leased(self, said: dict[str, Any]) -> Iterator[str]:
+        info = self._info() if self._job in said["jobs"] else None
+        if info is not None and info["token"] == said["sequence"]:
+            yield f"attempt {info['attempt']} was handed to client {said['client']}"
+
+    def _settled(self, said: dict[str, Any]) -> Iterator[str]:
+        for entry in said["settled"]:
+            if entry["job"] != self._job:
+                continue
+            outcome = Outcome[entry["outcome"].upper()]
+            because = f", because of {entry['cause']}" if "cause" in entry else ""
+            data = entry.get("data", "")
+            what = "result" if outcome is Outcome.OK else "reason"
+            yield f"{ENDS[outcome]}{because}" + (f"; {what}: {data[:500]}" if data else "")
+
+    def _due(self, said: dict[str, Any]) -> Iterator[str]:
+        if self._job in said["jobs"]:
+            yield "its time had come: ready"
+
+    def _saved(self, said: dict[str, Any]) -> Iterator[str]:
+        if said["job"] == self._job:
+            yield f"its handler saved {said['length']} bytes for the next attempt"

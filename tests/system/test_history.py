@@ -1,0 +1,187 @@
+"""What a log tells afterwards: filters, past states, the story of a job, another version's view."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hybridrt
+from hybridrt.exits import Status
+from hybridrt.logreader import Replay, Scan
+from hybridrt.records import read_header
+
+DEADLINE_S = 30
+SMALL = {"segment_size": "64KiB", "max_size": "2MiB"}
+
+
+def cli(*arguments: object) -> "subprocess.CompletedProcess[str]":
+    """Run the command to its end."""
+    command = [sys.executable, "-m", "hybridrt.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+
+
+def lines(*arguments: object) -> list[dict[str, Any]]:
+    """Run a command that prints JSON lines."""
+    done = cli(*arguments, "--json")
+    assert done.returncode == Status.OK, done.stdout + done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture(name="past", scope="module")
+def _past(shared_instance: Any) -> dict[str, Any]:
+    """Give a log in which jobs went through much, the names of some of them, and its archive."""
+    archive = shared_instance.log_directory.parent / "archive"
+    tables: dict[str, Any] = {
+        "log": SMALL,
+        "scrub": {"rate": 0},
+        "archive": {"directory": str(archive)},
+        "pool": [shared_instance.python_pool()],
+        "queue": [{"name": "default", "retry_base": "1ms", "retry_cap": "1ms"}, {"name": "held"}],
+    }
+    process = shared_instance.run(**tables)
+    jobs: dict[str, Any] = {"log": shared_instance.log_directory, "archive": archive}
+    with hybridrt.connect(shared_instance.directory) as client:
+        failing = client.enqueue("fail", "it broke", max_attempts=2, key="one")
+        parent = client.enqueue("follow", "child")
+        shared_instance.call("queue.pause", queue="held")
+        held = client.enqueue("echo", "later", queue="held")
+        with pytest.raises(hybridrt.errors.JobError):
+            failing.result(DEADLINE_S)
+        parent.result(DEADLINE_S)
+        jobs |= {"failing": failing.id, "parent": parent.id, "held": held.id}
+    process.kill()
+    process.wait()
+    process = shared_instance.run(**tables)
+    with hybridrt.connect(shared_instance.directory) as client:
+        for _ in range(150):
+            client.enqueue("echo", bytes(3000), result_ttl=1).result(DEADLINE_S)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(DEADLINE_S) == Status.OK
+    return jobs
+
+
+def test_records_are_chosen_by_what_they_are_about(past: dict[str, Any]) -> None:
+    log, archive = past["log"], past["archive"]
+    everything = lines("log", "cat", log, "--archive", archive)
+    assert [r["sequence"] for r in everything] == list(range(1, len(everything) + 1))
+    of_key = lines("log", "cat", log, "--archive", archive, "--key", "one")
+    assert {r["type"] for r in of_key} >= {"enqueue", "lease", "settle"}
+    assert of_key[0]["job"] == past["failing"]
+    of_queue = lines("log", "cat", log, "--archive", archive, "--queue", "held")
+    assert {r["job"] for r in of_queue} == {past["held"]}
+    kinds = {r["kind"] for r in lines("log", "cat", log, "--kind", "echo", "--type", "enqueue")}
+    assert kinds == {"echo"}
+    second = lines("log", "cat", log, "--archive", archive, "--epoch", 2)
+    assert {r["epoch"] for r in second} == {2}
+    middle = everything[len(everything) // 2]["sequence"]
+    part = lines("log", "cat", log, "--archive", archive, "--after", 10, "--until", middle)
+    assert [r["sequence"] for r in part] == list(range(11, middle + 1))
+    family = lines("log", "cat", log, "--archive", archive, "--job", past["parent"], "--follow-ups")
+    child = next(r["job"] for r in family if r.get("parent") == past["parent"])
+    assert any(child in r.get("jobs", ()) for r in family if r["type"] == "lease")
+    alone = lines("log", "cat", log, "--archive", archive, "--job", past["parent"])
+    assert not any(child in r.get("jobs", ()) for r in alone if r["type"] == "lease")
+
+
+def test_a_time_bounds_the_records(past: dict[str, Any]) -> None:
+    everything = lines("log", "cat", past["log"])
+    at_ns = everything[len(everything) // 2]["time_ns"] // 1000 * 1000
+    text = cli("log", "cat", past["log"], "--type", "enqueue").stdout.splitlines()[0].split()[1]
+    assert text.endswith("Z")
+    from hybridrt.cli.log_copies import time_text
+
+    late = lines("log", "cat", past["log"], "--since", time_text(at_ns))
+    early = lines("log", "cat", past["log"], "--until", time_text(at_ns))
+    assert late[0]["time_ns"] >= at_ns >= early[-1]["time_ns"]
+    assert len(late) + len(early) == len(everything)
+
+
+def test_the_story_of_a_failed_job_has_its_attempts_and_causes(past: dict[str, Any]) -> None:
+    (story,) = lines("log", "why", past["log"], past["failing"], "--archive", past["archive"])
+    texts = [event["text"] for event in story["events"]]
+    assert "enqueued into default as fail: key one" in texts[0]
+    attempts = [text for text in texts if text.startswith("attempt")]
+    assert [text.split(" was")[0] for text in attempts] == ["attempt 1", "attempt 2"]
+    assert any("it failed and is to be tried again; reason: " in text for text in texts)
+    assert any(text.startswith("it became a dead letter, because of retry") for text in texts)
+    assert story["events"][-1]["state"] == "dead"
+    assert story["ending"] == "at the end of the log it is dead"
+    (same,) = lines(
+        "log", "replay", past["log"], "--job", past["failing"], "--archive", past["archive"]
+    )
+    assert same == story
+
+
+def test_the_story_tells_of_follow_ups_pauses_and_supervisors(past: dict[str, Any]) -> None:
+    options = (past["log"], "--archive", past["archive"])
+    parent = cli("log", "why", *options[:1], past["parent"], *options[1:]).stdout
+    assert "its settle brought job" in parent
+    assert "it completed" in parent
+    held = cli("log", "why", *options[:1], past["held"], *options[1:]).stdout
+    assert "began epoch 2" in held
+    assert "it is ready" in held
+    assert cli("log", "why", past["log"], 10**12).returncode == Status.NOT_FOUND
+
+
+def test_a_past_state_is_what_the_records_up_to_then_come_to(past: dict[str, Any]) -> None:
+    with Scan(str(past["log"])) as scan:
+        records = [bytes(record) for record in scan]
+    for place in range(40, len(records), len(records) // 4):
+        replay = Replay()
+        at = read_header(memoryview(records[place]))["sequence"]
+        (then,) = lines("log", "replay", past["log"], "--at", at)
+        for record in records:
+            if read_header(memoryview(record))["sequence"] <= then["sequence"]:
+                replay.apply(memoryview(record))
+        assert then["state_hash"] == f"{replay.state_hash():016x}"
+        assert at - then["sequence"] < 300  # the last whole group
+        assert (
+            then["jobs"]
+            == replay.jobs()
+            == sum(count for states in then["queues"].values() for count in states.values())
+        )
+    (listed,) = lines("log", "replay", past["log"], "--jobs")
+    assert past["held"] in {job["id"] for job in listed["list"]}
+    assert len(listed["list"]) == listed["jobs"]
+
+
+def test_the_archive_and_the_log_alone_come_to_the_same_state(past: dict[str, Any]) -> None:
+    (alone,) = lines("log", "replay", past["log"])
+    (whole,) = lines("log", "replay", past["log"], "--archive", past["archive"])
+    assert whole == alone
+
+
+def test_another_version_is_held_against_the_history(past: dict[str, Any], tmp_path: Path) -> None:
+    package = Path(hybridrt.__file__).parent
+    (same,) = lines("log", "replay", past["log"], "--python", sys.executable)
+    assert same["equal"]
+    assert same["checks"] > 50
+    other = tmp_path / "hybridrt"
+    other.mkdir()
+    for entry in package.iterdir():
+        (other / entry.name).symlink_to(entry)
+    changed = (
+        (package / "logreader.py")
+        .read_text()
+        .replace(
+            "data = ffi.from_buffer(record)",
+            "data = ffi.from_buffer(record)\n        if record[44] == 3: return  # forgets settles",
+        )
+    )
+    (other / "logreader.py").unlink()
+    (other / "logreader.py").write_text(changed)
+    done = cli("log", "replay", past["log"], "--library", tmp_path, "--json")
+    assert done.returncode == Status.FAILED, done.stderr
+    found = json.loads(done.stdout)
+    assert not found["equal"]
+    assert "settle" in {record["type"] for record in found["difference"]["records"]}
+    first = next(
+        record for record in lines("log", "cat", past["log"]) if record["type"] == "settle"
+        and any(entry["outcome"] != "forgotten" for entry in record["settled"])
+    )  # fmt: skip
+    assert found["difference"]["sequence"] >= first["sequence"]
+    assert cli("log", "replay", past["log"], "--python", "/no/such").returncode == Status.BAD_DATA
