@@ -36,6 +36,7 @@ enum {
     RELAY_RETRY_EVERY = 97,  /* of the numbers fails at first */
     RELAY_FOLLOW_EVERY = 50, /* of the numbers brings a follow-up */
     RELAY_PAUSE_EVERY = 4,
+    RELAY_SLOW_EVERY = 997, /* of the numbers takes longer than a take-over */
     RELAY_SEGMENT = 1 << 20,
 };
 
@@ -237,6 +238,9 @@ static inline int relay_work_one(relay *r, hrt_client *client, const hrt_job *jo
     uint32_t numbers[2];
     memcpy(numbers, job->payload, sizeof(numbers));
     hrt_job_started(job);
+    if (numbers[0] % RELAY_SLOW_EVERY == 0) {
+        relay_pause(60000000);
+    }
     if (numbers[0] >= RELAY_FOLLOW) {
         (void)hrt_fetch_add_u32(&r->ledger->follow_runs[numbers[1]][numbers[0] - RELAY_FOLLOW], 1);
     } else {
