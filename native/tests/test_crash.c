@@ -44,6 +44,9 @@ static void kill_at_each_stop(bool anew, uint32_t segment_size)
     }
     printf("# %" PRIu64 " stops; the last log: %" PRIu64 " segments begun, %" PRIu64 " retired\n",
            stop, j.promised->segments_begun, j.promised->segments_retired);
+    printf("# json {\"what\": \"SIGKILL at each system call of the log, %s, segments of %u\", "
+           "\"faults\": {\"SIGKILLs\": %" PRIu64 "}, \"violations\": %d}\n",
+           anew ? "a new one" : "one that was killed before", segment_size, stop, tap_failures);
     CHECK(stop > 200);
     CHECK(segment_size > SMALL_SEGMENT ||
           (j.promised->segments_begun > 3 && j.promised->segments_retired > 1));

@@ -326,6 +326,9 @@ static void acknowledged_jobs_survive_a_kill_at_each_system_call(void)
     }
     printf("# %" PRIu64 " stops; undisturbed: %u segments retired, %u jobs copied forward\n", stop,
            v.promised->retired, v.promised->kept);
+    printf("# json {\"what\": \"SIGKILL at system calls of a runtime, one in %" PRIu64
+           "\", \"faults\": {\"SIGKILLs\": %" PRIu64 "}, \"violations\": %d}\n",
+           step, stop / step, tap_failures);
     CHECK(v.promised->retired > 0 && v.promised->kept > 0);
     remove_directory(&v);
     (void)munmap(v.promised, sizeof(promises));

@@ -398,6 +398,10 @@ static void garbage_in_a_lane_harms_nobody_else(void)
         one_round(&f);
     }
     await_completed(&f, (uint64_t)ROUNDS * STEPS * JOBS_PER_STEP);
+    printf("# json {\"what\": \"a client that scribbles over its own lane\", \"faults\": "
+           "{\"garbage written\": %d}, \"counts\": {\"lanes shut\": %" PRIu64
+           ", \"honest jobs beside it\": %" PRIu64 "}, \"violations\": %d}\n",
+           ROUNDS * STEPS, f.faults, hrt_load_relaxed(&f.completed), tap_failures);
     CHECK(f.faults > ROUNDS / 4);
     CHECK_EQ(hrt_load_relaxed(&hrt_runtime_page(f.runtime)->runtime.lane_faults), f.faults);
     stop(&f);

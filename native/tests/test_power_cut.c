@@ -195,6 +195,11 @@ static void cut_the_power_of(bool memory_only, uint32_t rounds)
         live_on(world, s, is_long() ? 12 : 5, is_long() ? 1 : 5, is_long() ? 6 : 2);
     }
     printf("# %" PRIu64 " states, %" PRIu64 " of them torn\n", world->states, world->torn);
+    printf("# json {\"what\": \"power cuts in process, %s\", \"faults\": {\"power cuts\": %" PRIu64
+           "}, \"counts\": {\"states\": %" PRIu64 ", \"torn tails\": %" PRIu64
+           "}, \"violations\": %d}\n",
+           memory_only ? "in memory" : "synced", world->states, world->states, world->torn,
+           tap_failures);
     CHECK(world->states > 1000 && world->torn > 0);
     world_end(world);
     free_story(s);

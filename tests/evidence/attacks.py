@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.attacks.__main__ import ATTACKS as ON_THE_SYSTEM
+
 ROOT = Path(__file__).parent.parent.parent
 JSON_LINE = "# json "  # how the C programs print their figures
 
@@ -51,10 +53,10 @@ ATTACKS = [
         f"{PYTHON}.reuse --times 1000 --json {{json}}",
     ),
     Attack("power-cuts", "build/native/native/tests/test_power_cut"),
-    Attack("bit-rot", "build/native/native/tests/test_bit_rot"),
     Attack("system-calls", "build/native/native/tests/test_crash"),
     Attack("system-calls-runtime", "build/native/native/tests/test_crash_runtime"),
     Attack("hostile-lane", "build/native/native/tests/test_hostile"),
+    *(Attack(name, f"python -m tests.attacks {name} --json {{json}}") for name in ON_THE_SYSTEM),
 ]
 
 
