@@ -53,6 +53,27 @@ class Scan:
             check(status)
             yield memoryview(ffi.buffer(out[0], out[0].length)).toreadonly()
 
+    def leaves(self, maximum: int) -> tuple[bytes, bytes, int]:
+        """Read up to `maximum` records as leaves of the proof; see hrt_scan_leaves.
+
+        Returns the items of a bundle, the hashes, and the position named durable; nothing at the
+        end, where a later call may give what was written since.
+        """
+        items = ffi.new("uint8_t[]", maximum * lib.HRT_LEAF_ITEM)
+        hashes = ffi.new("uint8_t[]", maximum * lib.HRT_LEAF_HASH)
+        count = ffi.new("uint32_t *")
+        durable = ffi.new("uint64_t *")
+        status = lib.hrt_scan_leaves(self._handle, items, hashes, maximum, count, durable)
+        if status == lib.HRT_EEND:
+            return b"", b"", 0
+        check(status)
+        found = count[0]
+        return (
+            bytes(ffi.buffer(items, found * lib.HRT_LEAF_ITEM)),
+            bytes(ffi.buffer(hashes, found * lib.HRT_LEAF_HASH)),
+            int(durable[0]),
+        )
+
     def report(self) -> dict[str, Any]:
         """Return how the log ended (hrt_damage_report), after the iteration."""
         out = ffi.new("hrt_damage_report *")

@@ -125,6 +125,11 @@ def tamper_receipts(cases: Cases, proven: Proven, every: int) -> None:
             receipt.write_bytes(text)
             files = {"receipt": str(receipt), "record": str(record)}
             cases.add("receipt", accepted=True, keys=keys, **files)
+            for offset in [place for place, byte in enumerate(text) if byte == ord("\n")]:
+                # What a reader of texts might take for the same.
+                path = cases.home / f"{len(cases.lines)}.receipt"
+                path.write_bytes(text[:offset] + b"\r" + text[offset + 1 :])
+                cases.add("receipt", accepted=False, keys=keys, **{**files, "receipt": str(path)})
             for kind, data in (("receipt", text), ("record", issued.record)):
                 for offset in range(0, len(data), every):
                     path = cases.home / f"{len(cases.lines)}.{kind}"

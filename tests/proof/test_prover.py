@@ -212,13 +212,13 @@ def test_a_key_file_is_private_and_is_never_replaced(tmp_path: Path) -> None:
 def test_tiles_are_as_wide_as_the_specification_says(tmp_path: Path) -> None:
     """A tree of 70,000 leaves: 273 full tiles and one of 112, one full and one of 17, one of 1."""
     from hybridrt.proof.growth import Growth
-    from hybridrt.proof.leaf import lost_entry
+    from hybridrt.proof.leaf import Leaves, lost_entry
     from hybridrt.proof.tree import leaf_hash
 
     entries = [lost_entry(number) for number in range(70_000)]
     growth = Growth(tmp_path)
     for begin in range(0, len(entries), 999):
-        growth.extend(entries[begin : begin + 999])
+        growth.extend(Leaves.of(entries[begin : begin + 999]))
     growth.write_partials()
     assert (tmp_path / "tile/0/273.p/112").stat().st_size == 112 * 32
     assert (tmp_path / "tile/1/001.p/17").exists()

@@ -15,6 +15,7 @@ from hybridrt.errors import ForkError, ProofError, ProofKeyError, RollbackError
 from hybridrt.proof import note
 from hybridrt.proof.checkpoint import parse_head
 from hybridrt.proof.growth import Growth
+from hybridrt.proof.leaf import Leaves
 from hybridrt.proof.note import Signer
 from hybridrt.proof.tiles import CHECKPOINT, Folder, Site, Tiles
 from hybridrt.proof.witness import Witness
@@ -48,7 +49,7 @@ class Shown:
         entries = self.entries[:size]
         if forged:
             entries[0] = entries[1]
-        growth.extend(entries)
+        growth.extend(Leaves.of(entries))
         growth.write_partials()
         text = parse_head(f"{self.signer.name}\n{size}\n{'A' * 43}=\n")
         head = type(text)(text.origin, size, growth.root())

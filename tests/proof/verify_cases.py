@@ -25,13 +25,13 @@ def _signed_by_all(text: str, keys: list[note.Verifier]) -> None:
 def _judge(case: dict[str, Any]) -> None:
     keys = [note.Verifier.parse(key) for key in case["keys"]]
     if "receipt" in case:
-        receipt = parse_receipt(Path(case["receipt"]).read_text())
+        receipt = parse_receipt(Path(case["receipt"]).read_bytes().decode())
         _signed_by_all(receipt.note, keys)
         record = Path(case["record"]).read_bytes() if "record" in case else None
         verify(receipt, keys, None if record is None else memoryview(record))
         return
     directory = Path(case["directory"])
-    _signed_by_all((directory / CHECKPOINT).read_text(), keys)
+    _signed_by_all((directory / CHECKPOINT).read_bytes().decode(), keys)
     checked = audit(Folder(directory), keys, Path(case["log"]) if "log" in case else None)
     if checked.lost or checked.gone:
         raise ProofError("records are missing")

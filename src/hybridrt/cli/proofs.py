@@ -56,6 +56,16 @@ class Places:
         )
 
 
+def read_exactly(path: Path) -> str:
+    """Read a text byte by byte: to read all ends of lines as newlines would forgive changes."""
+    from hybridrt.errors import ProofError
+
+    try:
+        return path.read_bytes().decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ProofError(f"cannot read {path} as text: {error}") from error
+
+
 def verifiers(texts: tuple[str, ...]) -> list[Verifier]:
     """Read verifier keys, or the files that hold them."""
     from hybridrt.proof.note import Verifier

@@ -16,6 +16,7 @@ from hybridrt.cli.proofs import (
     directory_option,
     keys_option,
     log_option,
+    read_exactly,
     verifiers,
 )
 from hybridrt.cli.session import Session, session_options
@@ -63,13 +64,13 @@ def make(
 
     places = Places.find(session, log, directory)
     source = Folder(places.directory)
-    checkpoint = signed.read_text() if signed else read_checkpoint(source)
+    checkpoint = read_exactly(signed) if signed else read_checkpoint(source)
     output.mkdir(parents=True, exist_ok=True)
     written: list[str] = []
     for issued in issue(source, checkpoint, places.log, job):
         name = output / f"{job}-{issued.role}"
         path = name.with_suffix(SUFFIX)
-        path.write_text(issued.receipt.text())
+        path.write_bytes(issued.receipt.text().encode())
         written.append(str(path))
         if issued.record is not None:
             name.with_suffix(RECORD_SUFFIX).write_bytes(issued.record)
@@ -85,15 +86,11 @@ def make(
 @session_options
 def verify(session: Session, file: Path, keys: tuple[str, ...], record: Path | None) -> int:
     """Check a receipt offline; nothing but the file and the verifier key is needed."""
-    from hybridrt.errors import ProofError
     from hybridrt.proof import leaf
     from hybridrt.proof.receipt import parse_receipt
     from hybridrt.proof.receipt import verify as check
 
-    try:
-        parsed = parse_receipt(file.read_text())
-    except UnicodeDecodeError as error:
-        raise ProofError(f"{file} is not a receipt: it is not UTF-8 text") from error
+    parsed = parse_receipt(read_exactly(file))
     data = memoryview(record.read_bytes()) if record else None
     head, signers = check(parsed, verifiers(keys), data)
     header = leaf.read_entry(parsed.entry)

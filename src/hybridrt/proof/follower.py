@@ -7,19 +7,18 @@ was synced when it was written. So nothing that a power cut can take back ever b
 import fcntl
 import os
 import struct
-from collections import deque
+from bisect import bisect_right
 from pathlib import Path
 
 from hybridrt.errors import AnswerGoneError, DamagedLogError, ForkError, ProofError
 from hybridrt.logreader import Scan
-from hybridrt.proof.leaf import LOST, end_of, entry_of, sequence_of
+from hybridrt.proof.leaf import LOST, Leaves, end_of, sequence_of
 from hybridrt.records import TYPE_OFFSET
 
 SEGMENT = struct.Struct("<4sIHHIQ16s")  # magic crc version must_understand size number uuid
 MAGIC = b"HRTS"
 SPARE = 2**64 - 1
 TORN = 1  # the worst end of a log that loses nothing, enum hrt_damage
-DURABLE = slice(24, 32)  # in a record
 READ_BATCH = 4096
 PENDING_MAX = 1 << 18  # records read that the disk may not have yet
 
@@ -59,7 +58,7 @@ class Follower:
         self.directory = directory
         self.uuid, self.segment_bytes = identify(directory)
         self.durable = 0  # everything below this position is on the disk
-        self._pending: deque[bytes] = deque()
+        self._pending = Leaves()
         self._last = b""  # entry of the last record read
         self._scan: Scan | None = None
         self._live = False
@@ -97,14 +96,12 @@ class Follower:
             return False
         wanted = sequence_of(last)
         while self._read(READ_BATCH):
-            if sequence_of(self._pending[-1]) < wanted:
-                self._pending.clear()
-                continue
-            while sequence_of(self._pending[0]) < wanted:
-                self._pending.popleft()
-            if self._pending.popleft() == last:
-                return True
-            break
+            place = wanted - sequence_of(self._pending.entry(0))
+            if place < len(self._pending):
+                if place >= 0 and self._pending.take(place + 1).entry(-1) == last:
+                    return True
+                break
+            self._pending.clear()
         raise ForkError(
             f"the log in {self.directory} does not go on from what was signed: its record "
             f"{wanted} is missing or another one",
@@ -116,49 +113,45 @@ class Follower:
         self._pending.clear()
         self._open(None)
         while self._read(READ_BATCH):
-            while self._pending and sequence_of(self._pending[0]) <= sequence:
-                self._pending.popleft()
+            past = sequence + 1 - sequence_of(self._pending.entry(0))
+            self._pending.take(min(max(past, 0), len(self._pending)))
             if self._pending:
-                return sequence_of(self._pending[0])
+                return sequence_of(self._pending.entry(0))
         return 0
 
-    def take(self, maximum: int) -> list[bytes]:
-        """Return up to `maximum` entries of durable records; an empty list: none for now."""
+    def take(self, maximum: int) -> Leaves:
+        """Return up to `maximum` leaves of durable records; none: nothing for now."""
         pending = self._pending
-        while not self._ready(maximum) and len(pending) < PENDING_MAX:
+        while len(pending) < PENDING_MAX and self._ready(maximum) < maximum:
             if not self._read(READ_BATCH):
                 break
-        taken: list[bytes] = []
-        while pending and len(taken) < maximum and end_of(pending[0]) <= self.durable:
-            taken.append(pending.popleft())
-        return taken
+        return pending.take(self._ready(maximum))
 
-    def _ready(self, count: int) -> bool:
-        pending = self._pending
-        return len(pending) >= count and end_of(pending[count - 1]) <= self.durable
+    def _ready(self, maximum: int) -> int:
+        """Count the leaves at the front that are durable, up to `maximum`."""
+        count = min(maximum, len(self._pending))
+        numbers = range(count)
+        return bisect_right(
+            numbers, self.durable, key=lambda index: end_of(self._pending.entry(index))
+        )
 
-    def take_again(self, maximum: int) -> list[bytes]:
-        """Return up to `maximum` entries that were signed before, and so are durable."""
+    def take_again(self, maximum: int) -> Leaves:
+        """Return up to `maximum` leaves that were signed before, and so are durable."""
         while len(self._pending) < maximum and self._read(READ_BATCH):
             pass
-        return [self._pending.popleft() for _ in range(min(maximum, len(self._pending)))]
+        return self._pending.take(min(maximum, len(self._pending)))
 
-    def _read(self, count: int) -> int:
-        """Read up to `count` records."""
+    def _read(self, maximum: int) -> int:
+        """Read up to so many records."""
         scan = self._scan or self._open(None)
-        pending, durable, read = self._pending, b"", 0
-        for record in scan:
-            pending.append(entry_of(record))
-            durable = record[DURABLE].tobytes()
-            read += 1
-            if read == count:
-                break
-        if read:
-            self.durable = max(self.durable, int.from_bytes(durable, "little"))
-            self._last = pending[-1]
-        else:
+        items, hashes, durable = scan.leaves(maximum)
+        self._pending.add(items, hashes)
+        if not hashes:
             self._at_end(scan)
-        return read
+            return 0
+        self.durable = max(self.durable, durable)
+        self._last = self._pending.entry(-1)
+        return len(hashes)
 
     def _at_end(self, scan: Scan) -> None:
         """Judge the end; without a writer, look again once a file changed."""
@@ -170,6 +163,7 @@ class Follower:
         if not self._last:
             self._open(None)
             return
-        kept = list(self._pending)
+        kept, self._pending = self._pending, Leaves()
         self.begin_after(self._last)
-        self._pending.extendleft(reversed(kept))
+        kept.add(self._pending.items, self._pending.hashes)
+        self._pending = kept

@@ -4,16 +4,26 @@ The files are derived from the log, so they are not synced one by one: `sync` ma
 durable before the log may forget what they came from.
 """
 
+import contextlib
 import ctypes
 import os
 import shutil
-from hashlib import sha256
 from pathlib import Path
 
+from hybridrt.native import check, ffi, lib
 from hybridrt.proof import tree
-from hybridrt.proof.tiles import WIDTH, Folder, Tiles, bundle_path, pack_bundle, tile_path
+from hybridrt.proof.leaf import Leaves
+from hybridrt.proof.tiles import HEIGHT, WIDTH, Folder, Tiles, bundle_path, tile_path
+from hybridrt.proof.tree import HASH_BYTES
 
 MODE = 0o644
+
+
+def _root_of(hashes: bytes | bytearray) -> bytes:
+    """Return the root over the hashes of a tile, or of a part of one."""
+    root = ffi.new("uint8_t[]", HASH_BYTES)
+    check(lib.hrt_tree_root(ffi.from_buffer(hashes), len(hashes) // HASH_BYTES, root))
+    return bytes(ffi.buffer(root))
 
 
 class Growth:
@@ -23,78 +33,85 @@ class Growth:
         """Begin with the empty tree."""
         self.size = 0
         self._directory = directory
-        self._entries: list[bytes] = []  # of the bundle that is not full yet
-        self._levels: list[list[bytes]] = [[]]  # hashes of the tiles that are not full yet
+        self._open = Leaves()  # of the bundle and tile that are not full yet
+        self._levels: list[bytearray] = []  # above the leaves: hashes of tiles that are not full
 
     def load(self, size: int) -> None:
         """Go on from a tree of `size` whose files are there; the caller compares the root."""
         tiles = Tiles(Folder(self._directory), size)
         self.size = size
-        self._entries = tiles.bundle(size // WIDTH) if size % WIDTH else []
+        self._open = Leaves.of(tiles.bundle(size // WIDTH) if size % WIDTH else [])
         self._levels = []
-        level = 0
-        while size >> (8 * level):
-            count = size >> (8 * level)
-            self._levels.append(tiles.tile(level, count // WIDTH) if count % WIDTH else [])
-            level += 1
-        self._levels = self._levels or [[]]
+        while count := size >> (HEIGHT * (len(self._levels) + 1)):
+            level = len(self._levels) + 1
+            hashes = tiles.tile(level, count // WIDTH) if count % WIDTH else []
+            self._levels.append(bytearray(b"".join(hashes)))
 
-    def extend(self, entries: list[bytes]) -> None:
-        """Add leaves."""
-        place = 0
-        while place < len(entries):
-            chunk = entries[place : place + WIDTH - len(self._entries)]
-            self._entries += chunk
-            self._levels[0] += [sha256(b"\0" + entry).digest() for entry in chunk]
-            self.size += len(chunk)
-            place += len(chunk)
-            if len(self._entries) == WIDTH:
+    def extend(self, leaves: Leaves) -> None:
+        """Add leaves; they are used up."""
+        while leaves:
+            taken = leaves.take(min(WIDTH - len(self._open), len(leaves)))
+            self._open.add(taken.items, taken.hashes)
+            self.size += len(taken)
+            if len(self._open) == WIDTH:
                 self._finish_bundle()
 
     def _finish_bundle(self) -> None:
         number = self.size // WIDTH - 1
-        self._write_full(bundle_path(number), pack_bundle(self._entries))
-        self._entries = []
-        level = 0
-        while len(self._levels[level]) == WIDTH:
-            hashes = self._levels[level]
-            self._write_full(tile_path(level, number), b"".join(hashes))
-            self._levels[level] = []
-            level += 1
+        self._write_full(bundle_path(number), self._open.items)
+        hashes, level = self._open.hashes, 0
+        while True:
+            self._write_full(tile_path(level, number), hashes)
             if level == len(self._levels):
-                self._levels.append([])
-            self._levels[level].append(tree.root_of(hashes))
-            number //= WIDTH
+                self._levels.append(bytearray())
+            above = self._levels[level]
+            above += _root_of(hashes)
+            if len(above) < WIDTH * HASH_BYTES:
+                break
+            self._levels[level] = bytearray()
+            hashes, level, number = above, level + 1, number // WIDTH
+        self._open = Leaves()
+
+    def _edge(self) -> list[bytearray]:
+        """Return the hashes of the tiles that are not full, the leaves first."""
+        return [self._open.hashes, *self._levels]
 
     def root(self) -> bytes:
         """Return the root over all leaves."""
         peaks: list[bytes] = []
-        for hashes in reversed(self._levels):
-            spans = tree.peaks_of((0, len(hashes)))
-            begins = [place << height for height, place in spans]
-            ends = [*begins, len(hashes)][1:]
-            peaks += [tree.root_of(hashes[b:e]) for b, e in zip(begins, ends, strict=True)]
+        for hashes in reversed(self._edge()):
+            for height, place in tree.peaks_of((0, len(hashes) // HASH_BYTES)):
+                begin = (place << height) * HASH_BYTES
+                peaks.append(_root_of(hashes[begin : begin + (HASH_BYTES << height)]))
         return tree.fold(peaks)
 
     def write_partials(self) -> None:
         """Write the tiles that are not full, as a checkpoint of this size needs them."""
-        if self._entries:
-            name = bundle_path(self.size // WIDTH, len(self._entries))
-            self._write(name, pack_bundle(self._entries))
-        for level, hashes in enumerate(self._levels):
+        if self._open:
+            self._write(bundle_path(self.size // WIDTH, len(self._open)), self._open.items)
+        for level, hashes in enumerate(self._edge()):
             if hashes:
-                number = (self.size >> (8 * level)) // WIDTH
-                self._write(tile_path(level, number, len(hashes)), b"".join(hashes))
+                number = (self.size >> (HEIGHT * level)) // WIDTH
+                self._write(tile_path(level, number, len(hashes) // HASH_BYTES), hashes)
 
-    def _write_full(self, name: str, data: bytes) -> None:
-        """Write a full file; the partial ones before it have served."""
-        path = self._write(name, data)
-        shutil.rmtree(path.with_name(path.name + ".p"), ignore_errors=True)
+    def _write_full(self, name: str, data: bytearray) -> None:
+        """Write a full file; the partial ones before it have served.
 
-    def _write(self, name: str, data: bytes) -> Path:
-        path = self._directory / name
-        write_file(path, data)
-        return path
+        Nobody reads it before the next checkpoint, so it may appear bit by bit; one that is there
+        already, from before a crash, is replaced in one step.
+        """
+        path = f"{self._directory}/{name}"
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
+        except OSError:
+            write_file(Path(path), data)
+        else:
+            _write_all(fd, data)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(f"{path}.p")
+
+    def _write(self, name: str, data: bytearray) -> None:
+        write_file(self._directory / name, data)
 
     def sync(self) -> None:
         """Make everything written so far durable.
@@ -110,7 +127,9 @@ class Growth:
             os.close(fd)
 
 
-def write_file(path: Path, data: bytes, mode: int = MODE, *, durable: bool = False) -> None:
+def write_file(
+    path: Path, data: bytes | bytearray, mode: int = MODE, *, durable: bool = False
+) -> None:
     """Write a file that readers see whole or not at all."""
     fresh = path.with_name(f".{path.name}.new")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
@@ -119,15 +138,21 @@ def write_file(path: Path, data: bytes, mode: int = MODE, *, durable: bool = Fal
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(fresh, flags, mode)
+    _write_all(fd, data, durable=durable)
+    fresh.replace(path)
+
+
+def _write_all(fd: int, data: bytes | bytearray, *, durable: bool = False) -> None:
+    """Write and close."""
     try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(fd, view) :]
+        with memoryview(data) as view:
+            done = 0
+            while done < len(view):
+                done += os.write(fd, view[done:])
         if durable:
             os.fsync(fd)
     finally:
         os.close(fd)
-    fresh.replace(path)
 
 
 def write_durably(path: Path, data: bytes, mode: int = MODE) -> None:

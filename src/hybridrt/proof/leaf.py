@@ -5,13 +5,19 @@ SHA-256 of the record. So a payload may go while the proof of it stays, and ever
 offset that docs/layout.md gives it.
 """
 
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Self
 
 from hybridrt.errors import ProofError
+from hybridrt.proof.tree import HASH_BYTES, leaf_hash
 from hybridrt.records import HEADER, HEADER_NAMES, TYPE_OFFSET, RecordType
 
 VERSION = 1
 ENTRY_BYTES = 96
+LENGTH_BYTES = 2  # in front of each entry of a bundle
+ITEM_BYTES = LENGTH_BYTES + ENTRY_BYTES
 DIGEST_OFFSET = HEADER.size
 RECORD_ALIGN = 64
 LOST = 0  # type of a leaf whose record was lost before it was read
@@ -54,3 +60,45 @@ def end_of(entry: bytes) -> int:
     """Return the position after the record of an entry."""
     length = int.from_bytes(entry[:4], "little")
     return int.from_bytes(entry[16:24], "little") + -(-length // RECORD_ALIGN) * RECORD_ALIGN
+
+
+@dataclass(slots=True)
+class Leaves:
+    """Leaves in a row: their entries as they stand in a bundle, and their hashes."""
+
+    items: bytearray = field(default_factory=bytearray)
+    hashes: bytearray = field(default_factory=bytearray)
+
+    @classmethod
+    def of(cls, entries: Iterable[bytes]) -> Self:
+        """Make leaves of entries."""
+        made = cls()
+        for entry in entries:
+            made.items += len(entry).to_bytes(LENGTH_BYTES, "big") + entry
+            made.hashes += leaf_hash(entry)
+        return made
+
+    def __len__(self) -> int:
+        return len(self.hashes) // HASH_BYTES
+
+    def entry(self, index: int) -> bytes:
+        """Return one entry; a negative index counts from the end."""
+        begin = (index % len(self)) * ITEM_BYTES + LENGTH_BYTES
+        return bytes(self.items[begin : begin + ENTRY_BYTES])
+
+    def add(self, items: bytes | bytearray, hashes: bytes | bytearray) -> None:
+        """Put leaves at the end."""
+        self.items += items
+        self.hashes += hashes
+
+    def take(self, count: int) -> "Leaves":
+        """Take leaves from the front."""
+        taken = Leaves(self.items[: count * ITEM_BYTES], self.hashes[: count * HASH_BYTES])
+        del self.items[: count * ITEM_BYTES]
+        del self.hashes[: count * HASH_BYTES]
+        return taken
+
+    def clear(self) -> None:
+        """Drop all."""
+        self.items.clear()
+        self.hashes.clear()

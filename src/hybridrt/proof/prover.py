@@ -19,6 +19,7 @@ from hybridrt.proof import keys, leaf, note
 from hybridrt.proof.checkpoint import Head, decode_hash, encode_hash, parse_head
 from hybridrt.proof.follower import Follower
 from hybridrt.proof.growth import Growth, write_durably, write_file
+from hybridrt.proof.leaf import Leaves
 from hybridrt.proof.tiles import CHECKPOINT, Folder, Tiles
 from hybridrt.proof.tree import EMPTY_ROOT
 
@@ -144,7 +145,7 @@ class Prover:
 
     def _signed_head(self) -> Head | None:
         try:
-            text, _ = note.split((self._private / "head").read_text())
+            text, _ = note.split((self._private / "head").read_bytes().decode())
         except FileNotFoundError:
             return None
         return parse_head(text)
@@ -172,16 +173,16 @@ class Prover:
     def _from_files(self, anchor: Anchor) -> None:
         tiles = Tiles(Folder(self.options.directory), self.head.size)
         for entries in tiles.entries(anchor.size):
-            self._grow(entries)
+            self._grow(Leaves.of(entries))
 
     def _from_log(self, _: Anchor) -> None:
         if self._last and not self._follower.begin_after(self._last):
             return
         while missing := self.head.size - self._growth.size:
-            entries = self._follower.take_again(min(missing, BATCH))
-            if not entries:
+            leaves = self._follower.take_again(min(missing, BATCH))
+            if not leaves:
                 return
-            self._grow(entries)
+            self._grow(leaves)
 
     def _mind_gap(self) -> None:
         """Records went before they were read: refuse, or let leaves say so."""
@@ -196,32 +197,34 @@ class Prover:
                 "with 'hybridrt checkpoint run --accept-loss' leaves will say so, for ever",
             )
         for begin in range(wanted, found, BATCH):
-            self._grow([leaf.lost_entry(n) for n in range(begin, min(begin + BATCH, found))])
+            lost = range(begin, min(begin + BATCH, found))
+            self._grow(Leaves.of(leaf.lost_entry(sequence) for sequence in lost))
 
     # ---- work -----------------------------------------------------------------------------------
 
-    def _grow(self, entries: list[bytes]) -> None:
-        """Add entries, whose sequences have to be dense."""
-        first, last = leaf.sequence_of(entries[0]), leaf.sequence_of(entries[-1])
+    def _grow(self, leaves: Leaves) -> None:
+        """Add leaves, whose sequences have to be dense."""
+        first, last = leaf.sequence_of(leaves.entry(0)), leaf.sequence_of(leaves.entry(-1))
         before = leaf.sequence_of(self._last) if self._last else first - 1
-        if first != before + 1 or last != before + len(entries):
+        if first != before + 1 or last != before + len(leaves):
             raise ProofError(f"record {before + 1} is missing, the log goes on with {first}")
-        self._growth.extend(entries)
-        self._last = entries[-1]
+        self._last = leaves.entry(-1)
+        self._growth.extend(leaves)
 
     def step(self, *, last: bool = False) -> bool:
         """Take records in, and sign when it is time; False when there is nothing more for now."""
         unsigned = self._growth.size - self.head.size
-        entries = self._follower.take(min(self.options.records - unsigned, BATCH))
-        if entries:
-            self._grow(entries)
-            unsigned += len(entries)
+        leaves = self._follower.take(min(self.options.records - unsigned, BATCH))
+        more = len(leaves)
+        if more:
+            self._grow(leaves)
+            unsigned += more
         late = last or time.monotonic() - self._signed >= self.options.interval_s
         if unsigned and (late or unsigned >= self.options.records):
             self.checkpoint()
             if self.progress().segment < self._segment():
                 self.anchor()
-        return bool(entries)
+        return more > 0
 
     def finish(self) -> None:
         """Sign what the disk has, and make all of it durable."""

@@ -8,12 +8,11 @@ from typing import Protocol
 
 from hybridrt.errors import ProofError, ProofMissingError, UnreachableError
 from hybridrt.proof import tree
-from hybridrt.proof.leaf import ENTRY_BYTES
+from hybridrt.proof.leaf import ENTRY_BYTES, ITEM_BYTES, LENGTH_BYTES
 from hybridrt.proof.tree import HASH_BYTES, Range
 
 WIDTH = 256
 HEIGHT = 8  # of a tile: 2 ** 8 is WIDTH
-LENGTH_BYTES = 2  # in front of each entry of a bundle
 FILE_BYTES_MAX = 32 * 1024 * 1024
 TIMEOUT_S = 30.0
 CHECKPOINT = "checkpoint"
@@ -38,12 +37,6 @@ def bundle_path(number: int, width: int = WIDTH) -> str:
     """Return the name of a bundle of entries."""
     partial = f".p/{width}" if width < WIDTH else ""
     return f"tile/entries/{_number_path(number)}{partial}"
-
-
-def pack_bundle(entries: list[bytes]) -> bytes:
-    """Put entries into a bundle, each behind its length."""
-    length = ENTRY_BYTES.to_bytes(LENGTH_BYTES, "big")
-    return length + length.join(entries) if entries else b""
 
 
 def unpack_bundle(data: bytes) -> list[bytes]:
@@ -147,7 +140,7 @@ class Tiles:
         """Return the entries of a bundle, as many as there are in this tree."""
         width = self._width(0, number)
         names = bundle_path(number, width), bundle_path(number)
-        entries = unpack_bundle(self._file(*names, width, LENGTH_BYTES + ENTRY_BYTES))
+        entries = unpack_bundle(self._file(*names, width, ITEM_BYTES))
         if any(len(entry) != ENTRY_BYTES for entry in entries):
             raise ProofError(f"{names[0]} holds an entry that has not {ENTRY_BYTES} bytes")
         return entries

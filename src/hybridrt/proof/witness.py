@@ -64,7 +64,9 @@ class Witness:
 
     def _known(self, place: Path, origin: str) -> Head:
         try:
-            text, _ = note.verified((place / CHECKPOINT).read_text(), [self._signer.verifier])
+            text, _ = note.verified(
+                (place / CHECKPOINT).read_bytes().decode(), [self._signer.verifier]
+            )
         except FileNotFoundError:
             return Head(origin, 0, EMPTY_ROOT)
         return parse_head(text)
