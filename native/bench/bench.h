@@ -16,7 +16,7 @@ typedef struct bench_options {
     const char *queue;
     const char *out;       /* worker: where the histogram goes */
     const char *pool;      /* worker: NULL: from the environment */
-    const char *directory; /* inside, restart: of the log */
+    const char *directory; /* inside, restart, takeover: of the log */
     uint64_t jobs;         /* producer: how many; 0: until `seconds` have passed */
     uint64_t rate;         /* producer: jobs a second; 0: as fast as it goes */
     uint64_t warmup;       /* producer: first jobs without a stamp */
@@ -25,6 +25,7 @@ typedef struct bench_options {
     uint32_t batch;        /* producer: jobs of one enqueue; worker: of one fetch */
     uint32_t seconds;      /* producer */
     uint32_t concurrency;  /* worker */
+    uint32_t rounds;       /* takeover */
     uint8_t durability;    /* inside: enum hrt_durability */
     bool latency;          /* worker: record stamp to start */
     bool settled;          /* producer: wait for the end of each job and record enqueue to end */
@@ -49,6 +50,9 @@ int bench_produce(const bench_options *options);
 int bench_work(const bench_options *options);
 int bench_inside(const bench_options *options);
 int bench_restart(const bench_options *options);
+int bench_takeover(const bench_options *options);
+/* Enqueues options->jobs jobs of zeros, as fast as it goes. */
+int bench_enqueue_all(hrt_client *client, const hrt_spec *like, const bench_options *options);
 /* Produces over a client that is there already. */
 int bench_feed(hrt_client *client, const bench_options *options);
 

@@ -2,7 +2,10 @@
 #include "bench.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <time.h>
+
+#define STEP_TIMEOUT_NS ((int64_t)30000000000)
 
 uint64_t bench_now_ns(void)
 {
@@ -53,4 +56,23 @@ hrt_client *bench_attach(const char *name)
         return NULL;
     }
     return client;
+}
+
+int bench_enqueue_all(hrt_client *client, const hrt_spec *like, const bench_options *options)
+{
+    int status = HRT_OK;
+    uint8_t *payloads = calloc(options->batch, options->size);
+    if (payloads == NULL)
+        return HRT_ENOMEM;
+    for (uint64_t sent = 0; sent < options->jobs && status == HRT_OK;) {
+        const uint64_t left = options->jobs - sent;
+        const uint32_t count = left < options->batch ? (uint32_t)left : options->batch;
+        uint64_t first;
+        uint32_t done = 0;
+        status = hrt_enqueue_packed(client, like, payloads, NULL, options->size, count,
+                                    STEP_TIMEOUT_NS, &first, &done);
+        sent += done;
+    }
+    free(payloads);
+    return status;
 }

@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 enum { ROUNDS = 5, RECORD_OVERHEAD = 256, SEGMENT_SIZE = 16777216, SPARE_SEGMENTS = 16 };
-#define STEP_TIMEOUT_NS ((int64_t)30000000000)
 
 static int open_log(const bench_options *options, hrt_runtime **runtime_out)
 {
@@ -38,26 +37,6 @@ static int declare(hrt_runtime *runtime, const bench_options *options, hrt_spec 
     return status == HRT_OK ? hrt_runtime_kind(runtime, options->kind, &like->kind) : status;
 }
 
-/* No dispatch thread runs: each enqueue is dispatched by this one. */
-static int enqueue_all(hrt_client *client, const hrt_spec *like, const bench_options *options)
-{
-    int status = HRT_OK;
-    uint8_t *payloads = calloc(options->batch, options->size);
-    if (payloads == NULL)
-        return HRT_ENOMEM;
-    for (uint64_t sent = 0; sent < options->jobs && status == HRT_OK;) {
-        const uint64_t left = options->jobs - sent;
-        const uint32_t count = left < options->batch ? (uint32_t)left : options->batch;
-        uint64_t first;
-        uint32_t done = 0;
-        status = hrt_enqueue_packed(client, like, payloads, NULL, options->size, count,
-                                    STEP_TIMEOUT_NS, &first, &done);
-        sent += done;
-    }
-    free(payloads);
-    return status;
-}
-
 static int fill(const bench_options *options)
 {
     hrt_runtime *runtime = NULL;
@@ -69,7 +48,7 @@ static int fill(const bench_options *options)
     if (status == HRT_OK)
         status = hrt_runtime_client(runtime, &client);
     if (status == HRT_OK)
-        status = enqueue_all(client, &like, options);
+        status = bench_enqueue_all(client, &like, options);
     hrt_detach(client);
     hrt_runtime_close(runtime);
     return status == HRT_OK ? 0 : bench_fail("cannot fill the log", status);

@@ -5,6 +5,7 @@
  *   hrt-bench work [--latency --out FILE]
  *   hrt-bench inside --directory LOG --out FILE --jobs N --rate R [--durability sync]
  *   hrt-bench restart --directory LOG --jobs N --size BYTES [--cold]
+ *   hrt-bench takeover --directory LOG --jobs N --size BYTES [--rounds N]
  */
 #include "bench.h"
 
@@ -24,6 +25,7 @@ static const char usage_text[] =
     "       hrt-bench inside  --directory LOG [--durability memory|async|sync] [--out FILE]\n"
     "                         and the options of produce: both ends, the runtime in this process\n"
     "       hrt-bench restart --directory LOG --jobs N [--size BYTES] [--cold]\n"
+    "       hrt-bench takeover --directory LOG --jobs N [--size BYTES] [--rounds N]\n"
     "                         fills a new log, then opens it again and again\n"
     "Both attach to $HYBRIDRT_ATTACH or $HYBRIDRT_SOCKET.\n";
 
@@ -41,6 +43,7 @@ static const struct option long_options[] = {
     {"pool", required_argument, NULL, 'p'},
     {"queue", required_argument, NULL, 'q'},
     {"rate", required_argument, NULL, 'r'},
+    {"rounds", required_argument, NULL, 't'},
     {"seconds", required_argument, NULL, 's'},
     {"settled", no_argument, NULL, 'e'},
     {"size", required_argument, NULL, 'z'},
@@ -126,6 +129,9 @@ static void read_option(bench_options *options, int option, const char *text)
     case 'r':
         options->rate = number(text, 0, 100000000);
         break;
+    case 't':
+        options->rounds = (uint32_t)number(text, 1, 1000);
+        break;
     case 's':
         options->seconds = (uint32_t)number(text, 1, 86400);
         break;
@@ -163,6 +169,8 @@ int main(int argc, char **argv)
         return bench_inside(&options);
     if (strcmp(argv[optind], "restart") == 0 && options.directory != NULL && options.jobs > 0)
         return bench_restart(&options);
+    if (strcmp(argv[optind], "takeover") == 0 && options.directory != NULL && options.jobs > 0)
+        return bench_takeover(&options);
     if (strcmp(argv[optind], "produce") == 0 && (options.jobs > 0 || options.seconds > 0))
         return bench_produce(&options);
     (void)fputs(usage_text, stderr);
