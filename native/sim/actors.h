@@ -15,14 +15,26 @@ typedef struct scene_client {
     uint64_t dead_at;
     uint64_t incarnation;
     hrt_runtime *runtime; /* that it belongs to; compared only */
+    uint32_t open;        /* tickets without an answer */
 } scene_client;
+
+/* What the supervisor hands to its standby. */
+typedef struct scene_grant {
+    hrt_grant grant;
+    int fds[HRT_GRANT_FD_COUNT];
+} scene_grant;
 
 typedef struct sim_scene {
     sim_plan plan;
     sim_outcome *outcome;
     sim_process *host;
-    sim_process *supervisor; /* NULL: down */
-    hrt_runtime *runtime;    /* open, of the supervisor; NULL: not now */
+    sim_process *supervisor;               /* NULL: down */
+    hrt_runtime *runtime;                  /* open, of the supervisor; NULL: not now */
+    sim_process *standby;                  /* NULL: none */
+    bool following;                        /* it reads the log */
+    int page_fd;                           /* for it */
+    scene_grant grants[SCENE_CLIENTS_MAX]; /* on their way to it */
+    uint32_t grant_count;
     uint64_t start_at;
     bool power_was_cut;
     bool damaged; /* the last opening said so */
@@ -39,8 +51,17 @@ typedef struct sim_scene {
 
 extern sim_scene scene;
 
+/* scenario.c: what is done when a supervisor is gone */
+void supervisor_died(sim_process *process);
+
 /* supervisor.c */
 void *supervise(void *unused);
+hrt_runtime_options supervisor_options(void);
+/* The life of a supervisor once scene.runtime is open, to its clean end. */
+void serve(void);
+/* standby.c */
+void start_standby(void);
+void grant_lane(uint64_t incarnation);
 /* client.c: argument is the scene_client */
 void *produce(void *argument);
 void *work(void *argument);

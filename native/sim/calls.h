@@ -18,6 +18,7 @@ void *sim_calloc(size_t count, size_t size);
 void *sim_realloc(void *memory, size_t size);
 void *sim_aligned_alloc(size_t alignment, size_t size);
 void sim_free(void *memory);
+char *sim_strdup(const char *text);
 
 /* thread.c */
 int sim_thread_create(pthread_t *thread, void *(*entry)(void *), void *argument);
@@ -36,6 +37,7 @@ long sim_syscall(long number, ...);
 pid_t sim_gettid(void);
 pid_t sim_getpid(void);
 int sim_clock_gettime(clockid_t clock, struct timespec *now);
+int sim_nanosleep(const struct timespec *time);
 ssize_t sim_getrandom(void *bytes, size_t size);
 char *sim_getenv(const char *name);
 int sim_unsetenv(const char *name);

@@ -155,7 +155,7 @@ static void read_notices(hrt_client *client)
     }
 }
 
-static void produce_for(hrt_client *client)
+static void produce_for(hrt_client *client, scene_client *self)
 {
     tickets open = {0};
     int status = HRT_OK;
@@ -170,6 +170,7 @@ static void produce_for(hrt_client *client)
             (void)!hrt_wait(client, open.first + open.count, (int64_t)(20 * SIM_MS));
         }
         read_replies(client, &open);
+        self->open = open.count;
         read_notices(client);
         if (sim_strikes(FAULT_PRODUCER_HALF, HALF_ONE_IN)) {
             die_half_way(client);
@@ -183,9 +184,8 @@ static void produce_for(hrt_client *client)
 void *produce(void *argument)
 {
     hrt_client *client = NULL;
-    (void)argument;
     if (attach(&client)) {
-        produce_for(client);
+        produce_for(client, argument);
         hrt_detach(client);
     }
     sim_process_kill(sim_self());

@@ -610,6 +610,22 @@ static void rot(int number)
     harm_sector(number, offset, bytes);
 }
 
+/*
+ * Records that once lay right there and were lost with the power: a disk that brings them back has
+ * turned back time, and nothing on it could tell.
+ */
+static bool turns_back_time(const recent *one)
+{
+    const hrt_segment *head = (const void *)disk.inodes[one->file].cache;
+    for (uint32_t at = 0; at < SIM_SECTOR; at += HRT_RECORD_ALIGN) {
+        const hrt_record *record = (const void *)(one->before + at);
+        if (record->position == head->number * SIM_SEGMENT + one->offset + at) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool sim_disk_harm(enum sim_fault fault)
 {
     if (sim_disk_is_blurred() || disk.recent_count == 0) {
@@ -629,7 +645,7 @@ bool sim_disk_harm(enum sim_fault fault)
         return true;
     }
     if (!file->used || !is_segment(one->file, &slot) || file->size != SIM_SEGMENT ||
-        memcmp(file->cache + one->offset, one->before, SIM_SECTOR) == 0) {
+        memcmp(file->cache + one->offset, one->before, SIM_SECTOR) == 0 || turns_back_time(one)) {
         return false;
     }
     if (fault == FAULT_SECTOR_MISDIRECTED) {

@@ -154,7 +154,7 @@ void sim_violation(const char *format, ...)
 
 bool sim_over(void)
 {
-    return kernel.outcome->violated;
+    return kernel.outcome->violated || kernel.outcome->unprovable;
 }
 
 /* ---- time ---- */

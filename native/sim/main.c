@@ -33,7 +33,8 @@ typedef struct common {
     uint64_t steps, operations, virtual_ns;
     uint64_t faults[FAULT_COUNT];
     uint64_t records, jobs, acknowledged, leases, settles, refused;
-    uint64_t restarts, power_cuts, damages_named, states_compared, memory_most;
+    uint64_t restarts, takeovers, handovers, power_cuts, damages_named, states_compared, unprovable,
+        memory_most;
     uint64_t hits[FAILPOINTS_MAX];
     uint32_t failure_count;
     failure failures[FAILURES_MAX];
@@ -59,6 +60,7 @@ typedef struct options {
     uint32_t producers;
     uint32_t handlers;
     bool quiet_operator;
+    bool no_standby;
 } options;
 
 static const char *const fault_names[FAULT_COUNT] = {
@@ -112,9 +114,12 @@ static void add_outcome(const sim_outcome *outcome)
     add(&shared->settles, outcome->settles);
     add(&shared->refused, outcome->refused);
     add(&shared->restarts, outcome->restarts);
+    add(&shared->takeovers, outcome->takeovers);
+    add(&shared->handovers, outcome->handovers);
     add(&shared->power_cuts, outcome->power_cuts);
     add(&shared->damages_named, outcome->damages_named);
     add(&shared->states_compared, outcome->states_compared);
+    add(&shared->unprovable, outcome->unprovable);
     for (uint32_t i = 0; i < FAULT_COUNT; i++) {
         add(&shared->faults[i], outcome->faults[i]);
     }
@@ -208,6 +213,7 @@ static sim_plan plan_for(const options *chosen)
     plan.producers = chosen->producers != 0 ? chosen->producers : plan.producers;
     plan.workers = chosen->handlers != 0 ? chosen->handlers : plan.workers;
     plan.operator_acts = plan.operator_acts && !chosen->quiet_operator;
+    plan.standby = plan.standby && !chosen->no_standby;
     return plan;
 }
 
@@ -232,6 +238,9 @@ static void print_command(const sim_plan *plan)
     }
     if (plan->operator_acts != own.operator_acts) {
         (void)printf(" --no-operator");
+    }
+    if (plan->standby != own.standby) {
+        (void)printf(" --no-standby");
     }
     (void)printf("\n");
 }
@@ -283,6 +292,9 @@ static bool drop_actors(sim_plan *plan)
     bool better = false;
     sim_plan smaller = *plan;
     smaller.operator_acts = false;
+    better |= try_plan(plan, &smaller);
+    smaller = *plan;
+    smaller.standby = false;
     better |= try_plan(plan, &smaller);
     smaller = *plan;
     smaller.producers = 1;
@@ -427,8 +439,11 @@ static bool write_json(const char *path, double real_s)
                   {"refused_settles", shared->refused},
                   {"restarts", shared->restarts},
                   {"power_cuts", shared->power_cuts},
+                  {"takeovers", shared->takeovers},
+                  {"handovers", shared->handovers},
                   {"states", shared->states_compared},
                   {"damages_named", shared->damages_named},
+                  {"unprovable", shared->unprovable},
                   {"memory_most", shared->memory_most}};
     (void)fprintf(file, "{\n");
     for (uint32_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
@@ -451,9 +466,11 @@ static void print_summary(double real_s)
                  (unsigned long long)shared->jobs, (unsigned long long)shared->acknowledged,
                  (unsigned long long)shared->leases, (unsigned long long)shared->settles,
                  (unsigned long long)shared->records);
-    (void)printf("%llu starts, %llu power cuts, %llu damages named, %llu states compared\n",
-                 (unsigned long long)shared->restarts, (unsigned long long)shared->power_cuts,
-                 (unsigned long long)shared->damages_named,
+    (void)printf("%llu starts, %llu takeovers, %llu handovers, %llu power cuts\n",
+                 (unsigned long long)shared->restarts, (unsigned long long)shared->takeovers,
+                 (unsigned long long)shared->handovers, (unsigned long long)shared->power_cuts);
+    (void)printf("%llu damages named, %llu that nothing proves, %llu states compared\n",
+                 (unsigned long long)shared->damages_named, (unsigned long long)shared->unprovable,
                  (unsigned long long)shared->states_compared);
     (void)printf("%.0f virtual s in %.1f real s, %.0f to 1; most memory of one process %.1f MB\n",
                  virtual_s, real_s, virtual_s / real_s, (double)shared->memory_most / 1e6);
@@ -499,6 +516,7 @@ static options parse(int count, char **words)
                                           {"workers", required_argument, NULL, 'w'},
                                           {"faults-most", required_argument, NULL, 'x'},
                                           {"no-operator", no_argument, NULL, 'q'},
+                                          {"no-standby", no_argument, NULL, 'y'},
                                           {"shrink", no_argument, NULL, 'k'},
                                           {"loud", no_argument, NULL, 'l'},
                                           {"twice", no_argument, NULL, '2'},
@@ -547,6 +565,9 @@ static options parse(int count, char **words)
             break;
         case 'q':
             chosen.quiet_operator = true;
+            break;
+        case 'y':
+            chosen.no_standby = true;
             break;
         case 'k':
             chosen.shrink = true;

@@ -116,6 +116,13 @@ void sim_free(void *memory)
     }
 }
 
+char *sim_strdup(const char *text)
+{
+    size_t size = strlen(text) + 1;
+    char *copy = sim_malloc(size);
+    return copy == NULL ? NULL : memcpy(copy, text, size);
+}
+
 void sim_memory_drop(sim_process *process)
 {
     while (process->blocks != NULL) {

@@ -29,6 +29,7 @@ typedef struct model_job {
     uint64_t key_hash;
     uint64_t token;
     uint64_t client;
+    uint64_t served; /* token of the last lease that a handler saw */
     uint64_t due_ns;
     bool hurried;  /* by an operator */
     uint32_t said; /* place of the last answer + 1 */
@@ -643,6 +644,7 @@ void oracle_before_harm(void)
 {
     sim_file files[FILES_MAX];
     uint32_t count = sim_disk_segments(files, FILES_MAX);
+    (void)durable_count();
     oracle.healthy_count = 0;
     oracle.head = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -712,7 +714,12 @@ void oracle_harmed(void)
     oracle.harmed = first_harmed();
     oracle.proven = oracle.harmed < oracle.least && is_proven(oracle.harmed);
     if (oracle.harmed < oracle.least && !oracle.proven) {
-        oracle.least = whole_groups(oracle.harmed); /* no disk can tell this from a torn tail */
+        /* Nothing on the disk tells this from a torn tail. Copies of older jobs may lie behind it.
+         */
+        oracle.least = whole_groups(oracle.harmed);
+        if (oracle.head > 1) {
+            oracle.outcome->unprovable = true;
+        }
     }
 }
 
@@ -838,7 +845,10 @@ void oracle_acknowledged(uint32_t serial, uint64_t job)
 void oracle_served(const hrt_job *job, uint64_t incarnation)
 {
     uint32_t serial = 0;
-    const model_job *known = &oracle.jobs[job->id <= oracle.count ? job->id : 0];
+    model_job *known = &oracle.jobs[job->id <= oracle.count ? job->id : 0];
+    SIM_CHECK(known->served != job->token, "job %llu is served twice under token %llu",
+              number(job->id), number(job->token));
+    known->served = job->token;
     SIM_CHECK(known->state != STATE_NONE, "job %llu is served and is not there", number(job->id));
     known_submission *from = recognise(job->payload, job->payload_length, &serial);
     SIM_CHECK(from != NULL && serial == known->serial, "job %llu is served with a wrong payload",

@@ -35,6 +35,8 @@
 #define realloc(memory, size) sim_realloc(memory, size)
 #define aligned_alloc(alignment, size) sim_aligned_alloc(alignment, size)
 #define free(memory) sim_free(memory)
+#undef strdup
+#define strdup(text) sim_strdup(text)
 
 #define pthread_create(thread, attributes, entry, argument) \
     sim_thread_create(thread, entry, argument)
@@ -59,6 +61,7 @@
 #define prctl(...) 0
 
 #define clock_gettime(clock, now) sim_clock_gettime(clock, now)
+#define nanosleep(time, rest) sim_nanosleep(time)
 #define getrandom(bytes, size, flags) sim_getrandom(bytes, size)
 #define getenv(name) sim_getenv(name)
 #define unsetenv(name) sim_unsetenv(name)
@@ -75,6 +78,7 @@
 #define pwritev2(fd, parts, count, offset, flags) sim_pwritev2(fd, parts, count, offset, flags)
 #define fsync(fd) sim_fsync(fd)
 #define fdatasync(fd) sim_fsync(fd)
+#define posix_fadvise(fd, offset, size, advice) 0
 #define fstat(fd, about) sim_fstat(fd, about)
 #define fallocate(fd, mode, offset, size) sim_fallocate(fd, size)
 #define posix_fallocate(fd, offset, size) sim_posix_fallocate(fd, size)

@@ -24,7 +24,7 @@ enum {
 
 /* ---- the supervisor's lives ---- */
 
-static void supervisor_died(sim_process *process)
+void supervisor_died(sim_process *process)
 {
     sim_say("supervisor %u is gone", process->number);
     scene.supervisor = NULL;
@@ -118,18 +118,30 @@ static void strike_host(void)
     }
 }
 
+/* What producers that live are still waiting for. */
+static uint32_t open_tickets(void)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < SCENE_CLIENTS_MAX; i++) {
+        const scene_client *one = &scene.clients[i];
+        count += one->process != NULL && one->runtime == scene.runtime ? one->open : 0;
+    }
+    return count;
+}
+
 static void *host(void *unused)
 {
     (void)unused;
     while (!scene.closed) {
-        if (scene.supervisor == NULL && !scene.closed && sim_now() >= scene.start_at) {
+        bool nobody = scene.supervisor == NULL && scene.standby == NULL;
+        if (nobody && !scene.closed && sim_now() >= scene.start_at) {
             start_supervisor();
         }
         sim_sleep(SIM_MS + sim_below(CHANCE_WORK, 20 * SIM_MS));
         strike_supervisor();
         strike_host();
         if (sim_calm()) {
-            scene.quiet = scene.runtime != NULL && scene.cleaned &&
+            scene.quiet = scene.runtime != NULL && scene.cleaned && open_tickets() == 0 &&
                           oracle_unfinished(sim_clock(CLOCK_REALTIME) + QUIET_AHEAD) == 0;
             sim_sleep(CALM_PAUSE);
         }

@@ -92,6 +92,7 @@ typedef struct sim_plan {
     uint32_t segments_max;
     uint32_t jobs_most; /* that producers submit */
     bool operator_acts;
+    bool standby; /* a second supervisor follows the first */
 } sim_plan;
 
 sim_plan sim_plan_of(uint64_t seed);
@@ -105,9 +106,10 @@ typedef struct sim_outcome {
     uint64_t virtual_ns;
     uint64_t faults[FAULT_COUNT];
     uint64_t records, jobs, acknowledged, leases, settles, refused;
-    uint64_t restarts, power_cuts, damages_named, states_compared;
+    uint64_t restarts, takeovers, handovers, power_cuts, damages_named, states_compared;
     uint64_t memory_most; /* bytes of one process */
     uint32_t strikes;
+    bool unprovable; /* ended early: the disk lied where nothing can prove it */
     bool violated;
     char text[512];
 } sim_outcome;

@@ -13,14 +13,15 @@ enum {
     CLIENT_DIES_ONE_IN = 3,
     OPERATES_ONE_IN = 4,
     COMPARES_ONE_IN = 8,
+    HANDS_OVER_ONE_IN = 40,
 };
 
 /* ---- opening ---- */
 
-static int open_runtime(hrt_runtime **runtime_out)
+hrt_runtime_options supervisor_options(void)
 {
-    hrt_runtime_options options = {
-        .struct_size = sizeof(options),
+    return (hrt_runtime_options){
+        .struct_size = sizeof(hrt_runtime_options),
         .abi_version = HRT_ABI_VERSION,
         .directory = "/log",
         .segment_size = SIM_SEGMENT,
@@ -32,6 +33,11 @@ static int open_runtime(hrt_runtime **runtime_out)
         .cancel_grace_ns = 200 * SIM_MS,
         .jobs_max = 100000,
     };
+}
+
+static int open_runtime(hrt_runtime **runtime_out)
+{
+    hrt_runtime_options options = supervisor_options();
     char sentence[512];
     int status = hrt_runtime_open(&options, runtime_out);
     (void)hrt_last_error(sentence, sizeof(sentence));
@@ -125,6 +131,7 @@ static void start_client(scene_client *client, bool producer)
     doom(process, producer);
     (void)sim_spawn(process, producer ? produce : work, client, NULL);
     (void)!hrt_runtime_lane_pid(scene.runtime, incarnation, process->number);
+    grant_lane(incarnation);
 }
 
 static uint32_t count_clients(bool producer)
@@ -193,14 +200,19 @@ static void act_on_events(void)
 static void clean(void)
 {
     for (uint32_t i = 0; i < SCENE_CLIENTS_MAX; i++) {
-        if (scene.clients[i].process != NULL) {
+        if (scene.clients[i].process != NULL && !scene.clients[i].producer) {
             sim_process_kill(scene.clients[i].process);
         }
     }
+    scene.cleaned = true;
+}
+
+/* The operator, too, may have begun something just before. */
+static void resume(void)
+{
     for (uint32_t i = 0; i < SCENE_QUEUES; i++) {
         (void)!hrt_runtime_pause(scene.runtime, scene.queues[i], 0);
     }
-    scene.cleaned = true;
 }
 
 /* ---- the operator ---- */
@@ -250,13 +262,18 @@ static void operate(void)
     }
 }
 
-static void *operator_main(void *unused)
+static void *operator_main(void *argument)
 {
-    (void)unused;
-    while (!scene.closing) {
+    const volatile bool *ends = argument;
+    bool resumed = false;
+    while (!scene.closing && !*ends) {
         sim_sleep(sim_below(CHANCE_WORK, 60 * SIM_MS));
         if (!sim_calm() && scene.plan.operator_acts && sim_one_in(CHANCE_WORK, OPERATES_ONE_IN)) {
             operate();
+        }
+        if (sim_calm() && !resumed) {
+            resume();
+            resumed = true;
         }
         if (sim_one_in(CHANCE_WORK, COMPARES_ONE_IN)) {
             compare_state();
@@ -278,56 +295,96 @@ static void *dispatch(void *unused)
     return NULL;
 }
 
-static void close_down(uint32_t dispatcher, uint32_t operator_fiber)
+static void check_nothing_left(void)
 {
-    sim_process *self = sim_self();
-    for (uint32_t i = 0; i < SCENE_CLIENTS_MAX; i++) {
-        if (scene.clients[i].process != NULL) {
-            sim_process_kill(scene.clients[i].process);
-        }
-    }
-    sim_join(operator_fiber, NULL);
-    hrt_runtime_stop(scene.runtime);
-    sim_join(dispatcher, NULL);
-    const hrt_runtime_counters *counters = &hrt_runtime_page(scene.runtime)->runtime;
-    scene.outcome->refused += counters->refused;
-    scene.hash = hrt_runtime_state_hash(scene.runtime);
-    hrt_runtime_close(scene.runtime);
+    const sim_process *self = sim_self();
     SIM_CHECK(self->bytes == 0, "%llu bytes are left after a clean end",
               (unsigned long long)self->bytes);
     SIM_CHECK(sim_files_count(self) == 0, "%u descriptors are left after a clean end",
               sim_files_count(self));
     SIM_CHECK(sim_shared_count(self) == 0, "%u mappings are left after a clean end",
               sim_shared_count(self));
+}
+
+static void close_down(void)
+{
+    if (scene.standby != NULL) {
+        sim_process_kill(scene.standby);
+    }
+    for (uint32_t i = 0; i < SCENE_CLIENTS_MAX; i++) {
+        if (scene.clients[i].process != NULL) {
+            sim_process_kill(scene.clients[i].process);
+        }
+    }
+    const hrt_runtime_counters *counters = &hrt_runtime_page(scene.runtime)->runtime;
+    scene.outcome->refused += counters->refused;
+    scene.hash = hrt_runtime_state_hash(scene.runtime);
+    hrt_runtime_close(scene.runtime);
+    check_nothing_left();
     scene.closed = true;
+}
+
+/* The polite handover: the standby goes on, nobody has died. */
+static void hand_over(void)
+{
+    int status = hrt_runtime_release(scene.runtime);
+    sim_say("released: %s", hrt_strerror(status));
+    if (status == HRT_OK) {
+        scene.outcome->handovers++;
+        check_nothing_left();
+    }
+    sim_process_kill(sim_self());
+}
+
+static void look_after(void)
+{
+    if (sim_calm() && !scene.cleaned) {
+        clean();
+    }
+    start_clients();
+    if (scene.plan.standby && scene.standby == NULL) {
+        start_standby();
+    }
+    hrt_runtime_standby(scene.runtime, scene.standby != NULL && scene.following);
+    sim_sleep(sim_below(CHANCE_WORK, 30 * SIM_MS));
+    act_on_events();
+    reap();
+    SIM_CHECK(sim_self()->bytes < MEMORY_MOST, "the supervisor holds %llu bytes",
+              (unsigned long long)sim_self()->bytes);
+}
+
+void serve(void)
+{
+    uint32_t dispatcher = 0;
+    uint32_t operator_fiber = 0;
+    bool hands_over = false;
+    (void)sim_spawn(sim_self(), dispatch, NULL, &dispatcher);
+    if (!declare()) {
+        sim_process_kill(sim_self());
+    }
+    (void)sim_spawn(sim_self(), operator_main, &hands_over, &operator_fiber);
+    while (!scene.closing && !hands_over) {
+        look_after();
+        hands_over = scene.standby != NULL && scene.following && !sim_calm() &&
+                     sim_one_in(CHANCE_WORK, HANDS_OVER_ONE_IN);
+    }
+    sim_join(operator_fiber, NULL);
+    hrt_runtime_stop(scene.runtime);
+    sim_join(dispatcher, NULL);
+    if (hands_over && !scene.closing) {
+        hand_over();
+    }
+    close_down();
 }
 
 void *supervise(void *unused)
 {
     hrt_runtime *runtime = NULL;
-    uint32_t dispatcher = 0;
-    uint32_t operator_fiber = 0;
     (void)unused;
     if (open_runtime(&runtime) != HRT_OK) {
         sim_process_kill(sim_self());
     }
     scene.runtime = runtime;
-    (void)sim_spawn(sim_self(), dispatch, NULL, &dispatcher);
-    if (!declare()) {
-        sim_process_kill(sim_self());
-    }
-    (void)sim_spawn(sim_self(), operator_main, NULL, &operator_fiber);
-    while (!scene.closing) {
-        if (sim_calm() && !scene.cleaned) {
-            clean();
-        }
-        start_clients();
-        sim_sleep(sim_below(CHANCE_WORK, 30 * SIM_MS));
-        act_on_events();
-        reap();
-        SIM_CHECK(sim_self()->bytes < MEMORY_MOST, "the supervisor holds %llu bytes",
-                  (unsigned long long)sim_self()->bytes);
-    }
-    close_down(dispatcher, operator_fiber);
+    serve();
     return NULL;
 }

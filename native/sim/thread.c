@@ -246,6 +246,12 @@ int sim_clock_gettime(clockid_t clock, struct timespec *now)
     return 0;
 }
 
+int sim_nanosleep(const struct timespec *time)
+{
+    sim_sleep(to_ns(time));
+    return 0;
+}
+
 ssize_t sim_getrandom(void *bytes, size_t size)
 {
     for (size_t i = 0; i < size; i++) {

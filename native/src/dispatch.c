@@ -157,6 +157,9 @@ static bool end_overdue_jobs(hrt_runtime *runtime)
         hrt_scheduler_over(runtime->scheduler, runtime->wall_ns, entries, HRT_PASS_BATCH);
     for (uint32_t i = 0; i < count; i++) {
         const char *why = entries[i].outcome == HRT_OUTCOME_EXPIRED ? "expired before it ran" : "";
+        if (hrt_state_find(runtime->state, entries[i].job) == NULL) {
+            continue; /* one before it made a queue drop its oldest result */
+        }
         if (hrt_dispatch_end_job(runtime, &entries[i], why) != HRT_OK) {
             return false;
         }

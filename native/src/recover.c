@@ -22,6 +22,7 @@ enum default_option {
     SEGMENTS_MAX = 256,
     SEGMENTS_RESERVE = 2,
     ASYNC_NS = 10000000,
+    REST_MAX = 4194304, /* bytes behind the durable position that are written again at no cost */
 };
 
 static int check_options(hrt_log_options *options)
@@ -216,11 +217,6 @@ static int open_current(hrt_log *log)
             return hrt_fail(hrt_status_of(errno), "cannot open segment %08x.seg for writing: %s",
                             waiting, strerror(errno));
         }
-        /* Who numbered it may have died before its header was on the disk. */
-        if (fdatasync(log->slots[waiting].fd) != 0) {
-            return hrt_fail(hrt_status_of(errno), "cannot sync segment %08x.seg: %s", waiting,
-                            strerror(errno));
-        }
     }
     return HRT_OK;
 }
@@ -275,47 +271,57 @@ static int write_piece_again(hrt_log *log, uint64_t *position)
     return status;
 }
 
-/*
- * After a failed sync the page cache may hold records that are not on the disk and that no later
- * sync would write: they are there for us, but the next power cut would tear a hole into the log.
- */
-static int write_heads_again(const hrt_log *log, const hrt_catalog *catalog)
+/* The header as it reads now. */
+static int write_head_again(const hrt_log *log, uint32_t slot)
+{
+    hrt_segment head;
+    size_t got = 0;
+    int fd = hrt_segment_open(log->directory, slot, O_RDWR);
+    int status = fd < 0 ? hrt_status_of(errno) : hrt_read_at(fd, &head, sizeof(head), 0, &got);
+    if (status == HRT_OK && got == sizeof(head)) {
+        status = hrt_segment_write_head(fd, &head);
+    }
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return status;
+}
+
+/* What waits was numbered by somebody who may have died before the header was on the disk. */
+static int write_heads_again(const hrt_log *log, const hrt_catalog *catalog, bool all)
 {
     int status = HRT_OK;
     for (uint32_t i = 0; i < catalog->count && status == HRT_OK; i++) {
-        hrt_segment head;
-        size_t got = 0;
-        if (catalog->entries[i].blank) {
-            continue;
-        }
-        int fd = hrt_segment_open(log->directory, catalog->entries[i].slot, O_RDWR);
-        status = fd < 0 ? hrt_status_of(errno) : hrt_read_at(fd, &head, sizeof(head), 0, &got);
-        if (status == HRT_OK && got == sizeof(head)) {
-            status = hrt_segment_write_head(fd, &head);
-        }
-        if (fd >= 0) {
-            (void)close(fd);
+        const hrt_catalog_entry *entry = &catalog->entries[i];
+        bool waits = entry->number > log->current && entry->number != HRT_SEGMENT_SPARE;
+        if (!entry->blank && (all || waits)) {
+            status = write_head_again(log, entry->slot);
         }
     }
     return status;
 }
 
+/*
+ * After a failed sync the page cache may hold records that are not on the disk and that no later
+ * sync would write: they are there for us, but the next power cut would tear a hole into the log.
+ * A short rest is written again in any case: who met the failure may have died before he said so.
+ */
 static int write_again(hrt_log *log, const hrt_catalog *catalog)
 {
     uint64_t head = log->head << log->segment_shift;
     uint64_t position = log->durable > head ? log->durable : head;
-    int status = HRT_OK;
-    if (faccessat(log->directory, HRT_LOG_UNSYNCED, F_OK, 0) != 0) {
-        return HRT_OK;
-    }
-    while (status == HRT_OK && position < log->tail) {
+    bool failed = faccessat(log->directory, HRT_LOG_UNSYNCED, F_OK, 0) == 0;
+    bool records = failed || position + REST_MAX >= log->tail;
+    int status = write_heads_again(log, catalog, failed);
+    while (status == HRT_OK && records && position < log->tail) {
         status = write_piece_again(log, &position);
     }
-    status = status == HRT_OK ? write_heads_again(log, catalog) : status;
     if (status != HRT_OK) {
         return hrt_fail(status, "cannot write again what a failed sync has left");
     }
-    (void)unlinkat(log->directory, HRT_LOG_UNSYNCED, 0);
+    if (failed) {
+        (void)unlinkat(log->directory, HRT_LOG_UNSYNCED, 0);
+    }
     return HRT_OK;
 }
 

@@ -1,0 +1,160 @@
+/* The standby: it follows the log, holds the lanes, and goes on when the supervisor ends or hangs.
+ */
+#include "actors.h"
+#include "calls.h"
+#include "oracle.h"
+
+enum { FENCES_ONE_IN = 3 };
+
+static void standby_died(sim_process *process)
+{
+    sim_say("standby %u is gone", process->number);
+    scene.standby = NULL;
+    scene.following = false;
+    scene.grant_count = 0;
+}
+
+/* ---- the supervisor's side ---- */
+
+void grant_lane(uint64_t incarnation)
+{
+    scene_grant made;
+    const sim_process *to = scene.standby;
+    if (to == NULL ||
+        hrt_runtime_grant(scene.runtime, incarnation, &made.grant, made.fds) != HRT_OK) {
+        return;
+    }
+    /* It may have died meanwhile, or another one may have come. */
+    bool sent = scene.standby == to && scene.grant_count < SCENE_CLIENTS_MAX;
+    for (int i = 0; i < HRT_GRANT_FD_COUNT; i++) {
+        if (sent) {
+            sim_files_give(made.fds[i], scene.standby);
+        } else {
+            (void)sim_close(made.fds[i]);
+        }
+    }
+    if (sent) {
+        scene.grants[scene.grant_count++] = made;
+    }
+}
+
+/* ---- the standby's side ---- */
+
+typedef struct follower {
+    hrt_standby *standby;
+    bool ends;
+} follower;
+
+/* What came too late to be adopted. */
+static void drop_grants(void)
+{
+    while (scene.grant_count > 0) {
+        const scene_grant *late = &scene.grants[--scene.grant_count];
+        for (int i = 0; i < HRT_GRANT_FD_COUNT; i++) {
+            (void)sim_close(late->fds[i]);
+        }
+    }
+}
+
+/* Takes lanes over as they are granted; a supervisor that stands still is fenced. */
+static void *attend(void *argument)
+{
+    follower *self = argument;
+    while (!self->ends) {
+        while (scene.grant_count > 0) {
+            scene_grant taken = scene.grants[--scene.grant_count];
+            (void)!hrt_standby_grant(self->standby, &taken.grant, taken.fds);
+        }
+        sim_sleep(sim_below(CHANCE_WORK, 10 * SIM_MS));
+        sim_process *first = scene.supervisor;
+        if (first != NULL && first->frozen_until > sim_now() + scene.lease_ns / 4 &&
+            sim_one_in(CHANCE_WORK, FENCES_ONE_IN)) {
+            sim_say("the supervisor stands still");
+            sim_process_kill(first);
+        }
+    }
+    return NULL;
+}
+
+static void go_on(hrt_runtime *runtime, const hrt_runtime *before)
+{
+    sim_process *self = sim_self();
+    for (uint32_t i = 0; i < SCENE_CLIENTS_MAX; i++) {
+        if (scene.clients[i].runtime == before) {
+            scene.clients[i].runtime = runtime;
+        }
+    }
+    sim_say("takes over");
+    self->name = "supervisor";
+    self->on_death = supervisor_died;
+    drop_grants();
+    scene.standby = NULL;
+    scene.following = false;
+    scene.supervisor = self;
+    scene.runtime = runtime;
+    scene.outcome->takeovers++;
+    serve();
+}
+
+/* By pidfd: it is dead before the lock is asked for. */
+static void fence(void)
+{
+    if (scene.supervisor != NULL) {
+        sim_process_kill(scene.supervisor);
+    }
+    oracle_restarts(false);
+}
+
+static void *stand_by(void *unused)
+{
+    follower self = {0};
+    uint32_t attendant = 0;
+    hrt_runtime *runtime = NULL;
+    const hrt_runtime *before = scene.runtime;
+    hrt_runtime_options options = supervisor_options();
+    (void)unused;
+    int status = hrt_standby_open(&options, scene.page_fd, &self.standby);
+    (void)sim_close(scene.page_fd);
+    if (status != HRT_OK) {
+        sim_process_kill(sim_self());
+    }
+    scene.following = true;
+    (void)sim_spawn(sim_self(), attend, &self, &attendant);
+    status = hrt_standby_run(self.standby);
+    sim_say("follows no more: %s", hrt_strerror(status));
+    SIM_CHECK(status != HRT_ECORRUPT || sim_disk_is_harmed(), "the standby calls the log damaged");
+    if (status != HRT_ECLOSED) {
+        sim_process_kill(sim_self());
+    }
+    fence();
+    self.ends = true;
+    sim_join(attendant, NULL);
+    status = hrt_standby_take_over(self.standby, (int64_t)SIM_SECOND, &runtime);
+    if (status != HRT_OK) {
+        sim_say("cannot take over: %s", hrt_strerror(status));
+        sim_process_kill(sim_self());
+    }
+    go_on(runtime, before);
+    return NULL;
+}
+
+void start_standby(void)
+{
+    int fd = -1;
+    if (hrt_runtime_page_fd(scene.runtime, &fd) != HRT_OK) {
+        return;
+    }
+    scene.page_fd = fd;
+    scene.grant_count = 0;
+    scene.following = false;
+    scene.standby = sim_process_new("standby");
+    scene.standby->on_death = standby_died;
+    sim_files_give(fd, scene.standby);
+    (void)sim_spawn(scene.standby, stand_by, NULL, NULL);
+    for (uint32_t i = 0; i < SCENE_CLIENTS_MAX; i++) {
+        const scene_client *one = &scene.clients[i];
+        if (one->process != NULL && one->runtime == scene.runtime) {
+            grant_lane(one->incarnation);
+        }
+    }
+}
