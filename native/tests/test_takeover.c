@@ -4,6 +4,7 @@
  * the id that was acknowledged; no attempt was settled twice; no handler ran once too often.
  * LONG=1: more kills.
  */
+#include "lane.h"
 #include "record.h"
 #include "relay.h"
 
@@ -147,7 +148,325 @@ static void nothing_is_lost_or_done_twice_when_runtimes_die(void)
     relay_end(&r);
 }
 
+/* ---- one step at a time: clients of this process, runtimes that come and go ---- */
+
+typedef struct desk {
+    relay r;
+    hrt_runtime *runtime;
+    pthread_t thread;
+} desk;
+
+static void *dispatch(void *runtime)
+{
+    return (void *)(intptr_t)hrt_runtime_run(runtime);
+}
+
+static void desk_take_over(desk *d)
+{
+    hrt_standby *standby = relay_standby(&d->r);
+    CHECK_EQ(hrt_standby_run(standby), HRT_ECLOSED);
+    REQUIRE(hrt_standby_take_over(standby, RELAY_SECOND_NS, &d->runtime) == HRT_OK);
+}
+
+static void desk_run(desk *d)
+{
+    REQUIRE(pthread_create(&d->thread, NULL, dispatch, d->runtime) == 0);
+}
+
+static void desk_stop(desk *d)
+{
+    void *status = NULL;
+    hrt_runtime_stop(d->runtime);
+    (void)pthread_join(d->thread, &status);
+    CHECK_EQ((intptr_t)status, HRT_OK);
+}
+
+static void desk_leave(desk *d)
+{
+    desk_stop(d);
+    CHECK_EQ(hrt_runtime_release(d->runtime), HRT_OK);
+}
+
+static void desk_close(desk *d)
+{
+    hrt_runtime_close(d->runtime);
+    relay_end(&d->r);
+}
+
+static hrt_client *desk_worker(const desk *d, uint32_t lane)
+{
+    static const char *const kinds[] = {"relay.job"};
+    const hrt_register_options served = {
+        .kinds = kinds, .kind_count = 1, .concurrency = 1, .credit = 1, .language = "c"};
+    hrt_client *client = relay_attach(&d->r, lane);
+    REQUIRE(client != NULL && hrt_register(client, &served) == HRT_OK);
+    return client;
+}
+
+static uint64_t send_one(hrt_client *client, uint32_t number)
+{
+    const uint32_t numbers[2] = {number, 0};
+    const hrt_spec spec = {.payload = numbers, .payload_length = sizeof(numbers)};
+    uint64_t ticket = 0;
+    REQUIRE(hrt_enqueue(client, &spec, 1, RELAY_SECOND_NS, &ticket) == HRT_OK);
+    return ticket;
+}
+
+static int64_t answer_of(hrt_client *client, uint64_t ticket)
+{
+    int64_t id = 0;
+    CHECK_EQ(hrt_wait(client, ticket + 1, 10 * RELAY_SECOND_NS), HRT_OK);
+    CHECK_EQ(hrt_replies(client, ticket, 1, &id), HRT_OK);
+    return id;
+}
+
+static hrt_job fetch_one(hrt_client *client)
+{
+    hrt_job job = {0};
+    uint32_t count = 0;
+    CHECK_EQ(hrt_fetch(client, &job, 1, 10 * RELAY_SECOND_NS, &count), HRT_OK);
+    return job;
+}
+
+static void settle_ok(hrt_client *client, const hrt_job *job)
+{
+    const hrt_settlement end = {.job = job->id, .token = job->token, .outcome = HRT_OUTCOME_OK};
+    CHECK_EQ(hrt_settle(client, &end, 1), HRT_OK);
+}
+
+static void await_gone(hrt_runtime *runtime, uint64_t job)
+{
+    hrt_job_info info;
+    while (hrt_runtime_job(runtime, job, &info) == HRT_OK) {
+        relay_pause(200000);
+    }
+}
+
+static void a_running_job_stays_where_it_is(void)
+{
+    desk d;
+    relay_begin(&d.r, SEGMENTS);
+    hrt_client *producer = relay_attach(&d.r, 0);
+    hrt_client *worker = desk_worker(&d, RELAY_PRODUCERS);
+    uint64_t ticket = send_one(producer, 1); /* while nobody is there */
+    desk_take_over(&d);
+    desk_run(&d);
+    int64_t id = answer_of(producer, ticket);
+    hrt_job job = fetch_one(worker);
+    CHECK_EQ(job.id, id);
+    hrt_job_started(&job);
+    desk_leave(&d);
+    uint64_t later = send_one(producer, 2);
+    desk_take_over(&d);
+    hrt_job_info info;
+    CHECK_EQ(hrt_runtime_job(d.runtime, job.id, &info), HRT_OK);
+    CHECK_EQ(info.state, HRT_JOB_RUNNING);
+    CHECK_EQ(info.token, job.token);
+    hrt_recovery recovery;
+    hrt_runtime_recovery(d.runtime, &recovery);
+    CHECK_EQ(recovery.lost_leases, 0);
+    desk_run(&d);
+    settle_ok(worker, &job);
+    await_gone(d.runtime, job.id);
+    hrt_job next = fetch_one(worker);
+    CHECK_EQ(next.id, answer_of(producer, later));
+    CHECK_EQ(hrt_runtime_page(d.runtime)->runtime.refused, 0);
+    hrt_detach(producer);
+    hrt_detach(worker);
+    desk_stop(&d);
+    desk_close(&d);
+}
+
+/* A worker that no standby knew of is gone with its runtime: its job goes to another one. */
+static void jobs_of_lanes_that_were_not_handed_over_are_lost(void)
+{
+    desk d;
+    relay_begin(&d.r, SEGMENTS);
+    hrt_client *producer = relay_attach(&d.r, 0);
+    hrt_client *worker = desk_worker(&d, RELAY_PRODUCERS);
+    uint64_t ticket = send_one(producer, 1);
+    desk_take_over(&d);
+    desk_run(&d);
+    hrt_job job = fetch_one(worker);
+    CHECK_EQ(job.id, answer_of(producer, ticket));
+    desk_leave(&d);
+    hrt_standby *standby = relay_standby(&d.r);
+    hrt_standby_forget(standby, d.r.grants[RELAY_PRODUCERS].incarnation);
+    CHECK_EQ(hrt_standby_run(standby), HRT_ECLOSED);
+    REQUIRE(hrt_standby_take_over(standby, RELAY_SECOND_NS, &d.runtime) == HRT_OK);
+    hrt_recovery recovery;
+    hrt_job_info info;
+    hrt_runtime_recovery(d.runtime, &recovery);
+    CHECK_EQ(recovery.lost_leases, 1);
+    CHECK_EQ(hrt_runtime_job(d.runtime, job.id, &info), HRT_OK);
+    CHECK_EQ(info.outcome, HRT_OUTCOME_LOST);
+    CHECK_EQ(info.attempt, 1);
+    hrt_detach(producer);
+    hrt_detach(worker);
+    desk_close(&d);
+}
+
+static void only_one_has_the_lock(void)
+{
+    desk d;
+    relay_begin(&d.r, SEGMENTS);
+    const hrt_runtime_options options = relay_options(&d.r);
+    hrt_standby *late = relay_standby(&d.r);
+    hrt_runtime *other = NULL;
+    desk_take_over(&d);
+    CHECK_EQ(hrt_standby_take_over(late, 1000000, &other), HRT_EBUSY);
+    CHECK_EQ(hrt_runtime_open(&options, &other), HRT_EBUSY);
+    CHECK(other == NULL);
+    hrt_runtime_close(d.runtime);
+    REQUIRE(hrt_standby_take_over(late, RELAY_SECOND_NS, &d.runtime) == HRT_OK);
+    desk_close(&d);
+}
+
+/* ---- following ---- */
+
+static void *follow(void *standby)
+{
+    return (void *)(intptr_t)hrt_standby_run(standby);
+}
+
+/* Until the standby has applied all and has compared a checkpoint from `sequence` on. */
+static hrt_standby_info await_followed(hrt_standby *standby, uint64_t jobs, uint64_t sequence)
+{
+    hrt_standby_info info = {0};
+    do {
+        relay_pause(1000000);
+        hrt_standby_status(standby, &info);
+    } while (info.jobs != jobs || info.behind > 0 || info.state_hash_at < sequence);
+    return info;
+}
+
+static void a_standby_has_the_same_state(void)
+{
+    enum { JOBS = 2000 };
+    desk d;
+    pthread_t follower;
+    void *status = NULL;
+    relay_begin(&d.r, SEGMENTS);
+    hrt_client *producer = relay_attach(&d.r, 0);
+    desk_take_over(&d);
+    desk_run(&d);
+    hrt_standby *standby = relay_standby(&d.r);
+    REQUIRE(pthread_create(&follower, NULL, follow, standby) == 0);
+    uint64_t last = 0;
+    for (uint32_t number = 0; number < JOBS; number++) {
+        last = send_one(producer, number);
+    }
+    uint64_t id = (uint64_t)answer_of(producer, last);
+    hrt_standby_info info = await_followed(standby, JOBS, id);
+    CHECK(info.sequence >= info.state_hash_at);
+    CHECK_EQ(info.lanes, RELAY_LANES);
+    CHECK_EQ(info.restarts, 0);
+    hrt_standby_stop(standby);
+    (void)pthread_join(follower, &status);
+    CHECK_EQ((intptr_t)status, HRT_OK);
+    hrt_standby_close(standby);
+    hrt_detach(producer);
+    desk_stop(&d);
+    desk_close(&d);
+}
+
+/* ---- lanes that were scribbled over ---- */
+
+typedef void (*scribble)(hrt_lane *lane);
+
+static void slot_ahead(hrt_lane *lane)
+{
+    lane->progress[0].submit = lane->progress[1].submit = 1 << 20;
+}
+
+static void slot_odd(hrt_lane *lane)
+{
+    lane->progress[0].submit = lane->progress[1].submit = 3;
+}
+
+static void slot_at_the_end_of_time(hrt_lane *lane)
+{
+    lane->progress[0].submit = lane->progress[1].submit = UINT64_MAX - 7;
+}
+
+static void replies_far_ahead(hrt_lane *lane)
+{
+    lane->progress[0].reply = lane->progress[1].reply = 1 << 20;
+}
+
+static void tail_far_ahead(hrt_lane *lane)
+{
+    lane->submit_tail = (uint64_t)1 << 40;
+}
+
+static void tail_behind(hrt_lane *lane)
+{
+    lane->submit_head = 4096;
+}
+
+static void deliveries_far_ahead(hrt_lane *lane)
+{
+    lane->deliver_head = 1 << 20;
+}
+
+static void constants_gone(hrt_lane *lane)
+{
+    memset(lane, 0xff, offsetof(hrt_lane, pad_0));
+    lane->deliver_tail = lane->reply_tail = UINT64_MAX;
+}
+
+static uint32_t count_faults(hrt_runtime *runtime, uint64_t incarnation)
+{
+    hrt_event events[64];
+    uint32_t count = 0;
+    uint32_t faults = 0;
+    CHECK_EQ(hrt_runtime_events(runtime, events, 64, &count), HRT_OK);
+    for (uint32_t i = 0; i < count; i++) {
+        faults += events[i].type == HRT_EVENT_FAULT && events[i].incarnation == incarnation;
+    }
+    return faults;
+}
+
+static void scribble_over(const relay *r, uint32_t lane, scribble how)
+{
+    size_t size = hrt_lane_size(r->grants[lane].submit_capacity);
+    hrt_lane *shared =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, r->grant_fds[lane][HRT_GRANT_LANE], 0);
+    REQUIRE(shared != MAP_FAILED);
+    how(shared);
+    (void)munmap(shared, size);
+}
+
+static void a_spoiled_lane_harms_nobody(void)
+{
+    static const scribble ways[] = {slot_ahead,           slot_odd,       slot_at_the_end_of_time,
+                                    replies_far_ahead,    tail_far_ahead, tail_behind,
+                                    deliveries_far_ahead, constants_gone};
+    for (size_t way = 0; way < sizeof(ways) / sizeof(ways[0]); way++) {
+        desk d;
+        relay_begin(&d.r, SEGMENTS);
+        hrt_client *producer = relay_attach(&d.r, 0);
+        uint64_t ticket = send_one(producer, 1);
+        scribble_over(&d.r, RELAY_PRODUCERS, ways[way]);
+        desk_take_over(&d);
+        uint32_t faults = count_faults(d.runtime, d.r.grants[RELAY_PRODUCERS].incarnation);
+        if (faults != 1) {
+            printf("# way %zu\n", way);
+        }
+        CHECK_EQ(faults, 1);
+        CHECK_EQ(hrt_runtime_page(d.runtime)->runtime.lanes, RELAY_LANES - 1);
+        desk_run(&d);
+        CHECK(answer_of(producer, ticket) > 0);
+        hrt_detach(producer);
+        desk_stop(&d);
+        desk_close(&d);
+    }
+}
+
 int main(void)
 {
-    TAP_LIST(TEST(nothing_is_lost_or_done_twice_when_runtimes_die));
+    TAP_LIST(TEST(nothing_is_lost_or_done_twice_when_runtimes_die),
+             TEST(a_running_job_stays_where_it_is),
+             TEST(jobs_of_lanes_that_were_not_handed_over_are_lost), TEST(only_one_has_the_lock),
+             TEST(a_standby_has_the_same_state), TEST(a_spoiled_lane_harms_nobody));
 }
