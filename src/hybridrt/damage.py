@@ -4,6 +4,9 @@ Sound records are found again behind each bad one, by their checksums. What is m
 of them is a gap: so many sequences, because they are dense, in so many bytes.
 """
 
+import contextlib
+import errno
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +16,7 @@ from hybridrt.records import HEADER as RECORD
 from hybridrt.segments import ALIGN, HEADER_BYTES, Catalog, Header, Run, SegmentFile
 
 SEQUENCE_PLACE, POSITION_PLACE = 2, 3  # of the fields of a record's header
+BLOCK_BYTES = 4096  # what a disk gives or does not give
 Edge = dict[str, int]  # what a sound record beside a gap says
 
 
@@ -42,12 +46,61 @@ class Gap:
         }  # fmt: skip
 
 
+def read_what_can_be(path: Path) -> bytearray:
+    """Read a file; blocks that the disk does not give are zeros."""
+    try:
+        return bytearray(path.read_bytes())
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+    data = bytearray(path.stat().st_size)
+    with path.open("rb", buffering=0) as file:
+        for offset in range(0, len(data), BLOCK_BYTES):
+            with contextlib.suppress(OSError):
+                block = os.pread(file.fileno(), BLOCK_BYTES, offset)
+                data[offset : offset + len(block)] = block
+    return data
+
+
+class Images:
+    """The bytes of segments by number: read when they are looked at, kept only once changed."""
+
+    def __init__(self, size: int) -> None:
+        """Begin with none; each has `size` bytes."""
+        self._size = size
+        self._paths: dict[int, Path] = {}
+        self._kept: dict[int, bytearray] = {}
+
+    def add(self, number: int, path: Path) -> None:
+        """Say where a segment lies."""
+        self._paths[number] = path
+
+    def keep(self, number: int, data: bytearray | None = None) -> bytearray:
+        """Return the bytes of a segment to be changed; new ones are zeros, or as given."""
+        if data is not None or number not in self:
+            self._kept[number] = bytearray(self._size) if data is None else data
+        elif number not in self._kept:
+            self._kept[number] = self[number]
+        return self._kept[number]
+
+    def __getitem__(self, number: int) -> bytearray:
+        if number in self._kept:
+            return self._kept[number]
+        return read_what_can_be(self._paths[number])[: self._size].ljust(self._size, b"\0")
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._kept or number in self._paths
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(sorted({*self._kept, *self._paths}))
+
+
 @dataclass(slots=True)
 class Findings:
     """What is wrong in a directory, and the segments as they are."""
 
     catalog: Catalog
-    images: dict[int, bytearray] = field(default_factory=dict)  # by number; absent: no file
+    images: Images  # absent: no file
     headers: dict[int, SegmentFile] = field(default_factory=dict)  # to be rebuilt, by number
     spare_headers: list[SegmentFile] = field(default_factory=list)  # to be marked as spares
     aside: list[tuple[SegmentFile, str]] = field(default_factory=list)  # to be moved out, and why
@@ -70,7 +123,7 @@ def edge(fields: tuple[int, ...]) -> Edge:
     }  # fmt: skip
 
 
-def _identify(data: bytes, catalog: Catalog) -> int | None:
+def _identify(data: bytearray, catalog: Catalog) -> int | None:
     """Return the number that the first sound record in a file without a header names."""
     size = catalog.segment_size
     for offset in range(HEADER_BYTES, len(data) - RECORD.size + 1, ALIGN):
@@ -84,7 +137,7 @@ def _identify(data: bytes, catalog: Catalog) -> int | None:
     return None
 
 
-def _has_records(number: int, data: bytes | bytearray, catalog: Catalog) -> bool:
+def _has_records(number: int, data: bytearray, catalog: Catalog) -> bool:
     position = number * catalog.segment_size + HEADER_BYTES
     return Run(catalog.uuid, position).find(position, memoryview(data)[HEADER_BYTES:]) is not None
 
@@ -93,10 +146,10 @@ def _sort_files(found: Findings) -> None:
     """Take the segments that there are, also those whose header is lost; set strangers aside."""
     catalog = found.catalog
     for number, file in catalog.numbered.items():
-        found.images[number] = bytearray(file.read())
+        found.images.add(number, file.path)
     empty: list[SegmentFile] = []
     for file in catalog.broken:
-        data = file.read()[: catalog.segment_size]
+        data = read_what_can_be(file.path)[: catalog.segment_size]
         known = file.header.number if file.header else _identify(data, catalog)
         if known is None:
             empty.append(file)
@@ -108,7 +161,7 @@ def _sort_files(found: Findings) -> None:
             found.aside.append((file, f"its header is damaged, and segment {number} is there"))
         else:
             found.headers[number] = file
-            found.images[number] = bytearray(data.ljust(catalog.segment_size, b"\0"))
+            found.images.add(number, file.path)
     _place_empty(found, empty)
     found.aside += [(file, "it belongs to another log") for file in catalog.foreign]
     found.aside += [(file, "it is a copy of another segment") for file in catalog.copies]
@@ -116,12 +169,12 @@ def _sort_files(found: Findings) -> None:
 
 def _place_empty(found: Findings, empty: list[SegmentFile]) -> None:
     """Files without a header and without records: the next segment, if that is missing; spares."""
-    used = [n for n, data in found.images.items() if _has_records(n, data, found.catalog)]
+    used = [n for n in found.images if _has_records(n, found.images[n], found.catalog)]
     following = max(used, default=0) + 1
     for file in empty:
         if used and following not in found.images and _ends_full(found, following - 1):
             found.headers[following] = file
-            found.images[following] = bytearray(found.catalog.segment_size)
+            found.images.keep(following)
         else:
             found.spare_headers.append(file)
 
@@ -133,7 +186,8 @@ def _ends_full(found: Findings, number: int) -> bool:
 
 def analyse(directory: Path) -> Findings:
     """Read a whole log directory; raise InvalidArgumentError when it is none."""
-    found = Findings(Catalog.read(directory))
+    catalog = Catalog.read(directory)
+    found = Findings(catalog, Images(catalog.segment_size))
     _sort_files(found)
     find_gaps(found)
     return found
@@ -186,7 +240,7 @@ def find_gaps(found: Findings) -> None:
     """Find what is missing between sound records, and where the log ends."""
     catalog = found.catalog
     size = catalog.segment_size
-    used = [n for n, data in found.images.items() if _has_records(n, data, catalog)]
+    used = [n for n in found.images if _has_records(n, found.images[n], catalog)]
     found.gaps.clear()
     found.last, found.end, found.tail = max(used, default=catalog.head), HEADER_BYTES, None
     before: Edge | None = None

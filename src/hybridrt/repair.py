@@ -126,8 +126,7 @@ class Repair:
 
     def _touch(self, number: int) -> bytearray:
         """Return the image of a segment, to be changed and written."""
-        size = self.found.catalog.segment_size
-        data = self.found.images.setdefault(number, bytearray(size))
+        data = self.found.images.keep(number)
         if Header.parse(data) is None:
             data[: HEADER.size] = header_for(self.found, number, self._now_ns).pack()
         self._changed[number] = data
@@ -152,11 +151,11 @@ class Repair:
 
     def _take(self, store: Store, number: int, gap: Gap) -> None:
         header, copy = store.read(number)
-        mine = self.found.images.get(number)
         base = header.position(0)
-        if mine is None:
-            self.found.images[number] = bytearray(copy)
+        if number not in self.found.images:
+            self.found.images.keep(number, bytearray(copy))
         else:
+            mine = self.found.images.keep(number)
             self._compare(number, mine, copy, store)
             begin = max(gap.begin - base, HEADER_BYTES)
             end = min(gap.end - base, len(copy)) if gap.after else len(copy)
@@ -352,7 +351,7 @@ class Repair:
             write_whole(self._path(number), bytes(self.found.images[number]))
         for file in self.found.spare_headers:
             header = Header(SPARE, catalog.uuid, catalog.segment_size, catalog.head, self._now_ns)
-            body = file.read()[HEADER.size : catalog.segment_size]
+            body = damage.read_what_can_be(file.path)[HEADER.size : catalog.segment_size]
             write_whole(file.path, (header.pack() + body).ljust(catalog.segment_size, b"\0"))
         for file, _ in self.found.aside:
             file.path.unlink()
@@ -386,7 +385,7 @@ class Repair:
         data[found.end :] = bytes(len(data) - found.end)
         last: list[int] = []
         for made, image in append_note(header, data, found.end, found.tail, text):
-            found.images[made.number] = image
+            found.images.keep(made.number, image)
             image[: HEADER.size] = image[: HEADER.size] if any(image[:4]) else made.pack()
             self._touch(made.number)
             begin = found.end if made.number == found.last else HEADER_BYTES

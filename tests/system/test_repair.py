@@ -318,6 +318,25 @@ def test_a_copy_of_another_log_or_history_is_refused(
     assert contents(log) == harmed
 
 
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+def test_what_the_disk_does_not_give_is_a_gap_and_not_the_end(sound: Path, log: Path) -> None:
+    """The third block that is read one by one gives EIO, as does reading the whole file."""
+    before, bad = coming_to(log), files(log)[2]
+    flip_a_payload(log)
+    script = "import sys; from pathlib import Path; from hybridrt.damage import read_what_can_be; "
+    script += "Path(sys.argv[2]).write_bytes(read_what_can_be(Path(sys.argv[1])))"
+    out = log.parent / "read"
+    command = ["strace", "-qq", "-o", "/dev/null", "-P", str(bad)]
+    command += ["-e", "inject=read:error=EIO", "-e", "inject=pread64:error=EIO:when=3"]
+    command += [sys.executable, "-c", script, str(bad), str(out)]
+    subprocess.run(command, check=True, timeout=DEADLINE_S)
+    whole, got = bad.read_bytes(), out.read_bytes()
+    assert got[:8192] + got[12_288:] == whole[:8192] + whole[12_288:]
+    assert got[8192:12_288] == bytes(4096)
+    assert asked("log", "repair", "--yes", "--from", sound / "backup", log)["done"]
+    assert coming_to(log) == before
+
+
 # ---- a repair that dies -------------------------------------------------------------------------
 
 CALLS = ("write", "fsync", "rename", "link", "mkdir", "unlink")
