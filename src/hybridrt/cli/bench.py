@@ -29,6 +29,9 @@ def load_options(function: Any) -> Any:
     )(function)
     function = click.option("--size", type=click.IntRange(8, 262_144), default=64,
                             show_default=True, help="Bytes of a payload.")(function)  # fmt: skip
+    function = click.option("--proof", type=click.Choice(["on", "off"]),
+                            help="With a prover beside it; off: the same log without one."
+                            )(function)  # fmt: skip
     function = click.option("--durability", type=click.Choice(DURABILITIES), default="memory",
                             show_default=True)(function)  # fmt: skip
     return click.option("--worker", type=click.Choice(WORKERS), default="c", show_default=True,

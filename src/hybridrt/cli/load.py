@@ -34,6 +34,7 @@ STARTED_NAME = "start.json"
 MEMORY_DIRECTORY = "/dev/shm"  # noqa: S108 - made with a name of its own below
 DISK_DIRECTORY = "/var/tmp"  # noqa: S108 - the same; unlike /tmp, it is by convention on a disk
 RUN_TIMEOUT_S = 900.0
+PROOF_HISTORY = 'history = "1GiB"'  # files for what a prover lags, so that none is made meanwhile
 COUNTERS = ("passes", "groups", "records", "bytes", "parks", "wakes", "rescues", "syncs", "sync_ns",
             "lane_deaths")  # fmt: skip
 
@@ -50,6 +51,7 @@ class Plan:
     seconds: int | None
     rate: int | None
     directory: str | None
+    proof: str | None = None  # on, or off with the same log
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def measure(plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
     with directories(plan.durability, plan.directory) as (home, log):
         say(f"starting a private instance with its log in {log}")
         with private_instance(
-            plan.durability, {"bench": worker_command(plan, home)}, home, log
+            plan.durability, {"bench": worker_command(plan, home)}, home, log, plan.proof
         ) as it:
             if not plan.latency and not plan.rate:
                 warm_up(plan, it)
@@ -185,12 +187,19 @@ def directories(durability: str, parent: str | None) -> Iterator[tuple[Path, Pat
         yield Path(home), Path(log)
 
 
-def configuration(durability: str, pools: Mapping[str, list[str]], home: Path, log: Path) -> str:
+def configuration(
+    durability: str,
+    pools: Mapping[str, list[str]],
+    home: Path,
+    log: Path,
+    proof: str | None = None,
+) -> str:
     """Return the configuration of a private instance with one worker a pool."""
     text = f"""
 [log]
 directory = {json.dumps(str(log))}
 max_size = "2GiB"
+{PROOF_HISTORY if proof else ""}
 
 [runtime]
 directory = {json.dumps(str(home))}
@@ -205,6 +214,8 @@ result_ttl = 0
 [[kind]]
 name = "{KIND}"
 """
+    if proof == "on":
+        text += _proof_table(home)
     for name, command in pools.items():
         text += f"""
 [[pool]]
@@ -215,13 +226,30 @@ kinds = ["{KIND}"]
     return text
 
 
+def _proof_table(home: Path) -> str:
+    """Make a key and return the table that a prover works by."""
+    from hybridrt.proof import keys
+
+    keys.make(home / "key", "bench.hybridrt.dev/log")
+    directory, key = json.dumps(str(home / "proof")), json.dumps(str(home / "key"))
+    return f"""
+[proof]
+directory = {directory}
+key = {key}
+"""
+
+
 @contextmanager
 def private_instance(
-    durability: str, pools: Mapping[str, list[str]], home: Path, log: Path
+    durability: str,
+    pools: Mapping[str, list[str]],
+    home: Path,
+    log: Path,
+    proof: str | None = None,
 ) -> Iterator[Instance]:
     """Start a supervisor, wait until its workers have registered, and end it in any case."""
     config = home / "hybridrt.toml"
-    config.write_text(configuration(durability, pools, home, log))
+    config.write_text(configuration(durability, pools, home, log, proof))
     command = [sys.executable, "-m", "hybridrt.cli", "run", "--config", str(config)]
     environment = {**os.environ, "HYBRIDRT_SOCKET": str(home / "attach.sock")}
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sys.stderr) as process:
