@@ -10,7 +10,7 @@ from hybridrt.logs import get_logger
 log = get_logger("chore")
 
 NICENESS = 10
-RETRY_S = 5.0  # after a round that failed
+RETRY_S = 1.0  # after a round that failed
 
 
 class Chore:
