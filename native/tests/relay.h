@@ -36,6 +36,7 @@ enum {
     RELAY_RETRY_EVERY = 97,  /* of the numbers fails at first */
     RELAY_FOLLOW_EVERY = 50, /* of the numbers brings a follow-up */
     RELAY_PAUSE_EVERY = 4,
+    RELAY_WATCHES = 1000,   /* of each producer at a time */
     RELAY_SLOW_EVERY = 997, /* of the numbers takes longer than a take-over */
     RELAY_SEGMENT = 1 << 20,
 };
@@ -159,8 +160,12 @@ static inline int relay_hear(relay *r, hrt_client *client, uint32_t producer, in
 /* Asks for the end of the job that was sent last: it comes once, whichever runtime sees it. */
 static inline int relay_watch(relay *r, hrt_client *client, uint32_t producer, uint64_t number)
 {
-    int status = hrt_watch(client, r->ledger->ids[producer][number]);
-    r->ledger->watched[producer]++;
+    relay_ledger *ledger = r->ledger;
+    int status = HRT_OK;
+    if (ledger->watched[producer] - ledger->answered[producer] < RELAY_WATCHES) {
+        status = hrt_watch(client, ledger->ids[producer][number]);
+        ledger->watched[producer]++;
+    }
     if (status == HRT_OK) {
         status = relay_hear(r, client, producer, 0);
     }
@@ -191,7 +196,7 @@ static inline void relay_produce(relay *r, uint32_t producer)
         }
     }
     while (status == HRT_OK && r->ledger->answered[producer] < r->ledger->watched[producer]) {
-        status = relay_hear(r, client, producer, 30 * RELAY_SECOND_NS);
+        status = relay_hear(r, client, producer, 600 * RELAY_SECOND_NS);
     }
     if (status != HRT_OK) {
         relay_break(r, "a producer", status);
