@@ -17,11 +17,13 @@ import pytest
 from hybridrt.errors import ForkError, ProofError, ProofKeyError
 from hybridrt.proof import keys, note
 from hybridrt.proof.audit import audit
-from hybridrt.proof.follower import SEGMENT, SPARE
-from hybridrt.proof.leaf import LOST
+from hybridrt.proof.checkpoint import parse_head
+from hybridrt.proof.follower import SEGMENT, SPARE, identify
+from hybridrt.proof.leaf import LOST, read_entry
 from hybridrt.proof.prover import Prover
 from hybridrt.proof.tiles import CHECKPOINT, Folder, Tiles
 from hybridrt.proof.tree import root_of
+from hybridrt.records import TYPE_OFFSET, RecordType
 from tests.proof import proven_log
 from tests.proof.proven_log import EVERYTHING, Proven, prove
 
@@ -158,6 +160,34 @@ def test_records_that_are_gone_become_leaves_that_say_so_when_accepted(proven: P
     found = Tiles(Folder(proven.directory), checked.head.size).entry(100)
     assert found[44] == LOST
     prove(proven.options())  # and it goes on as usual
+
+
+def test_a_void_in_place_of_the_last_record_has_to_be_accepted(proven: Proven) -> None:
+    """A repair put it there; what was signed stays signed, and the audit says that it is gone."""
+    head = parse_head(note.split(checkpoint(proven))[0])
+    header = read_entry(Tiles(Folder(proven.directory), head.size).entry(head.size - 1))
+    _void(proven.log, header["position"], header["length"])
+    with pytest.raises(ForkError, match="does not go on"):
+        prove(proven.options())
+    prove(proven.options(accept_loss=True))
+    assert parse_head(note.split(checkpoint(proven))[0]).size >= head.size
+    with pytest.raises(ProofError, match="not the one that was signed"):
+        audit(Folder(proven.directory), [proven.verifier], proven.log)
+
+
+def _void(log: Path, position: int, length: int) -> None:
+    """Turn one record into a VOID, with a right checksum."""
+    from hybridrt.native import ffi, lib
+
+    uuid, size = identify(log)
+    [path] = [path for path in segments(log) if _number(path) == position // size]
+    data = bytearray(path.read_bytes())
+    begin = position % size
+    record = data[begin : begin + -(-length // 64) * 64]
+    record[TYPE_OFFSET] = RecordType.VOID
+    assert lib.hrt_run_seal(uuid, ffi.from_buffer(record), len(record)) == 0
+    data[begin : begin + len(record)] = record
+    path.write_bytes(data)
 
 
 def _set_head(paths: list[Path], number: int) -> None:

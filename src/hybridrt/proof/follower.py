@@ -13,7 +13,7 @@ from pathlib import Path
 from hybridrt.errors import AnswerGoneError, DamagedLogError, ForkError, ProofError
 from hybridrt.logreader import Scan
 from hybridrt.proof.leaf import LOST, Leaves, end_of, sequence_of
-from hybridrt.records import TYPE_OFFSET
+from hybridrt.records import TYPE_OFFSET, RecordType
 
 SEGMENT = struct.Struct("<4sIHHIQ16s")  # magic crc version must_understand size number uuid
 MAGIC = b"HRTS"
@@ -82,10 +82,11 @@ class Follower:
         times = [path.stat().st_mtime_ns for path in self.directory.glob("*.seg")]
         return max(times, default=0)
 
-    def begin_after(self, last: bytes) -> bool:
+    def begin_after(self, last: bytes, *, accept_loss: bool = False) -> bool:
         """Go on after the record of an entry; False when its segment is gone.
 
-        Raises ProofError when the log has another record there, or ends before it.
+        Raises ForkError when the log has another record there, or ends before it. With
+        `accept_loss` it may be a VOID, which a repair puts where a record was lost.
         """
         self._pending.clear()
         if last[TYPE_OFFSET] == LOST:
@@ -98,7 +99,8 @@ class Follower:
         while self._read(READ_BATCH):
             place = wanted - sequence_of(self._pending.entry(0))
             if place < len(self._pending):
-                if place >= 0 and self._pending.take(place + 1).entry(-1) == last:
+                found = self._pending.take(max(place + 1, 1)).entry(-1)
+                if found == last or (accept_loss and found[TYPE_OFFSET] == RecordType.VOID):
                     return True
                 break
             self._pending.clear()

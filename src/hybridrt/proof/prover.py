@@ -83,7 +83,8 @@ class Prover:
         self._take_lock()
         self._load_keys()
         self._recover()
-        if self._last and not self._follower.begin_after(self._last):
+        accept_loss = self.options.accept_loss
+        if self._last and not self._follower.begin_after(self._last, accept_loss=accept_loss):
             self._mind_gap()
 
     def close(self) -> None:
