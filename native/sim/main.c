@@ -394,7 +394,7 @@ static uint32_t print_failpoints(void)
     return missed;
 }
 
-static void write_counts(FILE *file)
+static void write_names(FILE *file)
 {
     (void)fprintf(file, "  \"faults\": {\n");
     for (uint32_t i = 0; i < FAULT_COUNT; i++) {
@@ -410,12 +410,42 @@ static void write_counts(FILE *file)
             first = false;
         }
     }
-    (void)fprintf(file, "\n  },\n  \"violations\": [");
+    (void)fprintf(file, "\n  },\n  \"violating_seeds\": [");
     for (uint32_t i = 0; i < shared->failure_count && i < FAILURES_MAX; i++) {
         (void)fprintf(file, "%s%llu", i == 0 ? "" : ", ",
                       (unsigned long long)shared->failures[i].seed);
     }
     (void)fprintf(file, "]\n}\n");
+}
+
+static void write_counts(FILE *file)
+{
+    const struct {
+        const char *name;
+        uint64_t value;
+    } counts[] = {{"seeds", shared->seeds},
+                  {"seeds run twice", shared->twice},
+                  {"steps", shared->steps},
+                  {"operations", shared->operations},
+                  {"records", shared->records},
+                  {"jobs", shared->jobs},
+                  {"acknowledged", shared->acknowledged},
+                  {"leases", shared->leases},
+                  {"settles", shared->settles},
+                  {"states", shared->restarts + shared->takeovers},
+                  {"takeovers", shared->takeovers},
+                  {"handovers", shared->handovers},
+                  {"power cuts", shared->power_cuts},
+                  {"damages named", shared->damages_named},
+                  {"runs ended where nothing proves a harm", shared->unprovable},
+                  {"state hashes compared", shared->states_compared}};
+    uint32_t count = sizeof(counts) / sizeof(counts[0]);
+    (void)fprintf(file, "  \"counts\": {\n");
+    for (uint32_t i = 0; i < count; i++) {
+        (void)fprintf(file, "    \"%s\": %llu%s\n", counts[i].name,
+                      (unsigned long long)counts[i].value, i + 1 < count ? "," : "");
+    }
+    (void)fprintf(file, "  },\n");
 }
 
 static bool write_json(const char *path, double real_s)
@@ -424,35 +454,12 @@ static bool write_json(const char *path, double real_s)
     if (file == NULL) {
         return false;
     }
-    const struct {
-        const char *name;
-        uint64_t value;
-    } counts[] = {{"seeds", shared->seeds},
-                  {"seeds_run_twice", shared->twice},
-                  {"steps", shared->steps},
-                  {"operations", shared->operations},
-                  {"records", shared->records},
-                  {"jobs", shared->jobs},
-                  {"leases", shared->leases},
-                  {"acknowledged", shared->acknowledged},
-                  {"settles", shared->settles},
-                  {"refused_settles", shared->refused},
-                  {"restarts", shared->restarts},
-                  {"power_cuts", shared->power_cuts},
-                  {"takeovers", shared->takeovers},
-                  {"handovers", shared->handovers},
-                  {"states", shared->states_compared},
-                  {"damages_named", shared->damages_named},
-                  {"unprovable", shared->unprovable},
-                  {"memory_most", shared->memory_most}};
-    (void)fprintf(file, "{\n");
-    for (uint32_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
-        (void)fprintf(file, "  \"%s\": %llu,\n", counts[i].name,
-                      (unsigned long long)counts[i].value);
-    }
+    (void)fprintf(file, "{\n  \"what\": \"simulated runs\",\n  \"violations\": %u,\n",
+                  shared->failure_count);
     (void)fprintf(file, "  \"virtual_s\": %.3f,\n  \"real_s\": %.3f,\n",
                   (double)shared->virtual_ns / 1e9, real_s);
     write_counts(file);
+    write_names(file);
     return fclose(file) == 0;
 }
 
@@ -502,6 +509,67 @@ static int run_many(const options *chosen)
     return shared->failure_count > 0 || missed > 0;
 }
 
+/* What a letter without a word of its own stands for. False: there is no such letter. */
+static bool take_switch(options *chosen, int letter)
+{
+    switch (letter) {
+    case 'q':
+        chosen->quiet_operator = true;
+        return true;
+    case 'y':
+        chosen->no_standby = true;
+        return true;
+    case 'k':
+        chosen->shrink = true;
+        return true;
+    case 'l':
+        chosen->loud = true;
+        return true;
+    case '2':
+        chosen->twice = true;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool take_number(options *chosen, int letter, uint64_t value)
+{
+    switch (letter) {
+    case 's':
+        chosen->seed = value;
+        chosen->one = true;
+        return true;
+    case 'n':
+        chosen->seeds = value;
+        return true;
+    case 'f':
+        chosen->first = value;
+        return true;
+    case 'j':
+        chosen->workers = value < 1 ? 1 : value > WORKERS_MAX ? WORKERS_MAX : (uint32_t)value;
+        return true;
+    case 't':
+        chosen->steps = value;
+        return true;
+    case 'm':
+        chosen->faults = (uint32_t)value;
+        chosen->has_faults = true;
+        return true;
+    case 'p':
+        chosen->producers = (uint32_t)value;
+        return true;
+    case 'w':
+        chosen->handlers = (uint32_t)value;
+        return true;
+    case 'x':
+        chosen->faults_most = (uint32_t)value + 1;
+        return true;
+    default:
+        return false;
+    }
+}
+
 static options parse(int count, char **words)
 {
     static const struct option known[] = {{"seed", required_argument, NULL, 's'},
@@ -526,59 +594,12 @@ static options parse(int count, char **words)
                       .workers = 2};
     int letter;
     while ((letter = getopt_long(count, words, "j:", known, NULL)) != -1) {
-        uint64_t value = optarg == NULL ? 0 : strtoull(optarg, NULL, 0);
-        switch (letter) {
-        case 's':
-            chosen.seed = value;
-            chosen.one = true;
-            break;
-        case 'n':
-            chosen.seeds = value;
-            break;
-        case 'f':
-            chosen.first = value;
-            break;
-        case 'o':
+        if (letter == 'o') {
             chosen.json = optarg;
-            break;
-        case 'j':
-            chosen.workers = value < 1 ? 1 : value > WORKERS_MAX ? WORKERS_MAX : (uint32_t)value;
-            break;
-        case 'd':
+        } else if (letter == 'd') {
             chosen.dump = optarg;
-            break;
-        case 't':
-            chosen.steps = value;
-            break;
-        case 'm':
-            chosen.faults = (uint32_t)value;
-            chosen.has_faults = true;
-            break;
-        case 'p':
-            chosen.producers = (uint32_t)value;
-            break;
-        case 'w':
-            chosen.handlers = (uint32_t)value;
-            break;
-        case 'x':
-            chosen.faults_most = (uint32_t)value + 1;
-            break;
-        case 'q':
-            chosen.quiet_operator = true;
-            break;
-        case 'y':
-            chosen.no_standby = true;
-            break;
-        case 'k':
-            chosen.shrink = true;
-            break;
-        case 'l':
-            chosen.loud = true;
-            break;
-        case '2':
-            chosen.twice = true;
-            break;
-        default:
+        } else if (!take_switch(&chosen, letter) &&
+                   (optarg == NULL || !take_number(&chosen, letter, strtoull(optarg, NULL, 0)))) {
             exit(2);
         }
     }

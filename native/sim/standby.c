@@ -121,8 +121,11 @@ static void *stand_by(void *unused)
     scene.following = true;
     (void)sim_spawn(sim_self(), attend, &self, &attendant);
     status = hrt_standby_run(self.standby);
-    sim_say("follows no more: %s", hrt_strerror(status));
-    SIM_CHECK(status != HRT_ECORRUPT || sim_disk_is_harmed(), "the standby calls the log damaged");
+    char sentence[512];
+    (void)hrt_last_error(sentence, sizeof(sentence));
+    sim_say("follows no more: %s", sentence);
+    SIM_CHECK(status != HRT_ECORRUPT || sim_disk_is_harmed(), "the standby says of a whole log: %s",
+              sentence);
     if (status != HRT_ECLOSED) {
         sim_process_kill(sim_self());
     }
