@@ -27,7 +27,7 @@ C_MODULES = {
     " state",
     "scheduler": "agenda judge pick plan scheduler",
     "dispatch": "adopt attempts audience checkpoint counters dispatch effects events group handover"
-    " lanes operator progress retire room runtime sentinel standby submissions",
+    " keeper lanes operator progress retire room runtime sentinel standby submissions",
 }
 C_MAY_USE = {
     "base": set(),

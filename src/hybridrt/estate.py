@@ -24,6 +24,7 @@ class Estate:
     held: list[Held]
     cause: str
     duration_ns: int  # from the decision until the dispatch loop ran
+    death_ns: int  # of that, until the kernel had let go of the dead process
     upgraded_from: socket.socket | None = None  # who waits to hear that all went well
 
     def confirm(self) -> None:

@@ -197,6 +197,7 @@ class Follower:
         began_ns = time.monotonic_ns()
         if not self._releasing:
             self._end_process()
+        death_ns = time.monotonic_ns() - began_ns
         self._thread.join()
         self._connection.setblocking(False)
         while self._connected and self._read():
@@ -220,6 +221,7 @@ class Follower:
             held=list(self._held.values()),
             cause=cause,
             duration_ns=duration_ns,
+            death_ns=death_ns,
             upgraded_from=self._connection if self._releasing else None,
         )
 

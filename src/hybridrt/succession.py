@@ -44,6 +44,7 @@ class Succession:
         self._tasks = Tasks()
         self._keeping: asyncio.Task[Any] | None = None
         self._waiting: list[asyncio.Future[None]] = []
+        self._keeper: Offspring | None = None  # without it a standby waits for our memory to go
         self.next: Offspring | None = None  # started for an upgrade: the only one to let in
         self.refusal = ""  # what the last one that did not want to follow said
         self.taken = False
@@ -85,6 +86,8 @@ class Succession:
     async def close(self, *, handed_over: bool = False) -> None:
         """Stop listening; a standby was dismissed before, or is the supervisor by now."""
         await self._tasks.close()
+        if self._keeper is not None:
+            await self._keeper.kill()
         for heir in self._heirs:
             heir.close()
         self._heirs.clear()
@@ -269,6 +272,9 @@ class Succession:
 
     def _is_ready(self, heir: Heir) -> None:
         heir.ready = True
+        if self._keeper is None:
+            keeper = native.keep_memory()
+            self._keeper = Offspring(keeper, os.pidfd_open(keeper))
         self._supervisor.runtime.standby(present=True)
         log.info("the standby is ready", pid=heir.pid)
         self._supervisor.publish("runtime", {"event": "standby_ready", "pid": heir.pid})

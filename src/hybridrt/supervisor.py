@@ -537,6 +537,7 @@ class Supervisor(Producer):
         self.takeover = {
             "cause": estate.cause,
             "duration_ns": estate.duration_ns,
+            "death_ns": estate.death_ns,
             "time_ns": time.time_ns(),
         }
         log.warning("took over", **self.takeover)

@@ -239,6 +239,7 @@ def measure(field: Field, log: LogFollower, *, upgrade: bool) -> dict[str, float
         "begun_ms": (started_ns - began_ns) / 1e6,
         "enqueue_ms": pulse.longest_ns / 1e6,
         "takeover_ms": successor["takeover"]["duration_ns"] / 1e6,
+        "death_ms": successor["takeover"]["death_ns"] / 1e6,
         "jobs": successor["jobs"],
     }
 
@@ -266,7 +267,7 @@ def campaign(directory: Path, trials: int, jobs: int, *, upgrade: bool) -> dict[
         rescues = field.call("stats")["runtime"]["rescues"]
     finally:
         field.close()
-    names = ("leased_ms", "begun_ms", "enqueue_ms", "takeover_ms")
+    names = ("leased_ms", "begun_ms", "enqueue_ms", "takeover_ms", "death_ms")
     return {
         "trials": trials,
         "jobs": int(min(trial["jobs"] for trial in found)),

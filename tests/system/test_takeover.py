@@ -292,6 +292,23 @@ def test_an_event_tells_of_the_takeover(plant: Plant) -> None:
         context.destroy(linger=0)
 
 
+def test_a_supervisor_with_a_standby_has_a_keeper_of_its_memory(plant: Plant) -> None:
+    """It has no file and hears no signal, and goes with its supervisor."""
+    plant.start()
+
+    def keepers() -> list[psutil.Process]:
+        assert plant.first is not None
+        children = psutil.Process(plant.first.pid).children()
+        return [child for child in children if child.name() == "hrt-keeper"]
+
+    (keeper,) = keepers()
+    assert list(Path(f"/proc/{keeper.pid}/fd").iterdir()) == []
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        keeper.send_signal(number)
+    plant.take_over()
+    plant.until(lambda: not keeper.is_running() or keeper.status() == "zombie", "it goes too")
+
+
 # ---- one writer ---------------------------------------------------------------------------------
 
 

@@ -103,6 +103,13 @@ HRT_API HRT_MUST_CHECK int hrt_runtime_grant(hrt_runtime *runtime, uint64_t inca
  */
 HRT_API void hrt_runtime_standby(hrt_runtime *runtime, int present);
 /*
+ * Starts a process that shares this one's memory and holds nothing else. When this process is
+ * killed, its files, and with them the log's lock, are free at once, not only when the kernel has
+ * freed its memory. It ends with the thread that called this, or when it is killed; the caller
+ * collects it.
+ */
+HRT_API HRT_MUST_CHECK int hrt_keep_memory(int *pid_out);
+/*
  * The polite handover, in place of hrt_runtime_close: seals, syncs, lets go of the log and frees,
  * while the lanes stay open for whoever takes them over. Only after hrt_runtime_run has returned.
  */

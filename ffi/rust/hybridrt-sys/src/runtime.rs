@@ -242,6 +242,7 @@ unsafe extern "C" {
         fds_out: *mut ::core::ffi::c_int,
     ) -> ::core::ffi::c_int;
     pub fn hrt_runtime_standby(runtime: *mut hrt_runtime, present: ::core::ffi::c_int);
+    pub fn hrt_keep_memory(pid_out: *mut ::core::ffi::c_int) -> ::core::ffi::c_int;
     pub fn hrt_runtime_release(runtime: *mut hrt_runtime) -> ::core::ffi::c_int;
     pub fn hrt_standby_open(
         options: *const hrt_runtime_options,
