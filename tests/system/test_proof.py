@@ -1,6 +1,7 @@
 """A supervisor whose log proves itself: while jobs run, through rotation, restart and recycling."""
 
 import base64
+import fcntl
 import json
 import subprocess
 import sys
@@ -204,3 +205,32 @@ def test_the_prover_ends_with_its_supervisor(
     [prover] = [child for child in children if "checkpoint" in child.cmdline()]
     supervisor.kill()
     prover.wait(30)
+
+
+def test_the_proof_goes_on_over_an_upgrade(
+    instance: Any, proof: Proof, await_condition: Callable[..., Any]
+) -> None:
+    """The next supervisor's prover waits for the old one, and signs what goes on from its head."""
+    instance.run(**proof.tables())
+    enqueue(instance, 10)
+    before = await_condition(lambda: _beyond(proof, 0), "the first head")
+    proof.command("upgrade", "--runtime-dir", str(instance.directory))
+    try:
+        enqueue(instance, 10)
+        size = proof.head().size
+        await_condition(lambda: _beyond(proof, size), "a head by the next prover")
+    finally:
+        proof.command("shutdown", "--runtime-dir", str(instance.directory))
+        lock = instance.log_directory / "lock"
+        await_condition(lambda: _is_free(lock), "the next supervisor has ended")
+    checked = audit(Folder(proof.directory), [proof.verifier], instance.log_directory)
+    extends(Tiles(Folder(proof.directory), checked.head.size), before, checked.head)
+
+
+def _is_free(lock: Path) -> bool:
+    with lock.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
