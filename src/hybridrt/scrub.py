@@ -22,6 +22,7 @@ log = get_logger("scrub")
 BLOCK_BYTES = 4096  # what O_DIRECT wants offsets and lengths to be multiples of
 PIECE_BYTES = 2**20
 WINDOW_BYTES = 2 * PIECE_BYTES  # a record is at most a piece long
+PAUSE_S = 0.05  # between two times round, at least
 FINDINGS_MAX = 100  # shown; all are counted
 Tell = Callable[[str, dict[str, Any]], None]
 
@@ -98,7 +99,7 @@ class Scrubber:
                 return 0.0
         self._cycles += 1
         self._last_cycle_ns = time.time_ns()
-        return max(0.0, self._config.interval - (time.monotonic() - began))
+        return max(PAUSE_S, self._config.interval - (time.monotonic() - began))
 
     def _files(self) -> list[SegmentFile]:
         """List the log; files with damaged headers, and numbers without a file, are findings."""

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zmq
 
 import hybridrt
+from hybridrt import messages
 from hybridrt.archive import expired
 from hybridrt.config import ArchiveConfig
 from hybridrt.errors import DamagedLogError, InvalidArgumentError
@@ -371,6 +373,16 @@ def test_a_directory_without_segments_is_no_source(tmp_path: Path) -> None:
 # ---- scrubbing ----------------------------------------------------------------------------------
 
 
+def listen(instance: Any) -> Any:
+    """Subscribe to what the supervisor tells of its log; the first event may be missed."""
+    events = zmq.Context.instance().socket(zmq.SUB)
+    events.linger = 0
+    events.connect(f"ipc://{instance.directory / 'events.sock'}")
+    events.subscribe("log")
+    instance.call("ping")
+    return events
+
+
 def test_a_flipped_bit_under_a_running_supervisor_is_found(
     instance: Any, await_condition: Any
 ) -> None:
@@ -384,6 +396,7 @@ def test_a_flipped_bit_under_a_running_supervisor_is_found(
     cycles = scrub()["cycles"]
     await_condition(lambda: scrub()["cycles"] > cycles + 2, "the log was read")
     assert scrub()["damaged"] == 0
+    events = listen(instance)
     bad = Catalog.read(instance.log_directory).numbered[2].path
     with bad.open("r+b") as file:
         file.seek(20_000)
@@ -395,6 +408,10 @@ def test_a_flipped_bit_under_a_running_supervisor_is_found(
     await_condition(lambda: scrub()["damaged"], "the damage is found")
     (finding,) = scrub()["findings"]
     assert finding["segment"] == bad.name
+    assert events.poll(DEADLINE_S * 1000)
+    topic, told = messages.decode_event(events.recv_multipart())
+    events.close()
+    assert (topic, told["event"], told["position"]) == ("log", "damaged", finding["position"])
     assert 2 * 65_536 + 16_000 < finding["position"] <= 2 * 65_536 + 20_000
     assert "the log is damaged on the disk" in instance.output()
     shown = cli("status", "--runtime-dir", instance.directory).stdout
