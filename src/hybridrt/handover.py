@@ -244,10 +244,11 @@ def send(connection: socket.socket, data: bytes, fds: Sequence[int] = ()) -> Non
 
 def receive(connection: socket.socket) -> tuple[bytes, list[int]]:
     """Take one message; empty at the end. The caller owns the descriptors."""
-    space = socket.CMSG_SPACE(FDS_MAX * array.array("i").itemsize)
-    data, ancillary, flags, _ = connection.recvmsg(
-        MESSAGE_BYTES_MAX, space, socket.MSG_CMSG_CLOEXEC
-    )
+    try:
+        data, ancillary, flags = _receive(connection)
+    except ConnectionResetError:
+        # Told once, ahead of all that was sent before: the peer died with words of ours unread.
+        data, ancillary, flags = _receive(connection)
     fds = array.array("i")
     for level, kind, numbers in ancillary:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
@@ -255,6 +256,14 @@ def receive(connection: socket.socket) -> tuple[bytes, list[int]]:
     if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
         raise ProtocolError(f"a message of the handover is over {MESSAGE_BYTES_MAX} bytes")
     return data, list(fds)
+
+
+def _receive(connection: socket.socket) -> tuple[bytes, list[tuple[int, int, bytes]], int]:
+    space = socket.CMSG_SPACE(FDS_MAX * array.array("i").itemsize)
+    data, ancillary, flags, _ = connection.recvmsg(
+        MESSAGE_BYTES_MAX, space, socket.MSG_CMSG_CLOEXEC
+    )
+    return data, ancillary, flags
 
 
 def refusal(error: HybridrtError) -> Refused:

@@ -31,6 +31,20 @@ def test_a_message_travels_with_its_descriptors() -> None:
         assert handover.receive(theirs) == (b"", [])
 
 
+def test_what_a_peer_said_before_it_died_is_heard() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours:
+        with theirs, Path(os.devnull).open() as file:
+            handover.send(theirs, b"first", [file.fileno()])
+            handover.send(theirs, b"second")
+            handover.send(ours, b"unread")
+        data, fds = handover.receive(ours)
+        assert (data, len(fds)) == (b"first", 1)
+        os.close(fds[0])
+        assert handover.receive(ours) == (b"second", [])
+        assert handover.receive(ours) == (b"", [])
+
+
 def test_a_message_of_a_later_kind_is_passed_over() -> None:
     assert handover.decode(b'{"type":"weather","sunny":true}') is None
 
