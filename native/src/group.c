@@ -228,10 +228,29 @@ static int declare_all(hrt_runtime *runtime)
     return status;
 }
 
-/* Where a segment ends amid the declarations, the next one begins with all of them again. */
+/* Bytes of all declarations, at most. */
+static size_t declarations_size(const hrt_page *page)
+{
+    size_t control = sizeof(hrt_record) + sizeof(hrt_control_body);
+    size_t queue = hrt_record_span((uint32_t)(control + sizeof(hrt_queue_settings))) +
+                   hrt_record_span((uint32_t)control);
+    size_t kind = hrt_record_span((uint32_t)(control + HRT_KIND_NAME_MAX));
+    return hrt_record_span(sizeof(hrt_record) + sizeof(hrt_epoch_body)) +
+           page->queue_count * queue + page->kind_count * kind;
+}
+
+/*
+ * A segment that began with the last of them only could not be read without the one before: room is
+ * made for all at first. Where they are more than a group holds, and a segment ends amid them, the
+ * next one has all of them again.
+ */
 static int declare_in_one_segment(hrt_runtime *runtime)
 {
     uint64_t segment = 0;
+    int room = hrt_group_reserve(runtime, declarations_size(runtime->page), HRT_LOG_OLD_WORK);
+    if (room != HRT_OK && room != HRT_ETOOLARGE) {
+        return room;
+    }
     for (uint32_t tries = 0; tries < PROLOGUE_TRIES; tries++) {
         segment = hrt_log_current(runtime->log);
         int status = declare_all(runtime);
