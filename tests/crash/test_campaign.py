@@ -1,6 +1,6 @@
 """Random kills of every kind of process: no acknowledged job is lost and none settles twice.
 
-LONG=1 makes it a thousand kills.
+A thousand kills in all; LONG=1 makes it ten times as many.
 """
 
 import os
@@ -12,18 +12,19 @@ import pytest
 from tests.crash.campaign import Plan, make_directory, run_campaign
 
 LONG = bool(os.environ.get("LONG"))
-KILLS = int(os.environ.get("KILLS", "1000" if LONG else "200"))
+KILLS = int(os.environ.get("KILLS", "5000" if LONG else "500"))
 SEED = os.environ.get("SEED", secrets.token_hex(4))
 PLANS = [
     Plan(KILLS, SEED),
-    Plan(KILLS // 5, SEED, durability="memory"),
-    Plan(KILLS // 5, SEED, recycle=True),
+    Plan(KILLS // 4, SEED, durability="memory"),
+    Plan(KILLS // 4, SEED, recycle=True),
+    Plan(KILLS // 2, SEED, standby=True),
 ]
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600 if LONG else 600)
-@pytest.mark.parametrize("plan", PLANS, ids=["sync", "memory", "recycle"])
+@pytest.mark.timeout(7200 if LONG else 900)
+@pytest.mark.parametrize("plan", PLANS, ids=["sync", "memory", "recycle", "standby"])
 def test_killed_processes_lose_no_job_and_settle_none_twice(plan: Plan) -> None:
     print(f"seed {plan.seed}")
     directory = make_directory(plan.durability)

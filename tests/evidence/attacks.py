@@ -46,6 +46,16 @@ ATTACKS = [
         f"{PYTHON}.campaign --kills 200 --durability memory --json {{json}}",
         f"{PYTHON}.campaign --kills 2000 --durability memory --json {{json}}",
     ),
+    Attack(
+        "kills-standby",
+        f"{PYTHON}.campaign --kills 200 --standby --json {{json}}",
+        f"{PYTHON}.campaign --kills 2000 --standby --json {{json}}",
+    ),
+    Attack(
+        "simulator",
+        "build/native/native/sim/hrt-sim --seeds 10000 -j 2 --json {json}",
+        "build/native/native/sim/hrt-sim --seeds 200000 -j 2 --json {json}",
+    ),
     Attack("stale-tokens", "build/native/native/tests/test_zombie"),
     Attack(
         "reused-pids",
@@ -56,6 +66,9 @@ ATTACKS = [
     Attack("system-calls", "build/native/native/tests/test_crash"),
     Attack("system-calls-runtime", "build/native/native/tests/test_crash_runtime"),
     Attack("hostile-lane", "build/native/native/tests/test_hostile"),
+    Attack("tampered-proofs", "python -m tests.proof.attack tampers --json {json}"),
+    Attack("killed-provers", "python -m tests.proof.attack kills --json {json}"),
+    Attack("power-cut-provers", "python -m tests.proof.attack power-cuts --json {json}"),
     *(Attack(name, f"python -m tests.attacks {name} --json {{json}}") for name in ON_THE_SYSTEM),
 ]
 
