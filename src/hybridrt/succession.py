@@ -272,13 +272,22 @@ class Succession:
 
     def _is_ready(self, heir: Heir) -> None:
         heir.ready = True
-        if self._keeper is None:
-            keeper = native.keep_memory()
-            self._keeper = Offspring(keeper, os.pidfd_open(keeper))
+        self._start_keeper()
         self._supervisor.runtime.standby(present=True)
         log.info("the standby is ready", pid=heir.pid)
         self._supervisor.publish("runtime", {"event": "standby_ready", "pid": heir.pid})
         self._notify()
+
+    def _start_keeper(self) -> None:
+        """See to it that our files are free as soon as we are killed; it works without, slower."""
+        if self._keeper is not None and not self._keeper.ended:
+            return
+        try:
+            keeper = native.keep_memory()
+        except HybridrtError as error:
+            log.warning("a takeover will wait for our memory to go", err=str(error))
+            return
+        self._keeper = Offspring(keeper, os.pidfd_open(keeper))
 
     async def _answer(self, heir: Heir, number: int) -> None:
         """Give the sign of life: the dispatch lock could be taken."""

@@ -667,6 +667,7 @@ class Supervisor(Producer):
             pool.freeze()
         if self._listener is not None:
             self._listener.freeze()
+        await self._leave_runtime()
         await self.end()
 
     async def release(self) -> None:
@@ -753,22 +754,31 @@ class Supervisor(Producer):
             await self.end()
             await self._end_runtime(Runtime.close)
 
-    async def _end_runtime(self, end: Callable[[Runtime], None]) -> None:
-        """Stop to dispatch, then `end` the runtime."""
-        runtime = self.runtime
-        asyncio.get_running_loop().remove_reader(runtime.event_fd)
-        self._runtime = None
-        if self._calls:
-            await asyncio.wait(self._calls)
+    async def _leave_runtime(self) -> None:
+        """Let all that reads the log beside the dispatch loop use the runtime no more."""
         if self._notary is not None:
             await asyncio.to_thread(self._notary.detach)
         if self.upkeep is not None:
             await self.upkeep.close()
             self.upkeep = None
+
+    def _stop_and_end(self, runtime: Runtime, end: Callable[[Runtime], None]) -> int:
+        """Return where the log ended; in one thread, because nobody dispatches meanwhile."""
         runtime.stop()
         if self._thread is not None:
-            await asyncio.to_thread(self._thread.join)
-        tail = 0 if self.failure else runtime.page.runtime_counters()["log_tail"]
-        await asyncio.to_thread(end, runtime)
+            self._thread.join()
+        tail = 0 if self.failure else int(runtime.page.runtime_counters()["log_tail"])
+        end(runtime)
+        return tail
+
+    async def _end_runtime(self, end: Callable[[Runtime], None]) -> None:
+        """Stop to dispatch, then `end` the runtime."""
+        await self._leave_runtime()
+        runtime = self.runtime
+        asyncio.get_running_loop().remove_reader(runtime.event_fd)
+        self._runtime = None
+        if self._calls:
+            await asyncio.wait(self._calls)
+        tail = await asyncio.to_thread(self._stop_and_end, runtime, end)
         if self._notary is not None:
             self._notary.end(tail)  # the end of the runtime has synced all

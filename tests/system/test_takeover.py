@@ -272,6 +272,21 @@ def test_a_supervisor_that_hangs_is_killed_and_replaced(plant: Plant) -> None:
     assert plant.supervisor() == successor
 
 
+def test_a_supervisor_whose_dispatch_loop_is_stuck_is_replaced(plant: Plant) -> None:
+    """Its event loop lives and its sockets answer, but the dispatch lock is never given back."""
+    plant.instance.write(pool=APPEND_POOLS[:1], runtime={"standby": True, "hang_timeout": "1s"})
+    program = (
+        "import sys, time; from hybridrt import native\n"
+        "native.Runtime.touch = lambda _: time.sleep(600)\n"
+        "from hybridrt.service import run; sys.exit(run(sys.argv[1]))"
+    )
+    stuck = plant.instance.spawn(sys.executable, "-c", program, str(plant.instance.config_path))
+    plant.until(lambda: stuck.poll() is not None, "it is killed")
+    assert stuck.returncode == -signal.SIGKILL
+    plant.until(lambda: (s := plant.status()) and s["takeover"], "the standby goes on")
+    assert plant.status()["takeover"]["cause"] == "hung"
+
+
 def test_an_event_tells_of_the_takeover(plant: Plant) -> None:
     plant.start()
     context = zmq.Context()
