@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { REPLIES_LOOKED_AT = 1024 }; /* jobs of one batch that may wait for room */
+
 /* ---- where a lane goes on ---- */
 
 /* The slot in the lane, or what the log said last, whichever is further on. */
@@ -47,6 +49,21 @@ static bool indices_are_sound(const hrt_seat *seat, hrt_lane_progress start)
            within(hrt_load_acquire(&lane->deliver_head), seat->host.deliver_tail, HRT_LANE_DELIVER);
 }
 
+/*
+ * A producer that waits for room has jobs in the ring behind the one that was refused, and they
+ * must not overtake it. Which queue it was is not known any more; who resends says so.
+ */
+static bool waits_for_room(const hrt_seat *seat, uint64_t reply)
+{
+    for (uint64_t i = 0; i < REPLIES_LOOKED_AT && i < reply; i++) {
+        const int64_t *place = &seat->host.replies[(reply - 1 - i) & (HRT_LANE_REPLY - 1)];
+        if ((int64_t)hrt_load_relaxed((const uint64_t *)place) == HRT_EFULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* False: the lane is spoiled. */
 static bool find_place(hrt_runtime *runtime, uint32_t lane, const hrt_heritage *from)
 {
@@ -63,6 +80,7 @@ static bool find_place(hrt_runtime *runtime, uint32_t lane, const hrt_heritage *
     seat->host.submit.head = start.submit;
     seat->host.submit.tail_seen = start.submit;
     seat->host.reply_next = start.reply;
+    seat->full_queues = waits_for_room(seat, start.reply) ? UINT64_MAX : 0;
     seat->draining = hrt_load_acquire_u32(&seat->host.lane->draining) != 0;
     seat->info.draining = seat->draining;
     hrt_progress_touch(runtime, lane);

@@ -306,6 +306,51 @@ static void jobs_of_lanes_that_were_not_handed_over_are_lost(void)
     desk_close(&d);
 }
 
+static void limit(hrt_runtime *runtime, uint32_t max_jobs)
+{
+    hrt_queue_settings settings = {
+        .name = "safe", .weight = 1, .max_jobs = max_jobs, .max_attempts = 20, .max_crashes = 3};
+    uint16_t queue = 0;
+    REQUIRE(hrt_runtime_queue(runtime, &settings, &queue) == HRT_OK && queue == 0);
+}
+
+static int64_t send_blocking(hrt_client *client, uint32_t number, bool wait)
+{
+    const uint32_t numbers[2] = {number, 0};
+    const hrt_spec spec = {.payload = numbers, .payload_length = sizeof(numbers), .block = 1};
+    uint64_t ticket = 0;
+    int64_t id = 0;
+    if (wait) {
+        CHECK_EQ(hrt_enqueue_wait(client, &spec, 1, 10 * RELAY_SECOND_NS, &id), HRT_OK);
+        return id;
+    }
+    REQUIRE(hrt_enqueue(client, &spec, 1, RELAY_SECOND_NS, &ticket) == HRT_OK);
+    return (int64_t)ticket;
+}
+
+/* What a producer sent behind a job that waits for room must not overtake it. */
+static void a_job_that_waits_for_room_keeps_its_turn(void)
+{
+    desk d;
+    relay_begin(&d.r, SEGMENTS);
+    hrt_client *producer = relay_attach(&d.r, 0);
+    desk_take_over(&d);
+    limit(d.runtime, 1);
+    desk_run(&d);
+    int64_t first = answer_of(producer, send_one(producer, 1));
+    CHECK_EQ(answer_of(producer, (uint64_t)send_blocking(producer, 2, false)), HRT_EFULL);
+    CHECK_EQ(hrt_runtime_cancel(d.runtime, (uint64_t)first), HRT_OK);
+    desk_leave(&d);
+    uint64_t behind = (uint64_t)send_blocking(producer, 3, false);
+    desk_take_over(&d);
+    desk_run(&d);
+    CHECK_EQ(answer_of(producer, behind), HRT_EFULL);
+    CHECK(send_blocking(producer, 4, true) > first);
+    hrt_detach(producer);
+    desk_stop(&d);
+    desk_close(&d);
+}
+
 static void only_one_has_the_lock(void)
 {
     desk d;
@@ -468,5 +513,6 @@ int main(void)
     TAP_LIST(TEST(nothing_is_lost_or_done_twice_when_runtimes_die),
              TEST(a_running_job_stays_where_it_is),
              TEST(jobs_of_lanes_that_were_not_handed_over_are_lost), TEST(only_one_has_the_lock),
-             TEST(a_standby_has_the_same_state), TEST(a_spoiled_lane_harms_nobody));
+             TEST(a_job_that_waits_for_room_keeps_its_turn), TEST(a_standby_has_the_same_state),
+             TEST(a_spoiled_lane_harms_nobody));
 }
