@@ -37,6 +37,7 @@ enum {
     RELAY_FOLLOW_EVERY = 50, /* of the numbers brings a follow-up */
     RELAY_PAUSE_EVERY = 4,
     RELAY_WATCHES = 1000,   /* of each producer at a time */
+    RELAY_BACKLOG = 2000,   /* ready jobs of a queue: its producer waits */
     RELAY_SLOW_EVERY = 997, /* of the numbers takes longer than a take-over */
     RELAY_SEGMENT = 1 << 20,
 };
@@ -193,6 +194,10 @@ static inline void relay_produce(relay *r, uint32_t producer)
         }
         if (hrt_load_relaxed(&r->page->runtime.log_tail) > relay_limit(r)) {
             break;
+        }
+        while (hrt_load_relaxed(&r->page->queue_counters[producer].ready) > RELAY_BACKLOG &&
+               hrt_load_acquire_u32(&r->ledger->producers_stop) == 0) {
+            relay_pause(1000000);
         }
     }
     while (status == HRT_OK && r->ledger->answered[producer] < r->ledger->watched[producer]) {

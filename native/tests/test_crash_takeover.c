@@ -7,6 +7,8 @@
 #include "relay.h"
 #include "tracer.h"
 
+#include <sys/syscall.h>
+
 enum { SEGMENTS = 64, SAMPLE = 5, STOPS_MAX = 100000, ROUND_JOBS = 3, JOBS_MAX = 1 << 20 };
 
 typedef struct stage {
@@ -125,15 +127,47 @@ static void check_log(const stage *s)
     CHECK_EQ(s->r.page->runtime.refused, 0);
 }
 
-static void a_takeover_is_killed_at_each_system_call(void)
+static stage *new_stage(void)
 {
     stage *s = calloc(1, sizeof(*s));
+    REQUIRE(s != NULL);
+    begin(s);
+    return s;
+}
+
+static void end_stage(stage *s)
+{
+    hrt_detach(s->producer);
+    hrt_detach(s->worker);
+    check_log(s);
+    relay_end(&s->r);
+    free(s);
+}
+
+/* The instant at which the log has a group and the lanes do not say so yet. */
+static void a_takeover_is_killed_right_after_each_write(void)
+{
+    stage *s = new_stage();
+    uint32_t writes = 0;
+    bool killed = true;
+    while (killed && writes < STOPS_MAX && tap_failures == 0) {
+        uint64_t first = submit(s);
+        killed = tracer_kill_after(SYS_pwrite64, writes, take_over_and_leave, s);
+        go_on(s, first);
+        writes += killed;
+    }
+    printf("# %u writes\n", writes);
+    CHECK(writes > 0);
+    end_stage(s);
+}
+
+static void a_takeover_is_killed_at_each_system_call(void)
+{
+    stage *s = new_stage();
     const char *text = getenv("LONG");
     uint64_t step = text != NULL && text[0] == '1' ? 1 : SAMPLE;
     uint64_t stop = 0;
     bool killed = true;
-    REQUIRE(s != NULL);
-    begin(s);
     while (killed && stop < STOPS_MAX && tap_failures == 0) {
         uint64_t first = submit(s);
         killed = tracer_kill_at(stop, take_over_and_leave, s);
@@ -142,14 +176,11 @@ static void a_takeover_is_killed_at_each_system_call(void)
     }
     printf("# %" PRIu64 " stops, %u jobs\n", stop, s->sent);
     CHECK(stop > 100);
-    hrt_detach(s->producer);
-    hrt_detach(s->worker);
-    check_log(s);
-    relay_end(&s->r);
-    free(s);
+    end_stage(s);
 }
 
 int main(void)
 {
-    TAP_LIST(TEST(a_takeover_is_killed_at_each_system_call));
+    TAP_LIST(TEST(a_takeover_is_killed_right_after_each_write),
+             TEST(a_takeover_is_killed_at_each_system_call));
 }

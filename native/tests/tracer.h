@@ -80,4 +80,44 @@ static inline bool tracer_kill_at(uint64_t stop, tracer_body body, void *context
     }
 }
 
+/* The number of the call that a thread is about to make; -1: it is on its way out of one. */
+static inline long tracer_call(pid_t thread)
+{
+    struct __ptrace_syscall_info about;
+    long size = ptrace(PTRACE_GET_SYSCALL_INFO, thread, (void *)sizeof(about), &about);
+    return size > 0 && about.op == PTRACE_SYSCALL_INFO_ENTRY ? (long)about.entry.nr : -1;
+}
+
+/*
+ * Kills the process right after the `nth` time, from 0, that this call was done by any thread.
+ * False: it came to its end before.
+ */
+static inline bool tracer_kill_after(long call, uint32_t nth, tracer_body body, void *context)
+{
+    pid_t child = tracer_start(body, context);
+    pid_t inside = 0; /* the thread that makes the call; two at a time count as one */
+    for (;;) {
+        int status = 0;
+        pid_t thread = waitpid(-1, &status, __WALL);
+        REQUIRE(thread > 0);
+        if (!WIFSTOPPED(status)) {
+            if (thread == child) {
+                CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+                return false;
+            }
+            continue;
+        }
+        if (WSTOPSIG(status) == TRACER_SYSCALL && tracer_call(thread) == call) {
+            inside = thread;
+        } else if (WSTOPSIG(status) == TRACER_SYSCALL && thread == inside && nth-- == 0) {
+            REQUIRE(kill(child, SIGKILL) == 0);
+            CHECK(WIFSIGNALED(tracer_collect(child)));
+            return true;
+        } else if (thread == inside) {
+            inside = 0;
+        }
+        tracer_resume(thread);
+    }
+}
+
 #endif
