@@ -335,14 +335,19 @@ static int start(hrt_runtime *runtime, const hrt_heritage *from)
     } else if (from != NULL) {
         (void)close(from->log.lock);
     }
-    return status == HRT_OK ? begin_epoch(runtime, from) : status;
+    if (status == HRT_OK) {
+        hrt_runtime_lock(runtime); /* the flusher runs, and tells lanes what is durable */
+        status = begin_epoch(runtime, from);
+        hrt_runtime_unlock(runtime);
+    }
+    return status;
 }
 
-/* Tells the lanes, and frees all. */
-static void end(hrt_runtime *runtime)
+/* Frees all; the lanes stay open for whoever tries next. */
+static void leave(hrt_runtime *runtime)
 {
     hrt_runtime_lock(runtime); /* the flusher may be telling the lanes just now */
-    hrt_lanes_end(runtime);
+    hrt_lanes_leave(runtime);
     hrt_runtime_unlock(runtime);
     hrt_runtime_free(runtime);
 }
@@ -359,7 +364,7 @@ int hrt_runtime_inherit(const hrt_runtime_options *options, const hrt_heritage *
     }
     int status = start(runtime, from);
     if (status != HRT_OK) {
-        end(runtime);
+        leave(runtime);
         return status;
     }
     *runtime_out = runtime;
@@ -398,6 +403,15 @@ const hrt_page *hrt_runtime_page(const hrt_runtime *runtime)
 }
 
 /* ---- closing ---- */
+
+/* Tells the lanes, and frees all. */
+static void end(hrt_runtime *runtime)
+{
+    hrt_runtime_lock(runtime); /* the flusher may be telling the lanes just now */
+    hrt_lanes_end(runtime);
+    hrt_runtime_unlock(runtime);
+    hrt_runtime_free(runtime);
+}
 
 void hrt_runtime_close(hrt_runtime *runtime)
 {
