@@ -24,6 +24,12 @@
 #include <unistd.h>
 
 #define RELAY_SECOND_NS ((int64_t)1000000000)
+#ifndef RELAY_SEGMENT
+#define RELAY_SEGMENT (1u << 20)
+#endif
+#ifndef RELAY_LEASE_NS
+#define RELAY_LEASE_NS 0 /* the library's own */
+#endif
 
 enum {
     RELAY_PRODUCERS = 2, /* one for each queue */
@@ -39,7 +45,6 @@ enum {
     RELAY_WATCHES = 1000,   /* of each producer at a time */
     RELAY_BACKLOG = 2000,   /* ready jobs of a queue: its producer waits */
     RELAY_SLOW_EVERY = 997, /* of the numbers takes longer than a take-over */
-    RELAY_SEGMENT = 1 << 20,
 };
 
 /* What all processes see. */
@@ -81,6 +86,7 @@ static inline hrt_runtime_options relay_options(const relay *r)
                                  .abi_version = HRT_ABI_VERSION,
                                  .directory = r->directory,
                                  .segment_size = RELAY_SEGMENT,
+                                 .lease_ns = RELAY_LEASE_NS,
                                  .segments_min = r->segments, /* so that none is used again */
                                  .segments_max = r->segments};
 }

@@ -25,8 +25,9 @@ typedef struct stepper {
     /* In this one, after each kill. `called`: a system call lies between this kill and the last. */
     void (*look)(void *context, uint64_t instruction, bool called);
     void *context;
-    uint64_t first; /* kills begin at this instruction ... */
-    uint64_t every; /* ... and are so many apart */
+    uint64_t first;    /* kills begin at this instruction ... */
+    uint64_t every;    /* ... and are so many apart */
+    bool looks_at_all; /* also at instructions in between, where nobody is killed */
 
     uint64_t instructions;
     uint64_t calls;
@@ -60,10 +61,10 @@ static inline pid_t stepper_start(const stepper *s)
     return child;
 }
 
-static inline void stepper_step(pid_t child)
+static inline void stepper_move(pid_t child, enum __ptrace_request how)
 {
     int status = 0;
-    REQUIRE(ptrace(PTRACE_SINGLESTEP, child, NULL, NULL) == 0);
+    REQUIRE(ptrace(how, child, NULL, NULL) == 0);
     REQUIRE(waitpid(child, &status, 0) == child);
     if (!WIFSTOPPED(status)) {
         printf("# the process ended amid its way, with status %x\n", (unsigned)status);
@@ -82,6 +83,38 @@ static inline long stepper_call(pid_t child)
     REQUIRE(ptrace(PTRACE_GETREGS, child, NULL, &registers) == 0);
     long word = ptrace(PTRACE_PEEKTEXT, child, (void *)registers.rip, NULL);
     return (word & 0xffff) == SYSCALL_INSTRUCTION ? (long)registers.rax : -1;
+}
+
+/* The length of an instruction that fills or copies a whole string, or 0. */
+static inline unsigned stepper_string(long word)
+{
+    unsigned wide = (word & 0xff00) == 0x4800;
+    long operation = word >> (wide ? 16 : 8) & 0xff;
+    bool fills_or_copies =
+        operation == 0xa4 || operation == 0xa5 || operation == 0xaa || operation == 0xab;
+    return (word & 0xff) == 0xf3 && fills_or_copies ? 2 + wide : 0;
+}
+
+/* One instruction. A string is one, though a process can be interrupted amid it. */
+static inline void stepper_step(pid_t child)
+{
+    struct user_regs_struct registers;
+    REQUIRE(ptrace(PTRACE_GETREGS, child, NULL, &registers) == 0);
+    long word = ptrace(PTRACE_PEEKTEXT, child, (void *)registers.rip, NULL);
+    unsigned length = stepper_string(word);
+    if (length == 0) {
+        stepper_move(child, PTRACE_SINGLESTEP);
+        return;
+    }
+    unsigned long long after = registers.rip + length;
+    long code = ptrace(PTRACE_PEEKTEXT, child, (void *)after, NULL);
+    long trap = (code & ~0xffl) | 0xcc;
+    REQUIRE(ptrace(PTRACE_POKETEXT, child, (void *)after, (void *)trap) == 0);
+    stepper_move(child, PTRACE_CONT);
+    REQUIRE(ptrace(PTRACE_POKETEXT, child, (void *)after, (void *)code) == 0);
+    REQUIRE(ptrace(PTRACE_GETREGS, child, NULL, &registers) == 0);
+    registers.rip = after;
+    REQUIRE(ptrace(PTRACE_SETREGS, child, NULL, &registers) == 0);
 }
 
 /* The address of an instruction that calls the kernel; the same in the child. */
@@ -142,9 +175,12 @@ static inline void stepper_run(stepper *s)
     bool called = true;
     bool going = true;
     for (; going && tap_failures == 0; s->instructions++) {
-        if (s->instructions % s->every == s->first % s->every) {
+        bool kills = s->instructions % s->every == s->first % s->every;
+        if (kills) {
             stepper_kill_twin(child);
             s->kills++;
+        }
+        if (kills || s->looks_at_all) {
             s->look(s->context, s->instructions, called);
             called = false;
         }

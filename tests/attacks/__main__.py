@@ -30,6 +30,7 @@ ATTACKS: dict[str, Attack] = {
     "kills-append": partial(kills.kill_at_each_instruction, "append"),
     "kills-rotate": partial(kills.kill_at_each_instruction, "rotate"),
     "kills-recover": partial(kills.kill_at_each_instruction, "recover"),
+    "kills-takeover": kills.kill_in_takeover,
     "sync-errors": faults.fail_each_sync,
     "sync-errors-supervisor": faults.fail_each_sync_of_supervisor,
     "disk-errors": faults.fail_writes_of_disk,
