@@ -23,11 +23,11 @@ C_MODULES = {
     "client": "client enqueue fetch handle heartbeat hello inbox names notices outcome register"
     " renew replies segments submit",
     "log": "catalog flusher leaves log log_state recover run scan segment",
-    "state": "apply core digest holders jobs keep keys life list ready replay residents settle"
+    "state": "apply core digest dump holders jobs keep keys life list ready replay residents settle"
     " state",
     "scheduler": "agenda judge pick plan scheduler",
     "dispatch": "adopt attempts audience checkpoint counters dispatch effects events group handover"
-    " keeper lanes operator progress retire room runtime sentinel standby submissions",
+    " keeper lanes operator progress retire room runtime sentinel snapshot standby submissions",
 }
 C_MAY_USE = {
     "base": set(),

@@ -30,6 +30,7 @@ typedef struct bench_options {
     bool latency;          /* worker: record stamp to start */
     bool settled;          /* producer: wait for the end of each job and record enqueue to end */
     bool cold;             /* restart: the log is not in the page cache */
+    bool snapshot;         /* restart: from a snapshot */
 } bench_options;
 
 typedef struct bench_histogram {

@@ -23,6 +23,7 @@ static int open_log(const bench_options *options, hrt_runtime **runtime_out)
         .abi_version = HRT_ABI_VERSION,
         .directory = options->directory,
         .segment_size = SEGMENT_SIZE,
+        .snapshot = options->snapshot,
         .segments_max = (uint32_t)(bytes / SEGMENT_SIZE) * 4 / 3 + SPARE_SEGMENTS,
     };
     return hrt_runtime_open(&wanted, runtime_out);

@@ -4,7 +4,7 @@
  *   hrt-bench produce --kind bench.noop --queue bench --size 64 --jobs N [--rate R] [--settled]
  *   hrt-bench work [--latency --out FILE]
  *   hrt-bench inside --directory LOG --out FILE --jobs N --rate R [--durability sync]
- *   hrt-bench restart --directory LOG --jobs N --size BYTES [--cold]
+ *   hrt-bench restart --directory LOG --jobs N --size BYTES [--cold] [--snapshot]
  *   hrt-bench takeover --directory LOG --jobs N --size BYTES [--rounds N]
  */
 #include "bench.h"
@@ -24,7 +24,7 @@ static const char usage_text[] =
     "                         [--latency --out FILE]\n"
     "       hrt-bench inside  --directory LOG [--durability memory|async|sync] [--out FILE]\n"
     "                         and the options of produce: both ends, the runtime in this process\n"
-    "       hrt-bench restart --directory LOG --jobs N [--size BYTES] [--cold]\n"
+    "       hrt-bench restart --directory LOG --jobs N [--size BYTES] [--cold] [--snapshot]\n"
     "       hrt-bench takeover --directory LOG --jobs N [--size BYTES] [--rounds N]\n"
     "                         fills a new log, then opens it again and again\n"
     "Both attach to $HYBRIDRT_ATTACH or $HYBRIDRT_SOCKET.\n";
@@ -47,6 +47,7 @@ static const struct option long_options[] = {
     {"seconds", required_argument, NULL, 's'},
     {"settled", no_argument, NULL, 'e'},
     {"size", required_argument, NULL, 'z'},
+    {"snapshot", no_argument, NULL, 'a'},
     {"warmup", required_argument, NULL, 'w'},
     {NULL, 0, NULL, 0},
 };
@@ -104,6 +105,9 @@ static void read_text_option(bench_options *options, int option, const char *tex
         break;
     case 'x':
         options->cold = true;
+        break;
+    case 'a':
+        options->snapshot = true;
         break;
     default:
         (void)fputs(usage_text, stderr);

@@ -59,13 +59,16 @@ bool hrt_checkpoint_some(hrt_runtime *runtime)
     return write_one(runtime, HRT_LOG_NEW_WORK, hashed) == HRT_OK;
 }
 
-void hrt_checkpoint_last(hrt_runtime *runtime)
+uint64_t hrt_checkpoint_last(hrt_runtime *runtime)
 {
     hrt_runtime_tick(runtime);
-    if (write_one(runtime, HRT_LOG_OLD_WORK, true) == HRT_OK) {
-        runtime->group_sync = true;
-        (void)hrt_group_seal(runtime);
+    if (write_one(runtime, HRT_LOG_COPY, true) != HRT_OK) {
+        return 0;
     }
+    uint64_t position = hrt_log_tail(runtime->log) + hrt_log_pending(runtime->log) -
+                        hrt_record_span(sizeof(hrt_record) + sizeof(hrt_checkpoint_body));
+    runtime->group_sync = true;
+    return hrt_group_seal(runtime) == HRT_OK ? position : 0;
 }
 
 uint64_t hrt_checkpoint_wait(const hrt_runtime *runtime)

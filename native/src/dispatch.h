@@ -194,6 +194,8 @@ struct hrt_runtime {
     hrt_room room;
     uint32_t pinning_lane;        /* that pointed into the oldest segment last */
     uint64_t prologue_segment;    /* this segment begins with the declarations */
+    bool resumed;                 /* from a snapshot, or tried to */
+    bool distrusts;               /* the snapshot that there is */
     bool prologue_open;           /* they are being written */
     uint64_t checkpoint_sequence; /* of the record after the last CHECKPOINT */
     uint64_t checkpoint_ns;       /* boot clock: when one was last written because of the time */
@@ -364,9 +366,18 @@ bool hrt_room_worth_copying(const hrt_runtime *runtime);
 void hrt_checkpoint_begin(hrt_runtime *runtime);
 /* Writes a CHECKPOINT into the open group when one is due. True: it did. */
 bool hrt_checkpoint_some(hrt_runtime *runtime);
-/* The last one, at a clean close: always with the hash, and synced. */
-void hrt_checkpoint_last(hrt_runtime *runtime);
+/* The last one, at a clean close: always with the hash, and synced. Its position; 0: no room. */
+uint64_t hrt_checkpoint_last(hrt_runtime *runtime);
 uint64_t hrt_checkpoint_wait(const hrt_runtime *runtime); /* ns until one is due */
+
+/* ---- snapshot ---- */
+
+/* The state as it is after the group of the checkpoint at this position, the last one sealed. */
+int hrt_snapshot_write(const hrt_runtime *runtime, uint64_t position);
+/* hrt_log_options.on_scan: begins from a snapshot, if there is one. */
+int hrt_snapshot_resume(void *runtime, hrt_scan *scan);
+/* Whether every living job has its bytes in the log. */
+bool hrt_snapshot_fits(const hrt_runtime *runtime);
 
 /* ---- lanes ---- */
 

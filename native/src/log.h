@@ -24,6 +24,9 @@ typedef struct hrt_log_options {
     void (*on_durable)(void *context);
     /* Called by the flusher once, with HRT_EIO or HRT_ENOSPC, when the log failed. */
     void (*on_failure)(void *context, int status);
+    /* Called before the first record is visited: may leave out some (hrt_scan_resume). NULL: none.
+     */
+    int (*on_scan)(void *context, hrt_scan *scan);
     void *context;
 } hrt_log_options;
 

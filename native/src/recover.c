@@ -426,7 +426,9 @@ static int recover(hrt_log *log, hrt_log_visit visit, void *context, hrt_recover
     hrt_scan *scan = NULL;
     int status = hrt_scan_begin(log->directory, false, &scan);
     if (status == HRT_OK) {
-        status = conclude(log, scan, visit, context, recovery, report);
+        status = log->options.on_scan == NULL ? HRT_OK
+                                              : log->options.on_scan(log->options.context, scan);
+        status = status == HRT_OK ? conclude(log, scan, visit, context, recovery, report) : status;
         hrt_scan_close(scan);
     }
     return status;

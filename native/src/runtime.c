@@ -118,6 +118,8 @@ static int open_log(hrt_runtime *runtime, const hrt_heritage *from)
         .async_ns = runtime->options.async_ns,
         .on_durable = hrt_runtime_durable,
         .on_failure = flusher_failed,
+        .on_scan =
+            runtime->distrusts || runtime->options.snapshot == 0 ? NULL : hrt_snapshot_resume,
         .context = runtime,
     };
     hrt_damage_report report = {0};
@@ -126,9 +128,13 @@ static int open_log(hrt_runtime *runtime, const hrt_heritage *from)
                                                   &runtime->log, &runtime->recovery, &report)
                               : hrt_log_open(&options, apply_recovered, runtime, &runtime->log,
                                              &runtime->recovery, &report);
+    if (status == HRT_OK && runtime->resumed && !hrt_snapshot_fits(runtime)) {
+        status = hrt_fail(HRT_ECORRUPT, "the snapshot does not fit the log");
+    }
     if (status != HRT_OK) {
         return status;
     }
+    runtime->recovery.snapshot = runtime->distrusts ? 2 : runtime->resumed;
     uint32_t epoch = hrt_log_epoch(runtime->log) + 1;
     hrt_log_set_epoch(runtime->log, epoch);
     hrt_log_counters(runtime->log, &runtime->page->runtime);
@@ -371,25 +377,36 @@ int hrt_runtime_inherit(const hrt_runtime_options *options, const hrt_heritage *
     return HRT_OK;
 }
 
-int hrt_runtime_open(const hrt_runtime_options *options, hrt_runtime **runtime_out)
+/* *again_out: it failed with a snapshot, so it may be the snapshot's fault. */
+static int open_once(const hrt_runtime_options *options, bool distrusts, hrt_runtime **runtime_out,
+                     bool *again_out)
 {
-    hrt_runtime_options whole;
-    int status = hrt_runtime_complete(options, &whole);
-    if (status != HRT_OK) {
-        return status;
-    }
-    hrt_runtime *runtime = new_runtime(&whole, NULL);
+    hrt_runtime *runtime = new_runtime(options, NULL);
     if (runtime == NULL) {
         return HRT_ENOMEM;
     }
-    status = find_directory(runtime);
+    runtime->distrusts = distrusts;
+    int status = find_directory(runtime);
     status = status == HRT_OK ? start(runtime, NULL) : status;
+    *again_out = status != HRT_OK && runtime->resumed;
     if (status != HRT_OK) {
         hrt_runtime_free(runtime);
         return status;
     }
     *runtime_out = runtime;
     return HRT_OK;
+}
+
+int hrt_runtime_open(const hrt_runtime_options *options, hrt_runtime **runtime_out)
+{
+    hrt_runtime_options whole;
+    bool again = false;
+    int status = hrt_runtime_complete(options, &whole);
+    if (status != HRT_OK) {
+        return status;
+    }
+    status = open_once(&whole, false, runtime_out, &again);
+    return again ? open_once(&whole, true, runtime_out, &again) : status;
 }
 
 void hrt_runtime_recovery(const hrt_runtime *runtime, hrt_recovery *recovery_out)
@@ -420,7 +437,10 @@ void hrt_runtime_close(hrt_runtime *runtime)
     }
     if (!hrt_runtime_has_failed(runtime)) {
         hrt_runtime_lock(runtime);
-        hrt_checkpoint_last(runtime);
+        uint64_t mark = hrt_checkpoint_last(runtime);
+        if (mark != 0 && runtime->options.snapshot != 0) {
+            (void)hrt_snapshot_write(runtime, mark); /* without one a restart reads more */
+        }
         hrt_runtime_unlock(runtime);
     }
     end(runtime);

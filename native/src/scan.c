@@ -576,6 +576,48 @@ static bool resume(hrt_scan *scan)
     return true;
 }
 
+static bool has_mark(hrt_scan *scan, const hrt_scan_start *start)
+{
+    uint64_t offset = start->mark % segment_size(scan);
+    if (offset < HRT_SEGMENT_HEADER || read_window(scan, offset) != HRT_OK) {
+        return false;
+    }
+    const hrt_record *record = record_at(scan, offset);
+    return valid_at(scan, offset) && record->crc == start->mark_crc &&
+           record->epoch == start->epoch && record->sequence <= start->sequence;
+}
+
+int hrt_scan_resume(hrt_scan *scan, const hrt_scan_start *start)
+{
+    if (scan->ended || segment_size(scan) == 0 ||
+        memcmp(start->uuid, scan->catalog.uuid, sizeof(start->uuid)) != 0) {
+        return HRT_ENOTFOUND;
+    }
+    uint64_t number = start->position / segment_size(scan);
+    uint64_t offset = start->position % segment_size(scan);
+    const hrt_catalog_entry *entry = hrt_catalog_find(&scan->catalog, number);
+    bool sound = entry != NULL && start->mark / segment_size(scan) == number &&
+                 start->mark < start->position && offset % HRT_RECORD_ALIGN == 0;
+    int status = sound ? enter(scan, entry) : HRT_ENOTFOUND;
+    if (status != HRT_OK || !has_mark(scan, start)) {
+        return HRT_ENOTFOUND;
+    }
+    scan->offset = offset;
+    scan->cursor = offset;
+    scan->sequence = start->sequence;
+    scan->durable = start->durable;
+    scan->epoch = start->epoch;
+    scan->epoch_max = start->epoch;
+    memcpy(scan->boot_id, start->boot_id, sizeof(scan->boot_id));
+    scan->has_boot = true;
+    return HRT_OK;
+}
+
+int hrt_scan_directory(const hrt_scan *scan)
+{
+    return scan->directory;
+}
+
 void hrt_scan_follow(hrt_scan *scan, uint64_t tail)
 {
     scan->following = true;

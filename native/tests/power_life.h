@@ -27,7 +27,7 @@ enum {
     WRITE_BACK_EVERY = 8, /* jobs */
 };
 
-static uint32_t segments_max = 20;
+static uint32_t segments_max = 40;
 /* Others may look there, while the life goes on, at what was promised; NULL: nobody does. */
 static uint64_t *promise_place;
 

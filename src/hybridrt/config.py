@@ -47,6 +47,7 @@ class LogConfig(msgspec.Struct, frozen=True, kw_only=True):
     async_interval: Duration = Duration(0.01)
     checkpoint_interval: Duration = Duration(1)
     checkpoint_records: Positive = 10_000
+    snapshot: bool = False
 
 
 class ProofConfig(msgspec.Struct, frozen=True, kw_only=True):

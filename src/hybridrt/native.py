@@ -615,6 +615,7 @@ class RuntimeOptions:
     cancel_grace_ns: int = 0
     checkpoint_ns: int = 0
     checkpoint_records: int = 0
+    snapshot: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -670,6 +671,7 @@ def _runtime_options(wanted: RuntimeOptions) -> tuple[Any, Any]:
     options.cancel_grace_ns = wanted.cancel_grace_ns
     options.checkpoint_ns = wanted.checkpoint_ns
     options.checkpoint_records = wanted.checkpoint_records
+    options.snapshot = wanted.snapshot
     return options, directory
 
 

@@ -112,6 +112,7 @@ def runtime_options(config: Config) -> RuntimeOptions:
         async_ns=to_nanoseconds(settings.async_interval),
         checkpoint_ns=to_nanoseconds(settings.checkpoint_interval),
         checkpoint_records=settings.checkpoint_records,
+        snapshot=settings.snapshot,
         lease_ns=to_nanoseconds(config.runtime.lease),
         cancel_grace_ns=to_nanoseconds(config.runtime.cancel_grace),
     )

@@ -37,6 +37,9 @@ typedef struct hrt_runtime_options {
     uint32_t jobs_max;           /* living jobs; 0: 20 million */
     uint32_t checkpoint_records; /* a CHECKPOINT record after so many others; 0: 10,000 */
     uint64_t checkpoint_ns;      /* and after so long, if anything was written; 0: 1 s */
+    uint32_t snapshot; /* 1: a restart begins from the snapshot of the last clean close, and what
+                          lies before it is not read; 0: it reads and checks the whole log */
+    uint32_t reserved;
 } hrt_runtime_options;
 
 typedef struct hrt_recovery {
@@ -50,7 +53,8 @@ typedef struct hrt_recovery {
     uint64_t tail_bytes;    /* torn off: never acknowledged as durable */
     uint64_t epoch;         /* the new one */
     uint8_t created;        /* 1: the directory held no log */
-    uint8_t reserved[7];
+    uint8_t snapshot;       /* 1: began from a snapshot; 2: did not trust one and read the whole log */
+    uint8_t reserved[6];
 } hrt_recovery;
 
 /*

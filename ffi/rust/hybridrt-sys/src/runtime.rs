@@ -32,6 +32,8 @@ pub struct hrt_runtime_options {
     pub jobs_max: u32,
     pub checkpoint_records: u32,
     pub checkpoint_ns: u64,
+    pub snapshot: u32,
+    pub reserved: u32,
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -46,7 +48,8 @@ pub struct hrt_recovery {
     pub tail_bytes: u64,
     pub epoch: u64,
     pub created: u8,
-    pub reserved: [u8; 7usize],
+    pub snapshot: u8,
+    pub reserved: [u8; 6usize],
 }
 #[repr(C)]
 #[derive(Debug)]
