@@ -28,7 +28,6 @@ from tests.proof import proven_log
 from tests.proof.proven_log import EVERYTHING, Proven, prove
 
 STEP = "1" if os.environ.get("LONG") else "7"
-SCRIPT = Path(__file__).parent / "kill_points.py"
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -65,11 +64,11 @@ def checkpoint(proven: Proven) -> str:
 @pytest.mark.parametrize("power", [[], ["--power-cut"]], ids=["killed", "power cut"])
 def test_a_prover_killed_at_any_operation_goes_on(proven: Proven, power: list[str]) -> None:
     run = subprocess.run(
-        [sys.executable, str(SCRIPT), str(proven.home), STEP, *power],
+        [sys.executable, "-m", "tests.proof.kill_points", str(proven.home), STEP, *power],
+        cwd=ROOT,
         check=True,
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}"},
     )
     result = json.loads(run.stdout)
     print(result)

@@ -3,12 +3,9 @@
 SEED repeats a run, TAMPERS makes it larger.
 """
 
-import json
 import os
 import random
 import secrets
-import subprocess
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -19,15 +16,10 @@ import pytest
 from tests.proof import proven_log
 from tests.proof.proven_log import Proven
 from tests.proof.tampering import Cases, tamper_files, tamper_receipts, tamper_records
+from tests.proof.verifiers import VERIFIERS, verdicts
 
-ROOT = Path(__file__).parent.parent.parent
 TAMPERS = int(os.environ.get("TAMPERS", "1200"))
 SEED = os.environ.get("SEED", secrets.token_hex(4))
-VERIFIERS = {
-    "python": [sys.executable, str(Path(__file__).parent / "verify_cases.py")],
-    "go": [str(ROOT / "build" / "bin" / "verify-proof-go")],
-    "rust": [str(ROOT / "build" / "bin" / "verify-proof-rust")],
-}
 
 
 @pytest.fixture(scope="module")
@@ -48,15 +40,6 @@ def cases(proven: Proven, tmp_path_factory: pytest.TempPathFactory) -> Cases:
     made.add("whole", accepted=True, **whole)
     made.write()
     return made
-
-
-def verdicts(command: list[str], cases: Cases) -> dict[int, tuple[bool, str]]:
-    """Let one verifier judge all cases."""
-    run = subprocess.run(
-        [*command, str(cases.write())], check=True, capture_output=True, text=True, timeout=300
-    )
-    found = [json.loads(line) for line in run.stdout.splitlines()]
-    return {verdict["id"]: (verdict["accepted"], verdict["reason"]) for verdict in found}
 
 
 @pytest.mark.timeout(600)
