@@ -1,7 +1,8 @@
 """Kills a prover before each of its operations on files, and looks at what it left behind.
 
-Usage: python -m tests.proof.kill_points HOME [--power-cut] [STEP]: prints points, checkpoints seen and faults as JSON.
-Each prover is a child made by fork, of a process without threads. With --power-cut whatever was not
+Usage: python -m tests.proof.kill_points HOME [--power-cut] [STEP]
+
+Prints the points, the sizes of the heads that were seen, and what went wrong, as JSON. Each prover is a child made by fork, of a process without threads. With --power-cut whatever was not
 synced is gone after the kill: files that were written since the anchor are cut to nothing.
 """
 

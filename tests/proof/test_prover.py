@@ -27,7 +27,7 @@ from hybridrt.records import TYPE_OFFSET, RecordType
 from tests.proof import proven_log
 from tests.proof.proven_log import EVERYTHING, Proven, prove
 
-STEP = "1" if os.environ.get("LONG") else "7"
+STEP = "1" if os.environ.get("LONG") else "11"
 ROOT = Path(__file__).parent.parent.parent
 
 
