@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hybridrt.records import HEADER as RECORD
-from hybridrt.segments import ALIGN, HEADER_BYTES, Catalog, Header, Run, SegmentFile
+from hybridrt.segments import ALIGN, HEADER_BYTES, SPARE, Catalog, Header, Run, SegmentFile
 
 SEQUENCE_PLACE, POSITION_PLACE = 2, 3  # of the fields of a record's header
 BLOCK_BYTES = 4096  # what a disk gives or does not give
@@ -155,7 +155,7 @@ def _sort_files(found: Findings) -> None:
             empty.append(file)
             continue
         number = known
-        if number < catalog.head:
+        if number == SPARE or number < catalog.head:
             found.spare_headers.append(file)
         elif number in found.images:
             found.aside.append((file, f"its header is damaged, and segment {number} is there"))

@@ -22,6 +22,7 @@ from hybridrt.errors import AlreadyRunningError, DamagedLogError, HybridrtError
 from hybridrt.fillers import LAST, Place
 from hybridrt.logreader import Replay, Scan
 from hybridrt.names import JobState
+from hybridrt.records import HEADER as RECORD
 from hybridrt.records import Describer, RecordType, read_header, record_type
 from hybridrt.restore import append_note
 from hybridrt.segments import (
@@ -148,6 +149,18 @@ class Repair:
                 if number in there:
                     self._take(store, number, gap)
         damage.find_gaps(self.found)
+        for number in sorted(there):
+            self._extend(store, number)
+
+    def _extend(self, store: Store, number: int) -> None:
+        """Take what a copy has behind the end: rot in the last group looks like a torn tail."""
+        tail, found = self.found.tail, self.found
+        if tail is None or found.gaps or number < found.last:
+            return
+        if store.info(number).last_sequence > tail["sequence"]:
+            end = found.last * found.catalog.segment_size + found.end
+            self._take(store, number, Gap(end, end, tail, None))
+            damage.find_gaps(found)
 
     def _take(self, store: Store, number: int, gap: Gap) -> None:
         header, copy = store.read(number)
@@ -170,7 +183,8 @@ class Repair:
         run.check(memoryview(copy)[HEADER_BYTES:])
         for stretch in damage.stretches(self.found, number, None):
             begin, end = stretch.begin - base, min(stretch.end, run.position) - base
-            if begin < end and not stretch.full and mine[begin:end] != copy[begin:end]:
+            ours, theirs = records_in(mine, begin, end), records_in(copy, begin, end)
+            if any(said(a) != said(b) for a, b in zip(ours, theirs, strict=False)):
                 raise DamagedLogError(
                     f"{store.path}: segment {number} is of another history; nothing was changed"
                 )
@@ -408,6 +422,11 @@ class Repair:
             for name, value in said.items()
         }  # fmt: skip
         return {"event": "loss accepted", "time_ns": self._now_ns, **short, "copy": folder}
+
+
+def said(record: memoryview) -> memoryview:
+    """Return what a record says: of a PAD, what it covers says nothing."""
+    return record[: RECORD.size] if record_type(record) == RecordType.PAD else record
 
 
 def living(replay: Replay) -> set[int]:

@@ -247,10 +247,10 @@ class Catalog:
     def _place(self, file: SegmentFile, groups: dict[str, list[SegmentFile]]) -> None:
         assert file.header is not None
         number = file.header.number
-        if number == SPARE or number < self.head:
-            groups["spares"].append(file)
-        elif file.size != self.segment_size or file.header.segment_size != self.segment_size:
+        if file.size != self.segment_size or file.header.segment_size != self.segment_size:
             groups["broken"].append(file)
+        elif number == SPARE or number < self.head:
+            groups["spares"].append(file)
         elif number in self.numbered:
             groups["copies"].append(file)
         else:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -252,6 +253,108 @@ def unfold(text: str) -> set[int]:
         first, _, last = part.partition("-")
         numbers |= set(range(int(first), int(last or first) + 1))
     return numbers
+
+
+def records_of(log: Path) -> dict[int, bytes]:
+    """Return all records by sequence; a PAD without what it covers."""
+    found = {}
+    with Scan(str(log)) as scan:
+        for record in scan:
+            header = read_header(record)
+            end = 64 if type_name(header["type"]) == "pad" else len(record)
+            found[header["sequence"]] = bytes(record[:end])
+        assert scan.report()["damage"] <= 1, scan.report()
+    return found
+
+
+def harm_at_random(dice: random.Random, log: Path) -> list[tuple[str, int, int]]:
+    """Damage some places; return file, begin and end of each."""
+    harmed = []
+    for _ in range(dice.randint(1, 4)):
+        path = dice.choice(sorted(log.glob("*.seg")))
+        size = path.stat().st_size
+        begin = dice.randrange(max(size, 1))
+        what = dice.choice(("flip", "flip", "wipe", "wipe", "zero", "cut", "lose"))
+        end = min(size, begin + (1 if what == "flip" else dice.choice((64, 5000, 50_000))))
+        data = bytearray(path.read_bytes())
+        if what == "lose":
+            path.unlink()
+            begin, end = 0, SEGMENT_BYTES
+        elif what == "cut":
+            path.write_bytes(data[:begin])
+            end = SEGMENT_BYTES
+        else:
+            made = bytes(end - begin) if what == "zero" else dice.randbytes(end - begin)
+            data[begin:end] = bytes([data[begin] ^ 1]) if what == "flip" and size else made
+            path.write_bytes(data)
+        harmed.append((path.name, begin, end))
+    return harmed
+
+
+def was_hit(
+    header: dict[str, int], length: int, places: dict[int, str], harmed: list[tuple[str, int, int]]
+) -> bool:
+    number, offset = divmod(header["position"], SEGMENT_BYTES)
+    return any(
+        name == places[number] and begin < offset + length and offset < end
+        for name, begin, end in harmed
+    )
+
+
+def last_group(records: dict[int, bytes], sound: set[int]) -> set[int]:
+    """Return what is left of a group at the end of which nothing is left: it is none any more."""
+    left = set()
+    for sequence in sorted(records, reverse=True):
+        ends = read_header(memoryview(records[sequence]))["flags"] & 1
+        if sequence in sound and ends:
+            break
+        left.add(sequence)
+    return left
+
+
+@pytest.mark.parametrize("seed", range(560 if os.environ.get("LONG") else 60))
+def test_whatever_is_sound_outlives_an_accepted_loss(log: Path, seed: int) -> None:
+    """Random damage: the mended log is whole, dense, and keeps every record that was not hit."""
+    before = records_of(log)
+    places = {number: path.name for number, path in files(log).items()}
+    harmed = harm_at_random(random.Random(seed), log)
+    if not list(log.glob("*.seg")):
+        return
+    found = look(log)
+    if found.found.gaps:
+        found.accept_loss()
+    found.write()
+    after = records_of(log)
+    assert sorted(after) == list(range(min(after), max(after) + 1)), harmed
+    replay = Replay()
+    for sequence in sorted(after):
+        replay.apply(
+            memoryview(after[sequence].ljust(int.from_bytes(after[sequence][:4], "little")))
+        )
+    unfit = set(found.loss.unfit) if found.loss else set()
+    sound = {
+        sequence
+        for sequence, record in before.items()
+        if not was_hit(read_header(memoryview(record)), len(record), places, harmed)
+    }
+    torn = found.report["position"] if found.report["damage"] == 1 else 2**63
+    for sequence in sound - unfit - last_group(before, sound):
+        if read_header(memoryview(before[sequence]))["position"] < torn:
+            assert after.get(sequence) == before[sequence], (sequence, harmed)
+    Runtime.open(RuntimeOptions(directory=str(log))).close()
+
+
+@pytest.mark.parametrize("seed", range(530 if os.environ.get("LONG") else 30))
+def test_a_copy_mends_whatever_was_done(sound: Path, log: Path, seed: int) -> None:
+    before = records_of(log)
+    harmed = harm_at_random(random.Random(seed), log)
+    if not list(log.glob("*.seg")):
+        return
+    found = look(log)
+    found.restore_from(open_store(sound / "backup"))
+    assert found.found.gaps == [], harmed
+    found.write()
+    assert records_of(log) == before, harmed
 
 
 # ---- what is no damage, and what is no log ------------------------------------------------------
