@@ -2,8 +2,9 @@
 
 Usage: python -m tests.proof.kill_points HOME [--power-cut] [STEP]
 
-Prints the points, the sizes of the heads that were seen, and what went wrong, as JSON. Each prover is a child made by fork, of a process without threads. With --power-cut whatever was not
-synced is gone after the kill: files that were written since the anchor are cut to nothing.
+Prints the points, the sizes of the heads that were seen, and what went wrong, as JSON. Each prover
+is a child made by fork, of a process without threads. With --power-cut whatever was not synced is
+gone after the kill: files that were written since the anchor are cut to nothing.
 """
 
 import json
