@@ -4,8 +4,8 @@
  * When a process is killed, the kernel frees its memory first and closes its files after that; the
  * log's lock is one of them. With 300 MB and a busy machine that takes 10 to 200 ms, in which no
  * standby may write. As long as another process has the same memory there is nothing to free, and
- * the lock is free within a millisecond or so. The keeper has no files, blocks all signals, and
- * is killed by the kernel when its parent is gone; the memory goes then.
+ * the lock is free within a millisecond or so. The keeper has none of the files, blocks all
+ * signals, and ends when its parent is wholly gone; the memory goes then.
  */
 #include <hybridrt/runtime.h>
 
@@ -13,6 +13,7 @@
 #include "error.h"
 
 #include <limits.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -23,19 +24,20 @@
 enum { KEEPER_STACK_SIZE = 64 * 1024 };
 
 /* It runs in the memory of its parent, thread-local variables too: bare system calls only. */
-static int hold_memory(void *parent)
+static int hold_memory(void *argument)
 {
-    syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    int parent = *(const int *)argument;
     syscall(SYS_prctl, PR_SET_NAME, "hrt-keeper", 0, 0, 0);
-    if (syscall(SYS_getppid) != *(const int *)parent) {
-        return 1; /* it died before the kernel was asked to tell */
-    }
     if (syscall(SYS_close_range, 0U, UINT_MAX, 0U) != 0) {
         return 1; /* with the files it would hold the very lock that has to go */
     }
-    for (;;) {
-        syscall(SYS_ppoll, NULL, 0U, NULL, NULL, 0U);
+    /* Not PR_SET_PDEATHSIG: that one comes with the first thread that dies, which is too early. */
+    long process = syscall(SYS_pidfd_open, parent, 0U);
+    if (process < 0 || syscall(SYS_getppid) != parent) {
+        return 1;
     }
+    struct pollfd wait = {.fd = (int)process, .events = POLLIN};
+    return (int)syscall(SYS_ppoll, &wait, 1U, NULL, NULL, 0U) == 1 ? 0 : 1;
 }
 
 static int start_keeper(char *stack, int *pid_out)

@@ -240,6 +240,7 @@ def measure(field: Field, log: LogFollower, *, upgrade: bool) -> dict[str, float
         "enqueue_ms": pulse.longest_ns / 1e6,
         "takeover_ms": successor["takeover"]["duration_ns"] / 1e6,
         "death_ms": successor["takeover"]["death_ns"] / 1e6,
+        "load": os.getloadavg()[0],
         "jobs": successor["jobs"],
     }
 
@@ -267,7 +268,7 @@ def campaign(directory: Path, trials: int, jobs: int, *, upgrade: bool) -> dict[
         rescues = field.call("stats")["runtime"]["rescues"]
     finally:
         field.close()
-    names = ("leased_ms", "begun_ms", "enqueue_ms", "takeover_ms", "death_ms")
+    names = ("leased_ms", "begun_ms", "enqueue_ms", "takeover_ms", "death_ms", "load")
     return {
         "trials": trials,
         "jobs": int(min(trial["jobs"] for trial in found)),

@@ -308,7 +308,7 @@ def test_an_event_tells_of_the_takeover(plant: Plant) -> None:
 
 
 def test_a_supervisor_with_a_standby_has_a_keeper_of_its_memory(plant: Plant) -> None:
-    """It has no file and hears no signal, and goes with its supervisor."""
+    """It has none of its files and hears no signal, and goes with its supervisor."""
     plant.start()
 
     def keepers() -> list[psutil.Process]:
@@ -317,7 +317,8 @@ def test_a_supervisor_with_a_standby_has_a_keeper_of_its_memory(plant: Plant) ->
         return [child for child in children if child.name() == "hrt-keeper"]
 
     (keeper,) = keepers()
-    assert list(Path(f"/proc/{keeper.pid}/fd").iterdir()) == []
+    files = list(Path(f"/proc/{keeper.pid}/fd").iterdir())
+    assert [str(file.readlink()) for file in files] == ["anon_inode:[pidfd]"]
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         keeper.send_signal(number)
     plant.take_over()

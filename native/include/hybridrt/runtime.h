@@ -109,8 +109,7 @@ HRT_API void hrt_runtime_standby(hrt_runtime *runtime, int present);
 /*
  * Starts a process that shares this one's memory and holds nothing else. When this process is
  * killed, its files, and with them the log's lock, are free at once, not only when the kernel has
- * freed its memory. It ends with the thread that called this, or when it is killed; the caller
- * collects it.
+ * freed its memory. It ends with this process, or when it is killed; the caller collects it.
  */
 HRT_API HRT_MUST_CHECK int hrt_keep_memory(int *pid_out);
 /*
