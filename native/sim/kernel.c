@@ -203,7 +203,7 @@ void sim_set_calm(void)
 
 /* ---- switching ---- */
 
-static void switch_to_scheduler(bool for_ever)
+__attribute__((noinline)) static void switch_to_scheduler(bool for_ever)
 {
     fiber *self = kernel.current;
 #ifdef __SANITIZE_ADDRESS__
@@ -232,7 +232,7 @@ static void begin_fiber(void)
     switch_to_scheduler(true);
 }
 
-static void switch_to_fiber(fiber *next)
+__attribute__((noinline)) static void switch_to_fiber(fiber *next)
 {
     kernel.current = next;
 #ifdef __SANITIZE_ADDRESS__
@@ -265,33 +265,39 @@ static void make_stack(fiber *made)
 #endif
 }
 
+__attribute__((noinline)) static void make_context(fiber *made)
+{
+    (void)getcontext(&made->context);
+    made->context.uc_stack.ss_sp = made->stack;
+    made->context.uc_stack.ss_size = STACK_SIZE;
+    made->context.uc_link = NULL;
+    makecontext(&made->context, begin_fiber, 0);
+}
+
 int sim_spawn(sim_process *process, sim_entry entry, void *argument, uint32_t *fiber_out)
 {
-    for (uint32_t i = 0; i < FIBERS_MAX; i++) {
-        fiber *made = &kernel.fibers[i];
-        if (made->state != FIBER_FREE) {
-            continue;
-        }
-        make_stack(made);
-        kernel.fiber_count = i >= kernel.fiber_count ? i + 1 : kernel.fiber_count;
-        made->state = FIBER_READY;
-        made->process = process;
-        made->entry = entry;
-        made->argument = argument;
-        made->robust = NULL;
-        made->begun = false;
-        (void)getcontext(&made->context);
-        made->context.uc_stack.ss_sp = made->stack;
-        made->context.uc_stack.ss_size = STACK_SIZE;
-        made->context.uc_link = NULL;
-        makecontext(&made->context, begin_fiber, 0);
-        if (fiber_out != NULL) {
-            *fiber_out = i;
-        }
-        return 0;
+    uint32_t number = 0;
+    while (number < FIBERS_MAX && kernel.fibers[number].state != FIBER_FREE) {
+        number++;
     }
-    (void)fprintf(stderr, "hrt-sim: too many fibers\n");
-    abort();
+    if (number == FIBERS_MAX) {
+        (void)fprintf(stderr, "hrt-sim: too many fibers\n");
+        abort();
+    }
+    kernel.fiber_count = number >= kernel.fiber_count ? number + 1 : kernel.fiber_count;
+    fiber *made = &kernel.fibers[number];
+    make_stack(made);
+    made->state = FIBER_READY;
+    made->process = process;
+    made->entry = entry;
+    made->argument = argument;
+    made->robust = NULL;
+    made->begun = false;
+    make_context(made);
+    if (fiber_out != NULL) {
+        *fiber_out = number;
+    }
+    return 0;
 }
 
 void sim_join(uint32_t number, void **result_out)

@@ -38,6 +38,11 @@ sim_plan sim_plan_of(uint64_t seed)
         .operator_acts = mix(&state) % 2 == 0,
         .standby = mix(&state) % 2 == 0,
     };
+    if (mix(&state) % 8 == 0) { /* a small log, and more jobs than it holds */
+        plan.segments_max = 5 + (uint32_t)(mix(&state) % 4);
+        plan.jobs_most = 300 + (uint32_t)(mix(&state) % 500);
+        plan.steps += 1000;
+    }
     return plan;
 }
 
