@@ -66,6 +66,17 @@ static inline void history_add(history *past, const hrt_record *record)
     CHECK_EQ(record->sequence, past->count);
 }
 
+/* An opening writes again what the one before it left unsynced, in pieces of any kind. */
+static inline bool is_repetition(const history *past, const event *write)
+{
+    hrt_record first;
+    if (write->length < sizeof(first)) {
+        return true;
+    }
+    memcpy(&first, write->bytes, sizeof(first));
+    return first.position % DISK_SEGMENT != write->offset || first.sequence <= past->count;
+}
+
 static inline void history_compare(const history *past, const hrt_record *record)
 {
     REQUIRE(record->sequence > 0);
@@ -78,7 +89,8 @@ static inline void history_compare(const history *past, const hrt_record *record
 static inline void history_go_on(history *past, const event *events, uint64_t count)
 {
     for (uint64_t i = 0; i < count; i++) {
-        if (events[i].type != EVENT_WRITE || events[i].offset < HRT_SEGMENT_HEADER) {
+        if (events[i].type != EVENT_WRITE || events[i].offset < HRT_SEGMENT_HEADER ||
+            is_repetition(past, &events[i])) {
             continue;
         }
         for (uint64_t offset = 0; offset < events[i].length;) {
