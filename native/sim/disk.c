@@ -302,7 +302,7 @@ int sim_disk_resize(int number, uint32_t size)
 {
     inode *file = &disk.inodes[number];
     if (size > SIM_SEGMENT) {
-        abort();
+        return ENOSPC;
     }
     if (size > file->size && disk.full) {
         return ENOSPC;
@@ -353,7 +353,7 @@ int sim_disk_write(int number, const void *bytes, uint32_t length, uint32_t offs
     sim_process *self = sim_self();
     uint32_t slot = 0;
     if ((uint64_t)offset + length > SIM_SEGMENT) {
-        abort();
+        return ENOSPC; /* no file of this disk is larger than a segment */
     }
     if (offset + length > file->size && disk.full) {
         return ENOSPC;

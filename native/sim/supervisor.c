@@ -32,6 +32,7 @@ hrt_runtime_options supervisor_options(void)
         .lease_ns = scene.lease_ns,
         .cancel_grace_ns = 200 * SIM_MS,
         .jobs_max = 100000,
+        .snapshot = 1,
     };
 }
 
