@@ -2,6 +2,7 @@
  * The whole state as bytes, and back: for a snapshot that a restart begins from. docs/layout.md has
  * the form. What is read is untrusted; the state is of no use after it was refused.
  */
+#include "atomic.h"
 #include "core.h"
 #include "dump.h"
 #include "record.h"
@@ -211,7 +212,7 @@ static bool get_kind(reader *from, hrt_state *state, uint32_t id)
     page->kind_counters[id].leased = kind.leased;
     page->kind_counters[id].completed = kind.completed;
     page->kind_counters[id].failed = kind.failed;
-    __atomic_store_n(&page->kind_count, id + 1, __ATOMIC_RELEASE);
+    hrt_store_release_u32(&page->kind_count, id + 1);
     return true;
 }
 
@@ -231,7 +232,7 @@ static bool get_queue(reader *from, hrt_state *state, uint32_t id)
     state->queues[id].paused = queue.paused != 0;
     state->queues[id].trimmed = queue.trimmed;
     state->queues_declared |= 1ull << id;
-    __atomic_store_n(&page->queue_count, id + 1, __ATOMIC_RELEASE);
+    hrt_store_release_u32(&page->queue_count, id + 1);
     return true;
 }
 

@@ -53,7 +53,7 @@ typedef struct hrt_recovery {
     uint64_t tail_bytes;    /* torn off: never acknowledged as durable */
     uint64_t epoch;         /* the new one */
     uint8_t created;        /* 1: the directory held no log */
-    uint8_t snapshot;       /* 1: began from a snapshot; 2: did not trust one and read the whole log */
+    uint8_t snapshot;       /* 1: began from one; 2: did not trust one and read the whole log */
     uint8_t reserved[6];
 } hrt_recovery;
 
