@@ -96,11 +96,7 @@ static inline void history_go_on(history *past, const event *events, uint64_t co
         for (uint64_t offset = 0; offset < events[i].length;) {
             const hrt_record *record = (const void *)(events[i].bytes + offset);
             REQUIRE(record->length >= sizeof(*record));
-            if (record->sequence > past->count) {
-                history_add(past, record);
-            } else {
-                history_compare(past, record); /* a log that is opened writes its end again */
-            }
+            history_add(past, record);
             offset += hrt_record_span(record->length);
         }
     }
