@@ -64,9 +64,9 @@ class Case:
         life = [program("fault_life"), "live", self.log, self.ledger]
         return finish(start("fault_run", calls, error, number, *life))
 
-    def check(self) -> Counts:
+    def check(self, verb: str = "check") -> Counts:
         """Open the log again: what was acknowledged is there, and more is taken."""
-        return finish(start("fault_life", "check", self.log, self.ledger))
+        return finish(start("fault_life", verb, self.log, self.ledger))
 
 
 def judge_sync_error(case: Case, found: Counts, exits: set[int]) -> int:
@@ -198,7 +198,7 @@ def live_on_flaky_disk(directory: Path) -> Counts:
         except ViolationError:  # the file system lost more than the log did
             return {"exit": found["exit"], "mounted": 0, "acknowledged": 0}
         case.log = mount / "log"
-        return {"exit": found["exit"], "mounted": 1, **case.check()}
+        return {"exit": found["exit"], "mounted": 1, **case.check("reboot")}
 
 
 def fail_writes_of_disk(directory: Path, long: bool) -> Report:
