@@ -287,6 +287,7 @@ def main() -> int:
     parser.add_argument("--upgrade", action="store_true")
     parser.add_argument("--directory", default=None, help="below which the log is made")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that all is cleaned up
     with tempfile.TemporaryDirectory(prefix="hrt-", dir=options.directory) as name:
         print(
             json.dumps(campaign(Path(name), options.trials, options.jobs, upgrade=options.upgrade))
