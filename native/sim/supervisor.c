@@ -208,12 +208,14 @@ static void clean(void)
     scene.cleaned = true;
 }
 
-/* The operator, too, may have begun something just before. */
-static void resume(void)
+/* The operator, too, may have begun something just before. False: the log has no room just now. */
+static bool resume(void)
 {
+    bool done = true;
     for (uint32_t i = 0; i < SCENE_QUEUES; i++) {
-        (void)!hrt_runtime_pause(scene.runtime, scene.queues[i], 0);
+        done = hrt_runtime_pause(scene.runtime, scene.queues[i], 0) == HRT_OK && done;
     }
+    return done;
 }
 
 /* ---- the operator ---- */
@@ -273,8 +275,7 @@ static void *operator_main(void *argument)
             operate();
         }
         if (sim_calm() && !resumed) {
-            resume();
-            resumed = true;
+            resumed = resume();
         }
         if (sim_one_in(CHANCE_WORK, COMPARES_ONE_IN)) {
             compare_state();
