@@ -11,7 +11,6 @@
 #include "check.h"
 #include "dump.h"
 #include "error.h"
-#include "failpoint.h"
 #include "record.h"
 #include "scan.h"
 #include "segment.h"
@@ -58,10 +57,7 @@ typedef struct output {
 
 static int flush(output *out)
 {
-    int status = HRT_FAILPOINT("snapshot.write");
-    if (status == HRT_OK) {
-        status = hrt_write_at(out->fd, out->buffer, out->used, out->offset);
-    }
+    int status = hrt_write_at(out->fd, out->buffer, out->used, out->offset);
     out->offset += out->used;
     out->used = 0;
     return status;
@@ -123,8 +119,8 @@ static int publish(int directory, uint64_t sequence)
 {
     char name[NAME_SIZE];
     (void)snprintf(name, sizeof(name), PREFIX "%016llx", (unsigned long long)sequence);
-    int status = HRT_FAILPOINT("snapshot.rename");
-    if (status == HRT_OK && renameat(directory, UNFINISHED, directory, name) != 0) {
+    int status = HRT_OK;
+    if (renameat(directory, UNFINISHED, directory, name) != 0) {
         status = hrt_status_of(errno);
     }
     if (status == HRT_OK && fsync(directory) != 0) {
