@@ -65,11 +65,6 @@ ATTACKS = [
     Attack("power-cuts", "build/native/native/tests/test_power_cut"),
     Attack("system-calls", "build/native/native/tests/test_crash"),
     Attack("system-calls-runtime", "build/native/native/tests/test_crash_runtime"),
-    Attack(
-        "simulator",
-        "build/native/native/sim/hrt-sim --json {json}",
-        "build/native/native/sim/hrt-sim --seeds 100000 --json {json}",
-    ),
     Attack("hostile-lane", "build/native/native/tests/test_hostile"),
     Attack("tampered-proofs", "python -m tests.proof.attack tampers --json {json}"),
     Attack("killed-provers", "python -m tests.proof.attack kills --json {json}"),
