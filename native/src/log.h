@@ -41,8 +41,11 @@ typedef int (*hrt_log_visit)(void *context, const hrt_record *record);
  */
 int hrt_log_open(const hrt_log_options *options, hrt_log_visit visit, void *visit_context,
                  hrt_log **log_out, hrt_recovery *recovery_out, hrt_damage_report *report_out);
-/* Locks the log in a directory. HRT_EBUSY: somebody else holds it. Closing *lock_out unlocks. */
-int hrt_log_lock(int directory, int *lock_out);
+/*
+ * Locks the log in a directory, whose path is for the message. HRT_EBUSY: somebody else holds it.
+ * Closing *lock_out unlocks.
+ */
+int hrt_log_lock(int directory, const char *path, int *lock_out);
 
 typedef struct hrt_log_heritage {
     int directory;  /* stays the caller's */

@@ -48,7 +48,7 @@ static int check_options(hrt_log_options *options)
     return HRT_OK;
 }
 
-int hrt_log_lock(int directory, int *lock_out)
+int hrt_log_lock(int directory, const char *path, int *lock_out)
 {
     int lock = openat(directory, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (lock < 0) {
@@ -57,8 +57,9 @@ int hrt_log_lock(int directory, int *lock_out)
     if (flock(lock, LOCK_EX | LOCK_NB) != 0) {
         int status = errno == EWOULDBLOCK ? HRT_EBUSY : hrt_status_of(errno);
         (void)close(lock);
-        return hrt_fail(status, "another process holds the log; stop it or choose another "
-                                "directory");
+        return hrt_fail(status,
+                        "another process holds the log in %s; stop it or choose another directory",
+                        path);
     }
     *lock_out = lock;
     return HRT_OK;
@@ -76,7 +77,7 @@ static int open_directory(hrt_log *log)
         return hrt_fail(hrt_status_of(errno), "cannot open the log directory %s: %s", path,
                         strerror(errno));
     }
-    return hrt_log_lock(log->directory, &log->lock);
+    return hrt_log_lock(log->directory, path, &log->lock);
 }
 
 /* ---- tables ---- */

@@ -399,11 +399,11 @@ static int wait_for_lock(const hrt_standby *standby, int64_t timeout_ns, int *lo
 {
     const struct timespec pause = {.tv_nsec = LOCK_RETRY_NS};
     uint64_t began = hrt_clock_ns(CLOCK_MONOTONIC);
-    int status = hrt_log_lock(standby->directory, lock_out);
+    int status = hrt_log_lock(standby->directory, standby->path, lock_out);
     while (status == HRT_EBUSY &&
            (timeout_ns < 0 || hrt_clock_ns(CLOCK_MONOTONIC) - began < (uint64_t)timeout_ns)) {
         (void)nanosleep(&pause, NULL);
-        status = hrt_log_lock(standby->directory, lock_out);
+        status = hrt_log_lock(standby->directory, standby->path, lock_out);
     }
     return status;
 }
