@@ -196,7 +196,7 @@ def shared_instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instan
         yield made
 
 
-@pytest.fixture(name="await_condition")
+@pytest.fixture(name="await_condition", scope="session")
 def _await_condition() -> Callable[..., Any]:
     """Give the waiter to tests, which cannot import this file."""
     return await_condition

@@ -31,8 +31,14 @@ def lines(*arguments: object) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+def is_archived(instance: Any) -> bool:
+    """Say whether the archiver has copied all that it has seen to be full."""
+    found = instance.call("status")["upkeep"]["archive"]
+    return bool(found["copied"] > 0 and found["behind"] == 0)
+
+
 @pytest.fixture(name="past", scope="module")
-def _past(shared_instance: Any) -> dict[str, Any]:
+def _past(shared_instance: Any, await_condition: Any) -> dict[str, Any]:
     """Give a log in which jobs went through much, the names of some of them, and its archive."""
     archive = shared_instance.log_directory.parent / "archive"
     tables: dict[str, Any] = {
@@ -59,6 +65,7 @@ def _past(shared_instance: Any) -> dict[str, Any]:
     with hybridrt.connect(shared_instance.directory) as client:
         for _ in range(150):
             client.enqueue("echo", bytes(3000), result_ttl=1).result(DEADLINE_S)
+    await_condition(lambda: is_archived(shared_instance), "the full segments are in the archive")
     process.send_signal(signal.SIGTERM)
     assert process.wait(DEADLINE_S) == Status.OK
     return jobs
