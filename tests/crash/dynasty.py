@@ -20,6 +20,7 @@ from tests.crash.world import DEADLINE_S, LANGUAGES, ROOT, StuckError, World, al
 
 RUN = "import sys; from hybridrt.service import run; sys.exit(run(sys.argv[1]))"
 MARK = "HYBRIDRT_CRASH_DYNASTY"
+LEASE = "5s"  # when both were killed the lanes wait so long: less than the producer for an answer
 
 
 class Dynasty(World):
@@ -32,11 +33,8 @@ class Dynasty(World):
         self._mark = f"{os.getpid()}-{time.monotonic_ns()}"
 
     def _config(self) -> str:
-        return (
-            super()
-            ._config()
-            .replace("[runtime]\n", '[runtime]\nstandby = true\nlog_format = "json"\n')
-        )
+        runtime = f'[runtime]\nstandby = true\nlease = "{LEASE}"\nlog_format = "json"\n'
+        return super()._config().replace("[runtime]\n", runtime)
 
     def start_supervisor(self) -> None:
         """Start a supervisor that starts its standby."""
@@ -90,7 +88,6 @@ class Dynasty(World):
         """Kill the supervisor while its standby is ready, and wait until that one supervises."""
         before = self.ready()
         psutil.Process(before["pid"]).kill()
-        self._collect()
 
         def another() -> Any:
             status = self._call("status")
@@ -100,10 +97,19 @@ class Dynasty(World):
         self.takeovers += 1
 
     def kill_standby(self) -> None:
-        """Kill the standby, ready or not; the supervisor starts another one."""
-        status = self.until(lambda: (self._call("status") or {}).get("standby"), "a standby")
+        """Kill the standby, ready or not, and wait until the supervisor knows.
+
+        Until then it calls the dead one ready, and to kill it too would leave nobody to go on.
+        """
+        standby = self.until(lambda: (self._call("status") or {}).get("standby"), "a standby")
         with contextlib.suppress(psutil.NoSuchProcess):
-            psutil.Process(status["pid"]).kill()
+            psutil.Process(standby["pid"]).kill()
+
+        def gone() -> Any:
+            status = self._call("status")
+            return status and (status["standby"] or {}).get("pid") != standby["pid"]
+
+        self.until(gone, f"the supervisor misses its standby {standby['pid']}")
 
     def kill_supervisor(self) -> None:
         """Kill the supervisor and its standby: the log is all that is left."""
@@ -127,10 +133,12 @@ class Dynasty(World):
         return found
 
     def _collect(self) -> None:
-        """Collect the first supervisor once it is dead; the others are not our children."""
+        """Collect the first supervisor, which is dead; the others are not our children.
+
+        Its main thread is a zombie before its other threads have left: this waits for them.
+        """
         if self.supervisor is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.supervisor.wait(0)
+            self.supervisor.wait()
 
     def holds_log(self) -> bool:
         """Say whether somebody has locked the log."""
