@@ -62,6 +62,8 @@ impl Host {
             jobs_max: 0,
             checkpoint_records: 0,
             checkpoint_ns: 0,
+            snapshot: 0,
+            reserved: 0,
         };
         let mut raw = null_mut();
         // SAFETY: options and path live through the call.
