@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 FOLDERS = 40
-FILES_IN_EACH = 400  # enough that half-way is noticed before the end
+FILES_IN_EACH = 1500  # enough that half-way is noticed before the end, also by a late observer
 
 
 @pytest.fixture(scope="module")

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 QUEUES = ("scan", "sniff", "digest")
 KINDS = {"tree.scan": "go", "file.sniff": "go", "file.digest": "rust"}
 VICTIMS = {"go": "file.sniff", "rust": "file.digest"}
-RECORDS_AT_ONCE = 2000  # read from the log before the event loop gets its turn
+RECORDS_AT_ONCE = 200  # read from the log before the event loop gets its turn
 HISTORY = "256MiB"  # files are used again once their jobs have ended: the reader needs some time
 FEEDS = {"scan": "sniff", "sniff": "digest"}  # a queue whose jobs enqueue into another
 BACKLOG_MAX = 8_000  # jobs waiting in the other one before the first is paused
 LOOK_INTERVAL_S = 0.1
-KILL_INTERVAL_S = 0.005  # while waiting for a worker to be in the middle of a job
+KILL_INTERVAL_S = 0.005  # between looks until the kills are done: half of a small tree takes 0.1 s
 MEMORY_LOG = Path("/dev/shm")  # noqa: S108 - where a log that is kept in memory lies
 KIBIBYTE = 1024
 
@@ -201,7 +201,9 @@ async def _drive(
     looked = 0.0
     while True:
         behind = follower.advance(RECORDS_AT_ONCE) == RECORDS_AT_ONCE
-        await asyncio.sleep(0 if behind else LOOK_INTERVAL_S)
+        pause = KILL_INTERVAL_S if killer.pending else LOOK_INTERVAL_S
+        await asyncio.sleep(0 if behind else pause)
+        _kill(rt, killer, shown)
         if time.monotonic() - looked < LOOK_INTERVAL_S:
             continue
         looked = time.monotonic()
@@ -210,19 +212,17 @@ async def _drive(
         counters = _queue_counters(rt)
         valve.turn(rt, counters)
         step(list(_languages(rt)))
-        completed = {kind["name"]: kind["completed"] for kind in _kinds(rt)}
-        for pool in killer.due(completed):
-            await _kill(rt, killer, pool, shown)
         if _finished(counters, follower):
             return
 
 
-async def _kill(rt: WatchedSupervisor, killer: Killer, pool: str, shown: Display) -> None:
-    for _ in range(round(LOOK_INTERVAL_S / KILL_INTERVAL_S)):
+def _kill(rt: WatchedSupervisor, killer: Killer, shown: Display) -> None:
+    if not killer.pending:
+        return
+    completed = {kind["name"]: kind["completed"] for kind in _kinds(rt)}
+    for pool in killer.due(completed):
         if killer.strike(rt, pool):
             shown.say(f"killed {pool} worker {killer.kills[-1].pid} in the middle of a job")
-            return
-        await asyncio.sleep(KILL_INTERVAL_S)
 
 
 def _queue_counters(rt: Supervisor) -> dict[str, dict[str, Any]]:
