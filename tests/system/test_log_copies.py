@@ -431,8 +431,9 @@ def test_writing_is_no_damage(instance: Any, await_condition: Any) -> None:
         def read_often_meanwhile() -> bool:
             for _ in range(100):
                 await_condition(lambda: put(client), "the log has room")
-            recycled = instance.call("stats")["runtime"]["recycled"]
-            return recycled > 10 and instance.call("status")["upkeep"]["scrub"]["cycles"] > 10
+            recycled: int = instance.call("stats")["runtime"]["recycled"]
+            cycles: int = instance.call("status")["upkeep"]["scrub"]["cycles"]
+            return recycled > 10 and cycles > 10
 
         await_condition(read_often_meanwhile, "the scrubber was often round while files changed")
     assert instance.call("status")["upkeep"]["scrub"]["findings"] == []
