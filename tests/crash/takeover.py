@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psutil
 
@@ -62,7 +62,11 @@ class LogFollower:
         self.epochs: list[Epoch] = []
 
     def read(self) -> list[Epoch]:
-        """Take what was written since; return all epochs that have leased."""
+        """Take what was written up to now; return all epochs that have leased.
+
+        What is written meanwhile waits: a busy log has no end that a reader could come to.
+        """
+        now_ns = time.time_ns()
         for raw in self._scan:
             header = dict(zip(HEADER_NAMES, HEADER.unpack_from(raw), strict=True))
             if header["type"] == RecordType.EPOCH:
@@ -74,6 +78,8 @@ class LogFollower:
                     lease = (header["time_ns"], header["sequence"], before_ns)
                     self.epochs.append(Epoch(number, begun_ns, *lease))
                     self._begun = None
+            if header["time_ns"] >= now_ns:
+                break
         return self.epochs
 
     def close(self) -> None:
@@ -98,9 +104,13 @@ class Field:
                 stderr=output,
                 env={**os.environ, MARK: self._mark},
             )
-        self.until(self.status, "the supervisor answers")
-        self.client = hybridrt.connect(directory / "run")
-        self._fill(self.client, jobs)
+        try:
+            self.until(self.status, "the supervisor answers")
+            self.client = hybridrt.connect(directory / "run")
+            self._fill(self.client, jobs)
+        except BaseException:
+            self.close()
+            raise
 
     def _write_config(self) -> None:
         command = [sys.executable, "-m", "tests.crash.clock", str(self.begun_path)]
@@ -174,27 +184,40 @@ class Field:
 
 
 class Pulse(threading.Thread):
-    """Enqueues one job after the other and keeps the longest wait for an acknowledgement."""
+    """Enqueues one job after the other and keeps the longest wait for an acknowledgement.
+
+    As a context it has ended before anybody closes the client, also when a trial fails.
+    """
 
     def __init__(self, client: Client) -> None:
         """Use `client`, which nobody else uses meanwhile."""
         super().__init__(daemon=True)
         self._client = client
         self._stopping = threading.Event()
+        self._failure: HybridrtError | None = None
         self.longest_ns = 0
 
-    def run(self) -> None:
-        """Enqueue until `stop`."""
-        while not self._stopping.is_set():
-            began = time.monotonic_ns()
-            self._client.enqueue("clock", b"pulse", queue="long")
-            self.longest_ns = max(self.longest_ns, time.monotonic_ns() - began)
-            self._stopping.wait(0.001)
+    def __enter__(self) -> Self:
+        self.start()
+        return self
 
-    def stop(self) -> None:
-        """End after the job under way."""
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """End after the job under way; what failed here is told unless more did."""
         self._stopping.set()
         self.join()
+        if kind is None and self._failure is not None:
+            raise self._failure
+
+    def run(self) -> None:
+        """Enqueue until the context ends."""
+        try:
+            while not self._stopping.is_set():
+                began = time.monotonic_ns()
+                self._client.enqueue("clock", b"pulse", queue="long")
+                self.longest_ns = max(self.longest_ns, time.monotonic_ns() - began)
+                self._stopping.wait(0.001)
+        except HybridrtError as error:
+            self._failure = error
 
 
 def kill_trial(field: Field) -> int:
@@ -217,22 +240,20 @@ def measure(field: Field, log: LogFollower, *, upgrade: bool) -> dict[str, float
     """Do one trial; return milliseconds."""
     status = field.until(field.ready, "a standby is ready")
     log.read()
-    pulse = Pulse(field.client)
-    pulse.start()
-    began_ns = upgrade_trial(field) if upgrade else kill_trial(field)
 
     def next_epoch() -> Epoch | None:
         return next((e for e in log.read() if e.number > status["epoch"]), None)
 
-    epoch = field.until(next_epoch, "the standby dispatches")
+    with Pulse(field.client) as pulse:
+        began_ns = upgrade_trial(field) if upgrade else kill_trial(field)
+        epoch = field.until(next_epoch, "the standby dispatches")
 
-    def next_start() -> int:
-        later = (begun_ns for begun_ns, token in field.starts() if token >= epoch.token)
-        return next(later, 0)
+        def next_start() -> int:
+            later = (begun_ns for begun_ns, token in field.starts() if token >= epoch.token)
+            return next(later, 0)
 
-    started_ns = field.until(next_start, "the worker begins a job of the standby's")
-    successor = field.until(field.status, "the standby answers")
-    pulse.stop()
+        started_ns = field.until(next_start, "the worker begins a job of the standby's")
+        successor = field.until(field.status, "the standby answers")
     began_ns = began_ns or epoch.before_ns
     return {
         "leased_ms": (epoch.leased_ns - began_ns) / 1e6,
@@ -257,17 +278,15 @@ def summary(values: list[float]) -> dict[str, float]:
 
 def campaign(directory: Path, trials: int, jobs: int, *, upgrade: bool) -> dict[str, Any]:
     """Run the trials; return what they gave."""
-    field = Field(directory, jobs)
     found: list[dict[str, float]] = []
-    try:
-        log = LogFollower(directory / "log")
+    with (
+        contextlib.closing(Field(directory, jobs)) as field,
+        contextlib.closing(LogFollower(directory / "log")) as log,
+    ):
         for number in range(trials):
             found.append(measure(field, log, upgrade=upgrade))
             print(f"{number + 1}/{trials} {found[-1]}", file=sys.stderr, flush=True)
-        log.close()
         rescues = field.call("stats")["runtime"]["rescues"]
-    finally:
-        field.close()
     names = ("leased_ms", "begun_ms", "enqueue_ms", "takeover_ms", "death_ms", "load")
     return {
         "trials": trials,

@@ -13,7 +13,7 @@ JOBS = 1_000_000 if LONG else 20_000
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600 if LONG else 120)
+@pytest.mark.timeout(3600 if LONG else 300)
 @pytest.mark.parametrize("kind", ["kill", "upgrade"])
 def test_each_takeover_is_followed_by_a_lease_and_a_start(tmp_path: Path, kind: str) -> None:
     outcome = campaign(tmp_path, TRIALS, JOBS, upgrade=kind == "upgrade")
