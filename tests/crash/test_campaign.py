@@ -1,6 +1,6 @@
 """Random kills of every kind of process: no acknowledged job is lost and none settles twice.
 
-A thousand kills in all; LONG=1 makes it ten times as many.
+More than a thousand kills in all; LONG=1 makes it ten times as many.
 """
 
 import os
@@ -17,7 +17,7 @@ SEED = os.environ.get("SEED", secrets.token_hex(4))
 PLANS = [
     Plan(KILLS, SEED),
     Plan(KILLS // 4, SEED, durability="memory"),
-    Plan(KILLS // 4, SEED, recycle=True),
+    Plan(KILLS // 2, SEED, recycle=True),
     Plan(KILLS // 2, SEED, standby=True),
 ]
 

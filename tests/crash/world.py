@@ -24,7 +24,7 @@ WAITING_MAX = 400  # jobs of a queue: the producer runs into the limit now and t
 DEADLINE_S = 60.0
 PAUSE_S = 0.002
 LARGE_SEGMENTS = 'segment_size = "1MiB"'
-SMALL_SEGMENTS = 'segment_size = "256KiB"\nhistory = "8MiB"'  # kept for the one who reads along
+SMALL_SEGMENTS = 'segment_size = "256KiB"\nhistory = "4MiB"'  # kept for the one who reads along
 ENDING = "ending.json"
 STRANGE = re.compile(r'"worker \S+ (was killed by (?!SIGKILL)|exited with status [1-9])')
 
