@@ -25,11 +25,16 @@ typedef struct failure {
 } failure;
 
 /* In memory that parent and workers share. */
+typedef struct run_trace {
+    uint64_t hash;
+    uint64_t steps;
+} run_trace;
+
 typedef struct common {
     uint64_t next; /* seed to take */
     uint64_t end;
     uint64_t seeds, twice;
-    uint64_t current[WORKERS_MAX]; /* + 1; 0: none */
+    run_trace seen[WORKERS_MAX]; /* of the first run of the seed that each works on */
     uint64_t steps, operations, virtual_ns;
     uint64_t faults[FAULT_COUNT];
     uint64_t records, jobs, acknowledged, leases, settles, refused;
@@ -128,38 +133,63 @@ static void add_outcome(const sim_outcome *outcome)
     }
 }
 
-static void work_on_seed(uint64_t seed, bool twice)
+static void count_hits(void)
+{
+    for (uint32_t i = 0; i < sim_failpoints() && i < FAILPOINTS_MAX; i++) {
+        add(&shared->hits[i], sim_failpoint_hits(i));
+    }
+}
+
+static void first_run(uint64_t seed, uint32_t number)
 {
     sim_plan plan = sim_plan_of(seed);
     sim_outcome outcome;
-    sim_outcome again;
     sim_run(&plan, NULL, &outcome);
     add_outcome(&outcome);
+    shared->seen[number] = (run_trace){outcome.hash, outcome.steps};
     if (outcome.violated) {
         add_failure(seed, outcome.text);
-    } else if (twice) {
-        add(&shared->twice, 1);
-        sim_run(&plan, NULL, &again);
-        if (again.hash != outcome.hash || again.steps != outcome.steps) {
-            add_failure(seed, "two runs of this seed are not the same");
-        }
+    }
+}
+
+static void second_run(uint64_t seed, uint32_t number)
+{
+    sim_plan plan = sim_plan_of(seed);
+    sim_outcome outcome;
+    sim_run(&plan, NULL, &outcome);
+    add(&shared->twice, 1);
+    if (outcome.hash != shared->seen[number].hash || outcome.steps != shared->seen[number].steps) {
+        add_failure(seed, "two runs of this seed are not the same");
+    }
+}
+
+/* Each run has a process of its own, so none finds what another one has left behind. */
+static void run_apart(void (*run)(uint64_t seed, uint32_t number), uint64_t seed, uint32_t number)
+{
+    int status = 0;
+    pid_t pid = fork();
+    if (pid == 0) {
+        run(seed, number);
+        count_hits();
+        exit(0);
+    }
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0) {
+        char text[64];
+        (void)snprintf(text, sizeof(text), "the process dies of status %d", status);
+        add_failure(seed, text);
     }
 }
 
 static void worker(uint32_t number, bool twice)
 {
-    uint64_t before[FAILPOINTS_MAX] = {0};
     for (;;) {
         uint64_t seed = __atomic_fetch_add(&shared->next, 1, __ATOMIC_RELAXED);
         if (seed >= shared->end || shared->failure_count >= FAILURES_MAX) {
-            shared->current[number] = 0;
             exit(0);
         }
-        shared->current[number] = seed + 1;
-        work_on_seed(seed, twice || seed % TWICE_EVERY == 0);
-        for (uint32_t i = 0; i < sim_failpoints() && i < FAILPOINTS_MAX; i++) {
-            add(&shared->hits[i], sim_failpoint_hits(i) - before[i]);
-            before[i] = sim_failpoint_hits(i);
+        run_apart(first_run, seed, number);
+        if (twice || seed % TWICE_EVERY == 0) {
+            run_apart(second_run, seed, number);
         }
     }
 }
@@ -174,31 +204,14 @@ static pid_t start_worker(uint32_t number, bool twice)
     return pid;
 }
 
-/* A worker that dies has met a bug in the code under test: its seed fails, another one goes on. */
 static void run_seeds(const options *chosen)
 {
-    pid_t pids[WORKERS_MAX];
-    uint32_t living = chosen->workers;
     shared->next = chosen->first;
     shared->end = chosen->first + chosen->seeds;
-    for (uint32_t i = 0; i < living; i++) {
-        pids[i] = start_worker(i, chosen->twice);
+    for (uint32_t i = 0; i < chosen->workers; i++) {
+        (void)start_worker(i, chosen->twice);
     }
-    while (living > 0) {
-        int status = 0;
-        pid_t ended = wait(&status);
-        uint32_t number = 0;
-        while (number < chosen->workers && pids[number] != ended) {
-            number++;
-        }
-        if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-            living--;
-            continue;
-        }
-        char text[64];
-        (void)snprintf(text, sizeof(text), "the process dies of status %d", status);
-        add_failure(shared->current[number] - 1, text);
-        pids[number] = start_worker(number, chosen->twice);
+    while (wait(NULL) > 0) {
     }
 }
 
