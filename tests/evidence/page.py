@@ -107,7 +107,7 @@ def _bugs(bugs: Sequence[Mapping[str, str]]) -> str:
     lines = [
         "## Bugs found so far",
         "",
-        "Each has a test that fails without its fix.",
+        "Each that is fixed has a test that fails without its fix.",
         "",
         "| bug | found by | reproducer | fixed in |",
         "|---|---|---|---|",
