@@ -67,7 +67,8 @@ async def _get_ready(
 async def _change(succession: "Succession", successor: Offspring) -> None:
     """Wait for news of the next supervisor; raise UpgradeError when it is gone."""
     if successor.ended or succession.refusal:
-        reason = succession.refusal or f"it exited with status {successor.status}"
+        how = "is gone" if successor.status is None else f"exited with status {successor.status}"
+        reason = succession.refusal or f"it {how}"
         raise UpgradeError(f"the new supervisor does not go on: {reason}")
     news = succession.next_change()
     end = asyncio.ensure_future(successor.wait(None))
