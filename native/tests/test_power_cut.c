@@ -165,7 +165,7 @@ static void live_on(universe *world, const story *s, uint32_t lives, uint64_t st
         REQUIRE(next != NULL);
         /* Recovery may have numbered files and removed blank ones; the crash state is what counts.
          */
-        memcpy(&next->before, &world->cut, sizeof(next->before));
+        disk_copy(&next->before, &world->cut);
         disk_store(&world->cut, world->fd);
         next->past = history_copy(&s->past, w.last);
         tell_story(world, next, 12);
@@ -262,7 +262,7 @@ static void what_a_failed_sync_left_is_written_again(void)
     CHECK(append_some(world, 6, true) >= 2);
     event *events = recorder_end(&counts[0]);
     disk_cut(before, events, counts[0], &none, &world->cut);
-    memcpy(before, &world->cut, sizeof(*before));
+    disk_copy(before, &world->cut);
     recorder_begin();
     uint64_t seen = append_some(world, 2, false);
     CHECK(seen >= 8);
