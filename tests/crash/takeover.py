@@ -1,6 +1,7 @@
 """How long nothing is dispatched when a supervisor dies, or is upgraded, with many jobs pending.
 
 Usage: python -m tests.crash.takeover [--trials N] [--jobs M] [--upgrade] [--directory DIR]
+                                      [--json FILE]
 
 Each trial kills the supervisor (or asks for an upgrade) while its standby is ready, and
 looks at two clocks: the time of the first LEASE record of the new epoch, and when the worker began
@@ -30,6 +31,7 @@ from hybridrt.client import Client, Control
 from hybridrt.errors import HybridrtError
 from hybridrt.logreader import Scan
 from hybridrt.records import HEADER, HEADER_NAMES, RecordType
+from tests.attacks.report import percentiles
 from tests.crash.clock import BEGUN
 
 ROOT = Path(__file__).parent.parent.parent
@@ -266,14 +268,12 @@ def measure(field: Field, log: LogFollower, *, upgrade: bool) -> dict[str, float
     }
 
 
-def summary(values: list[float]) -> dict[str, float]:
-    """Return the percentiles of some figures."""
-    ordered = sorted(values)
-
-    def at(share: float) -> float:
-        return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 3)
-
-    return {"p50": at(0.5), "p90": at(0.9), "p99": at(0.99), "max": at(1.0)}
+TIMES = {  # of a trial: how the page of evidence calls them
+    "leased_ms": "first job leased by the successor",
+    "begun_ms": "first job begun under the successor",
+    "enqueue_ms": "longest enqueue of a producer meanwhile",
+    "takeover_ms": "the successor's own part",
+}
 
 
 def campaign(directory: Path, trials: int, jobs: int, *, upgrade: bool) -> dict[str, Any]:
@@ -287,13 +287,19 @@ def campaign(directory: Path, trials: int, jobs: int, *, upgrade: bool) -> dict[
             found.append(measure(field, log, upgrade=upgrade))
             print(f"{number + 1}/{trials} {found[-1]}", file=sys.stderr, flush=True)
         rescues = field.call("stats")["runtime"]["rescues"]
-    names = ("leased_ms", "begun_ms", "enqueue_ms", "takeover_ms", "death_ms", "load")
+    what, begin = ("upgrades", "upgrade") if upgrade else ("takeovers", "supervisor killed")
     return {
-        "trials": trials,
-        "jobs": int(min(trial["jobs"] for trial in found)),
-        "kind": "upgrade" if upgrade else "kill",
-        **{name: summary([trial[name] for trial in found]) for name in names},
-        "rescues": rescues,
+        "what": f"{what} under load, {jobs:,} jobs pending",
+        "faults": {"upgrades" if upgrade else "supervisors killed": trials},
+        "counts": {
+            "rescues": rescues,
+            "highest load average": round(max(trial["load"] for trial in found), 1),
+        },
+        "times_ms": {
+            f"{begin}, {text}": percentiles([trial[name] for trial in found])
+            for name, text in TIMES.items()
+        },
+        "violations": 0,
         "machine": f"{os.cpu_count()} cpus, Linux {platform.release()}",
     }
 
@@ -305,12 +311,14 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=100_000)
     parser.add_argument("--upgrade", action="store_true")
     parser.add_argument("--directory", default=None, help="below which the log is made")
+    parser.add_argument("--json", type=Path, help="where to write the figures too")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that all is cleaned up
     with tempfile.TemporaryDirectory(prefix="hrt-", dir=options.directory) as name:
-        print(
-            json.dumps(campaign(Path(name), options.trials, options.jobs, upgrade=options.upgrade))
-        )
+        report = campaign(Path(name), options.trials, options.jobs, upgrade=options.upgrade)
+    print(json.dumps(report))
+    if options.json is not None:
+        options.json.write_text(json.dumps(report))
     return 0
 
 

@@ -46,13 +46,15 @@ def page(results: dict[str, Any]) -> str:
 
 
 def add_up(total: dict[str, Any], reports: list[dict[str, Any]]) -> None:
-    """Add the faults of one more run to those of all runs so far."""
+    """Add the faults and counts of one more run to those of all runs so far."""
     total["runs"] = total.get("runs", 0) + 1
     total["violations"] = total.get("violations", 0) + sum(r["violations"] for r in reports)
-    faults = Counter(total.get("faults", {}))
-    for report in reports:
-        faults.update(report.get("faults", {}))
-    total["faults"] = dict(faults)
+    for name in ("faults", "counts"):
+        sums = Counter(total.get(name, {}))
+        for report in reports:
+            found = report.get(name, {}).items()
+            sums.update({what: count for what, count in found if isinstance(count, int)})
+        total[name] = dict(sums)
 
 
 def attack_all(results: dict[str, Any], names: list[str], *, long: bool) -> int:

@@ -56,6 +56,18 @@ ATTACKS = [
         "build/native/native/sim/hrt-sim --seeds 10000 -j 2 --json {json}",
         "build/native/native/sim/hrt-sim --seeds 200000 -j 2 --json {json}",
     ),
+    Attack(
+        "takeovers",
+        f"{PYTHON}.takeover --trials 10 --jobs 1000000 --directory /dev/shm --json {{json}}",
+        f"{PYTHON}.takeover --trials 100 --jobs 1000000 --directory /dev/shm --json {{json}}",
+    ),
+    Attack(
+        "upgrades",
+        f"{PYTHON}.takeover --upgrade --trials 10 --jobs 1000000 --directory /dev/shm "
+        "--json {json}",
+        f"{PYTHON}.takeover --upgrade --trials 100 --jobs 1000000 --directory /dev/shm "
+        "--json {json}",
+    ),
     Attack("stale-tokens", "build/native/native/tests/test_zombie"),
     Attack(
         "reused-pids",
@@ -90,7 +102,8 @@ def run(attack: Attack, *, long: bool) -> list[dict[str, Any]]:
     if not reports:
         reports = [{"what": attack.name, "violations": int(done.returncode != 0)}]
     for report in reports:
-        report["command"] = shown.removesuffix(" --json {json}")
+        prefix = "LONG=1 " if long and not attack.long else ""
+        report["command"] = prefix + shown.removesuffix(" --json {json}")
         report["violations"] += int(done.returncode != 0 and report["violations"] == 0)
     return reports
 

@@ -1,6 +1,6 @@
 """Writes docs/evidence.md from the results of the attacks and the list of bugs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 HEAD = """# Evidence
@@ -20,7 +20,7 @@ def render(results: Mapping[str, Any], bugs: Sequence[Mapping[str, str]]) -> str
     parts = [
         HEAD,
         f"Machine: {results['machine']}.\n",
-        _summary(reports),
+        _summary(results.get("so_far", {})),
         _attacks(reports),
         _so_far(results.get("so_far", {})),
         _times(reports),
@@ -37,25 +37,35 @@ def _named(counts: Mapping[str, Any]) -> str:
     return ", ".join(f"{_number(value)} {name}" for name, value in counts.items())
 
 
-def _summary(reports: Sequence[Mapping[str, Any]]) -> str:
-    faults = sum(sum(report.get("faults", {}).values()) for report in reports)
-    states = sum(report.get("counts", {}).get("states", 0) for report in reports)
-    found = sum(report["violations"] for report in reports)
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table; a column whose name begins with > holds numbers."""
+    rules = ["---:" if column.startswith(">") else "---" for column in columns]
+    lines = [
+        "| " + " | ".join(column.removeprefix(">") for column in columns) + " |",
+        "|" + "|".join(rules) + "|",
+        *("| " + " | ".join(row) + " |" for row in rows),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _summary(totals: Mapping[str, Any]) -> str:
+    def total(part: str, *names: str) -> int:
+        counts = (count for one in totals.values() for count in one.get(part, {}).items())
+        return sum(value for name, value in counts if not names or name.endswith(names))
+
+    violations = sum(one["violations"] for one in totals.values())
     return (
-        f"**{faults:,} faults injected, {states:,} crash states opened, {found:,} violations.**\n"
+        f"**{total('faults'):,} faults injected, among them {total('faults', 'killed'):,} "
+        f"processes killed at random and {total('faults', 'SIGKILLs'):,} at a chosen instruction; "
+        f"{total('counts', 'states'):,} crash states opened; "
+        f"{total('counts', 'seeds'):,} simulated lives; {violations:,} violations.**\n"
     )
 
 
 def _attacks(reports: Sequence[Mapping[str, Any]]) -> str:
-    rows = [
-        "## Attacks",
-        "",
-        "| attack | faults | explored | violations | command | on |",
-        "|---|---|---|---:|---|---|",
-    ]
-    for report in reports:
+    def row(report: Mapping[str, Any]) -> Sequence[str]:
         seed = f", seed `{report['seed']}`" if report.get("seed") else ""
-        cells = (
+        return (
             report["what"] + seed,
             _named(report.get("faults", {})),
             _named(report.get("counts", {})),
@@ -63,57 +73,40 @@ def _attacks(reports: Sequence[Mapping[str, Any]]) -> str:
             f"`{report['command']}`",
             f"{report.get('date', '')} {report.get('commit', '')}".strip(),
         )
-        rows.append("| " + " | ".join(cells) + " |")
-    return "\n".join(rows) + "\n"
+
+    columns = ("attack", "faults", "explored", ">violations", "command", "on")
+    return "## The last run of each attack\n\n" + _table(columns, map(row, reports))
 
 
 def _so_far(totals: Mapping[str, Any]) -> str:
-    lines = [
-        "## All runs so far",
-        "",
-        "The table above has the last run of each attack, this one all of them together.",
-        "",
-        "| attack | runs | faults | violations |",
-        "|---|---:|---|---:|",
-    ]
-    lines += [
-        f"| {name} | {total['runs']} | {_named(total['faults'])} | {total['violations']} |"
-        for name, total in totals.items()
-    ]
-    return "\n".join(lines) + "\n"
+    rows = (
+        (
+            name,
+            str(one["runs"]),
+            _named(one["faults"]),
+            _named(one["counts"]),
+            str(one["violations"]),
+        )
+        for name, one in totals.items()
+    )
+    columns = ("attack", ">runs", "faults", "explored", ">violations")
+    return "## All runs so far\n\n" + _table(columns, rows)
 
 
 def _times(reports: Sequence[Mapping[str, Any]]) -> str:
+    marks = ("n", "p50", "p99", "max")
     rows = [
-        (report["command"], name, times)
+        (name, *(_number(times[mark]) for mark in marks), f"`{report['command']}`")
         for report in reports
         for name, times in report.get("times_ms", {}).items()
     ]
-    if not rows:
-        return ""
-    lines = [
-        "## How long it took",
-        "",
-        "| from, to | trials | p50 ms | p99 ms | max ms | command |",
-        "|---|---:|---:|---:|---:|---|",
-    ]
-    for command, name, times in rows:
-        marks = " | ".join(_number(times[mark]) for mark in ("n", "p50", "p99", "max"))
-        lines.append(f"| {name} | {marks} | `{command}` |")
-    return "\n".join(lines) + "\n"
+    columns = ("from, to", ">trials", ">p50 ms", ">p99 ms", ">max ms", "command")
+    return "## How long it took\n\n" + _table(columns, rows) if rows else ""
 
 
 def _bugs(bugs: Sequence[Mapping[str, str]]) -> str:
-    lines = [
-        "## Bugs found so far",
-        "",
-        "Each that is fixed has a test that fails without its fix.",
-        "",
-        "| bug | found by | reproducer | fixed in |",
-        "|---|---|---|---|",
-    ]
-    lines += [
-        f"| {bug['what']} | {bug['found_by']} | `{bug['reproducer']}` | {bug['fixed']} |"
-        for bug in bugs
-    ]
-    return "\n".join(lines) + "\n"
+    rows = ((bug["what"], bug["found_by"], f"`{bug['reproducer']}`", bug["fixed"]) for bug in bugs)
+    return (
+        "## Bugs found so far\n\nEach that is fixed has a test that fails without its fix.\n\n"
+        + _table(("bug", "found by", "reproducer", "fixed in"), rows)
+    )
