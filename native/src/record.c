@@ -84,25 +84,30 @@ static bool keep_is_format_1(const hrt_record *record)
     return size == HRT_KEEP_BODY_1 + keep_data_1(body);
 }
 
+/* Where the data of a KEEP begins in its body. */
+static uint32_t keep_head(const hrt_record *record)
+{
+    return keep_is_format_1(record) ? HRT_KEEP_BODY_1 : (uint32_t)sizeof(hrt_keep_body);
+}
+
 uint32_t hrt_keep_saved_length(const hrt_record *keep)
 {
-    return keep_is_format_1(keep) ? 0
-                                  : ((const hrt_keep_body *)hrt_record_body(keep))->saved_length;
+    const hrt_keep_body *body = hrt_record_body(keep);
+    return keep_is_format_1(keep) ? 0 : body->saved_length;
 }
 
 static bool keep_well_formed(const hrt_record *record, uint64_t size)
 {
     const hrt_keep_body *body = hrt_record_body(record);
-    if (size < HRT_KEEP_BODY_1 || (!keep_is_format_1(record) && size < sizeof(*body))) {
+    if (size < HRT_KEEP_BODY_1 || size < keep_head(record)) {
         return false;
     }
-    uint64_t begin = keep_is_format_1(record) ? HRT_KEEP_BODY_1 : sizeof(*body);
     uint32_t saved_length = hrt_keep_saved_length(record);
     return enqueue_within_limits(record, &body->enqueue) && body->error_length <= HRT_ERROR_MAX &&
            body->result_length <= HRT_RESULT_MAX && saved_length <= HRT_SAVED_MAX &&
            body->state >= HRT_JOB_SCHEDULED && body->state <= HRT_JOB_DISCARDED &&
            body->outcome <= HRT_OUTCOME_REVIVED && body->cause <= HRT_OUTCOME_REVIVED &&
-           size == begin + keep_data_1(body) + saved_length;
+           size == keep_head(record) + keep_data_1(body) + saved_length;
 }
 
 static bool settle_well_formed(const hrt_record *record, uint64_t size)
@@ -202,9 +207,7 @@ hrt_parts hrt_record_parts(const hrt_record *record)
     bool keep = record->type == HRT_RECORD_KEEP;
     const hrt_keep_body *body = hrt_record_body(record);
     const hrt_enqueue_body *enqueue = hrt_record_body(record); /* a KEEP begins with one */
-    size_t head = !keep                      ? sizeof(hrt_enqueue_body)
-                  : keep_is_format_1(record) ? HRT_KEEP_BODY_1
-                                             : sizeof(hrt_keep_body);
+    size_t head = keep ? keep_head(record) : sizeof(hrt_enqueue_body);
     uint32_t begin = (uint32_t)(sizeof(hrt_record) + head);
     bool traced = (enqueue->flags & HRT_ENQUEUE_TRACE) != 0;
     hrt_parts parts = {.enqueue = enqueue, .trace = traced ? begin : 0};
