@@ -53,6 +53,31 @@ static inline int tracer_collect(pid_t child)
     return ended;
 }
 
+/* The next thread that stopped at a system call; 0: the process came to its end, a good one. */
+static inline pid_t tracer_next(pid_t child)
+{
+    for (;;) {
+        int status = 0;
+        pid_t thread = waitpid(-1, &status, __WALL);
+        REQUIRE(thread > 0);
+        if (WIFSTOPPED(status) && WSTOPSIG(status) == TRACER_SYSCALL) {
+            return thread;
+        }
+        if (WIFSTOPPED(status)) {
+            tracer_resume(thread);
+        } else if (thread == child) {
+            CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+            return 0;
+        }
+    }
+}
+
+static inline void tracer_kill(pid_t child)
+{
+    REQUIRE(kill(child, SIGKILL) == 0);
+    CHECK(WIFSIGNALED(tracer_collect(child)));
+}
+
 /*
  * Kills the process at its stop number `stop`: each system call of each thread stops twice, before
  * it is done and after. False: the process came to its end before, which has to be a good one.
@@ -60,24 +85,13 @@ static inline int tracer_collect(pid_t child)
 static inline bool tracer_kill_at(uint64_t stop, tracer_body body, void *context)
 {
     pid_t child = tracer_start(body, context);
-    for (;;) {
-        int status = 0;
-        pid_t thread = waitpid(-1, &status, __WALL);
-        REQUIRE(thread > 0);
-        if (!WIFSTOPPED(status)) {
-            if (thread == child) {
-                CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-                return false;
-            }
-            continue;
-        }
-        if (WSTOPSIG(status) == TRACER_SYSCALL && stop-- == 0) {
-            REQUIRE(kill(child, SIGKILL) == 0);
-            CHECK(WIFSIGNALED(tracer_collect(child)));
+    for (pid_t thread; (thread = tracer_next(child)) > 0; tracer_resume(thread)) {
+        if (stop-- == 0) {
+            tracer_kill(child);
             return true;
         }
-        tracer_resume(thread);
     }
+    return false;
 }
 
 /* The number of the call that a thread is about to make; -1: it is on its way out of one. */
@@ -96,28 +110,17 @@ static inline bool tracer_kill_after(long call, uint32_t nth, tracer_body body, 
 {
     pid_t child = tracer_start(body, context);
     pid_t inside = 0; /* the thread that makes the call; two at a time count as one */
-    for (;;) {
-        int status = 0;
-        pid_t thread = waitpid(-1, &status, __WALL);
-        REQUIRE(thread > 0);
-        if (!WIFSTOPPED(status)) {
-            if (thread == child) {
-                CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-                return false;
-            }
-            continue;
-        }
-        if (WSTOPSIG(status) == TRACER_SYSCALL && tracer_call(thread) == call) {
+    for (pid_t thread; (thread = tracer_next(child)) > 0; tracer_resume(thread)) {
+        if (tracer_call(thread) == call) {
             inside = thread;
-        } else if (WSTOPSIG(status) == TRACER_SYSCALL && thread == inside && nth-- == 0) {
-            REQUIRE(kill(child, SIGKILL) == 0);
-            CHECK(WIFSIGNALED(tracer_collect(child)));
+        } else if (thread == inside && nth-- == 0) {
+            tracer_kill(child);
             return true;
         } else if (thread == inside) {
             inside = 0;
         }
-        tracer_resume(thread);
     }
+    return false;
 }
 
 #endif
