@@ -6,15 +6,11 @@ from pathlib import Path
 
 import click
 
+from hybridrt.cli.session import config_option
+
 
 @click.command()
-@click.option(
-    "--config",
-    "config_path",
-    envvar="HYBRIDRT_CONFIG",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="The configuration file; else the first of the search order.  [env: HYBRIDRT_CONFIG]",
-)
+@config_option("The configuration file; else the first of the search order.")
 @click.option("--log-format", type=click.Choice(["auto", "human", "json"]), help="Of its own log.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
 def run(config_path: Path | None, log_format: str | None, log_level: str | None) -> int:

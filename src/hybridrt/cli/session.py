@@ -56,25 +56,33 @@ class Session:
         emit(body, text, as_json=self.as_json)
 
 
+def config_option(text: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Return the option --config, explained by `text`."""
+    return click.option(
+        "--config",
+        "config_path",
+        envvar="HYBRIDRT_CONFIG",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help=f"{text}  [env: HYBRIDRT_CONFIG]",
+    )
+
+
+runtime_dir_option = click.option(
+    "--runtime-dir",
+    envvar="HYBRIDRT_RUNTIME_DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the sockets of the supervisor are.  [env: HYBRIDRT_RUNTIME_DIR]",
+)
+
+
 def session_options(
     function: Callable[Concatenate[Session, P], R],
 ) -> Callable[P, R]:
     """Give a command --json, --runtime-dir, --config and --timeout, folded into its Session."""
 
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-    @click.option(
-        "--runtime-dir",
-        envvar="HYBRIDRT_RUNTIME_DIR",
-        type=click.Path(file_okay=False, path_type=Path),
-        help="Where the sockets of the supervisor are.  [env: HYBRIDRT_RUNTIME_DIR]",
-    )
-    @click.option(
-        "--config",
-        "config_path",
-        envvar="HYBRIDRT_CONFIG",
-        type=click.Path(dir_okay=False, path_type=Path),
-        help="The configuration file.  [env: HYBRIDRT_CONFIG]",
-    )
+    @runtime_dir_option
+    @config_option("The configuration file.")
     @click.option(
         "--timeout",
         "timeout_s",

@@ -6,25 +6,20 @@ from pathlib import Path
 
 import click
 
-from hybridrt.cli.session import Session, runtime_directory, session_options
+from hybridrt.cli.session import (
+    Session,
+    config_option,
+    runtime_dir_option,
+    runtime_directory,
+    session_options,
+)
 
 UPGRADE_PATIENCE_S = 120.0  # for the new supervisor to start and to catch up with the log
 
 
 @click.command()
-@click.option(
-    "--config",
-    "config_path",
-    envvar="HYBRIDRT_CONFIG",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="The configuration file, for its directory.  [env: HYBRIDRT_CONFIG]",
-)
-@click.option(
-    "--runtime-dir",
-    envvar="HYBRIDRT_RUNTIME_DIR",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where the sockets of the supervisor are.  [env: HYBRIDRT_RUNTIME_DIR]",
-)
+@config_option("The configuration file, for its directory.")
+@runtime_dir_option
 @click.option("--upgrade", is_flag=True, hidden=True)
 def standby(config_path: Path | None, runtime_dir: Path | None, upgrade: bool) -> int:
     """Follow a supervisor, and go on in its place when it dies or hangs.
