@@ -7,6 +7,7 @@
 #include "error.h"
 #include "failpoint.h"
 #include "log_state.h"
+#include "scan.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -18,9 +18,6 @@
 
 #include <pthread.h>
 
-/* A file of this name says that a sync has failed and what lies behind `durable` may be lost. */
-#define HRT_LOG_UNSYNCED "unsynced"
-
 /* A file that has left the log, and that is still read. */
 typedef struct hrt_log_aside {
     uint64_t number;

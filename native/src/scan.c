@@ -356,11 +356,17 @@ static int search_behind(hrt_scan *scan, uint64_t bad, evidence *after)
     return search_segment(scan, offset, end < segment_size(scan) ? end : segment_size(scan), after);
 }
 
+/*
+ * Whether what was written must still be there, synced or not: the page cache of the boot in which
+ * the log was written has never been lost. After a failed sync it may have been, without a reboot:
+ * the kernel forgets pages that it could not write, at the latest when the disk is mounted again.
+ */
 static bool same_boot(const hrt_scan *scan)
 {
     uint8_t boot_id[16];
     return scan->has_boot && hrt_boot_id(boot_id) == HRT_OK &&
-           memcmp(boot_id, scan->boot_id, 16) == 0;
+           memcmp(boot_id, scan->boot_id, 16) == 0 &&
+           faccessat(scan->directory, HRT_LOG_UNSYNCED, F_OK, 0) != 0;
 }
 
 static void report_torn(hrt_scan *scan, uint32_t slot, uint64_t tail, uint64_t end)

@@ -6,6 +6,9 @@
 
 #include <stdbool.h>
 
+/* A file of this name says that a sync has failed and what lies behind `durable` may be lost. */
+#define HRT_LOG_UNSYNCED "unsynced"
+
 /* Where the log ends and what its last writer left, for the one who goes on writing. */
 typedef struct hrt_scan_end {
     uint64_t number; /* segment of the tail */

@@ -217,6 +217,23 @@ static inline void fixture_flip(const fixture *f, uint32_t slot, uint64_t offset
     fixture_write(f, slot, offset, &byte, 1);
 }
 
+/* A file beside the segments, empty. */
+static inline void fixture_touch(const fixture *f, const char *name)
+{
+    char path[128];
+    (void)snprintf(path, sizeof(path), "%s/%s", f->directory, name);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    REQUIRE(fd >= 0);
+    (void)close(fd);
+}
+
+static inline bool fixture_has(const fixture *f, const char *name)
+{
+    char path[128];
+    (void)snprintf(path, sizeof(path), "%s/%s", f->directory, name);
+    return access(path, F_OK) == 0;
+}
+
 static inline void fixture_remove(const fixture *f, uint32_t slot)
 {
     char name[HRT_SEGMENT_NAME_SIZE];

@@ -133,6 +133,32 @@ static void the_first_error_of_the_disk_is_the_last_word(void)
     check_poisoned("log.sync.after");
 }
 
+/* The page cache forgets what the disk refused, as when it is mounted again in the same boot. */
+static void what_a_failed_sync_loses_is_no_damage(void)
+{
+    fixture f;
+    fixture_make(&f);
+    REQUIRE(fixture_open(&f) == HRT_OK);
+    REQUIRE(hrt_log_start(f.log) == HRT_OK);
+    REQUIRE(fixture_epoch(&f, false) == HRT_OK);
+    REQUIRE(fixture_group(&f, 1, 1, 1) == HRT_OK);
+    fixture_sync(&f);
+    uint64_t lost = hrt_log_tail(f.log) % SMALL_SEGMENT;
+    REQUIRE(fixture_group(&f, 1, 1, 10) == HRT_OK);
+    REQUIRE(fixture_group(&f, 1, 1, 100) == HRT_OK);
+    REQUIRE(hrt_failpoint("log.sync.before", "error", 0) == HRT_OK);
+    fixture_sync(&f);
+    CHECK_EQ(f.failure, HRT_EIO);
+    REQUIRE(hrt_failpoint("log.sync.before", "off", 0) == HRT_OK);
+    fixture_close(&f);
+    uint8_t zeros[128] = {0};
+    fixture_write(&f, 0, lost, zeros, sizeof(zeros));
+    CHECK_EQ(fixture_open(&f), HRT_OK);
+    CHECK_EQ(f.report.damage, HRT_DAMAGE_TORN);
+    CHECK_EQ(f.sum, 1); /* what was synced, and not what lies behind the loss */
+    fixture_end(&f);
+}
+
 static int fill(fixture *f, enum hrt_log_class class)
 {
     int status = HRT_OK;
@@ -221,8 +247,8 @@ int main(void)
              TEST(other_threads_may_ask_while_the_log_is_written),
 #ifdef HRT_WITH_FAILPOINTS
              TEST(the_first_error_of_the_disk_is_the_last_word),
-             TEST(a_full_disk_stops_the_growth_only), TEST(an_error_while_recycling_poisons),
-             TEST(failpoints_are_listed_with_their_hits));
+             TEST(what_a_failed_sync_loses_is_no_damage), TEST(a_full_disk_stops_the_growth_only),
+             TEST(an_error_while_recycling_poisons), TEST(failpoints_are_listed_with_their_hits));
 #else
              TEST(without_failpoints_none_is_known));
 #endif

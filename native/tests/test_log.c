@@ -206,6 +206,23 @@ static void without_a_reboot_a_bad_record_before_good_ones_is_damage(void)
     fixture_end(&f);
 }
 
+/* A disk that failed to write and was mounted again has lost what no reboot has. */
+static void after_a_failed_sync_the_same_boot_may_have_lost_records(void)
+{
+    fixture f;
+    fixture_make(&f);
+    uint64_t offset = make_torn(&f, false);
+    uint8_t zeros[64] = {0};
+    fixture_write(&f, 0, offset + 64, zeros, sizeof(zeros));
+    fixture_touch(&f, HRT_LOG_UNSYNCED);
+    REQUIRE(fixture_open(&f) == HRT_OK);
+    CHECK_EQ(f.report.damage, HRT_DAMAGE_TORN);
+    CHECK_EQ(f.recovery.tail_position, SMALL_SEGMENT + offset);
+    CHECK_EQ(f.visited, 3);
+    CHECK(!fixture_has(&f, HRT_LOG_UNSYNCED));
+    fixture_end(&f);
+}
+
 /* Epoch and nine groups, the last written when the others were synced. */
 static void make_synced(fixture *f)
 {
@@ -220,11 +237,14 @@ static void make_synced(fixture *f)
     fixture_close(f);
 }
 
-static void every_flip_in_synced_records_is_damage(void)
+static void check_every_synced_flip(bool unsynced)
 {
     fixture f;
     fixture_make(&f);
     make_synced(&f);
+    if (unsynced) {
+        fixture_touch(&f, HRT_LOG_UNSYNCED);
+    }
     for (uint64_t offset = START; offset < START + 128 + 8 * SPAN; offset += 8) {
         uint64_t inside = offset < START + 128 ? offset - START : (offset - START - 128) % SPAN;
         uint64_t length = offset < START + 128 ? 112 : 168;
@@ -264,6 +284,12 @@ static uint32_t slot_of_number(const fixture *f, uint64_t number)
         }
     }
     return UINT32_MAX;
+}
+
+static void every_flip_in_synced_records_is_damage(void)
+{
+    check_every_synced_flip(false);
+    check_every_synced_flip(true);
 }
 
 static void a_missing_segment_is_named(void)
@@ -469,6 +495,7 @@ int main(void)
              TEST(a_group_torn_at_any_block_is_passed), TEST(a_group_with_any_block_lost_is_passed),
              TEST(a_torn_tail_is_reported), TEST(an_epoch_is_never_used_twice),
              TEST(without_a_reboot_a_bad_record_before_good_ones_is_damage),
+             TEST(after_a_failed_sync_the_same_boot_may_have_lost_records),
              TEST(every_flip_in_synced_records_is_damage), TEST(a_missing_segment_is_named),
              TEST(a_segment_of_another_log_is_named), TEST(a_newer_format_is_named),
              TEST(every_flip_in_a_header_is_found), TEST(a_wiped_header_over_records_is_damage),
