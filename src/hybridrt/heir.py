@@ -75,21 +75,29 @@ class Heir:
             return
         self._loop.remove_writer(self._connection.fileno())
 
-    def _read(self) -> None:
+    def hear(self) -> None:
+        """Take all that it has said up to now."""
+        while self.pidfd >= 0 and self._read():
+            pass
+
+    def _read(self) -> bool:
+        """Take one message; False: there is none, or there will be none any more."""
         try:
             data, fds = handover.receive(self._connection)
             close_all(fds)  # a standby has nothing to give
             message = handover.decode(data) if data else None
         except BlockingIOError:
-            return
+            return False
         except (OSError, HybridrtError) as error:
             self._end(str(error))
-            return
+            return False
         if not data:
             self._end("")
-        elif message is not None:
+            return False
+        if message is not None:
             self.heard_at = self._loop.time()
             self._heard(self, message)
+        return True
 
     def _end(self, reason: str) -> None:
         if reason:

@@ -93,21 +93,36 @@ class Follower:
         while True:
             patience = min(self._next_ping - time.monotonic(), self._look_again())
             ready = {fd for fd, _ in poll.poll(max(0.0, patience) * MILLISECONDS)}
-            if self._connected and self._connection.fileno() in ready and not self._read():
-                self._connected = False  # it dies, or has dropped us: the pidfd will tell
-                poll.unregister(self._connection.fileno())
+            if self._connected and self._connection.fileno() in ready:
+                self._hear()
+                if not self._connected:  # it dies, or has dropped us: the pidfd will tell
+                    poll.unregister(self._connection.fileno())
             if self._dismissed:
                 return ""
-            if self._process_fd in ready:
-                return "killed"
-            if self._ended_fd in ready:
-                if self._failure is not None:
-                    raise self._failure
-                return "upgrade" if self._releasing else "killed"
+            if cause := self._end_of(ready):
+                return cause
             if time.monotonic() >= self._next_ping:
-                if self._pings - self._pong >= PINGS:
+                if self._releasing or self._pings - self._pong >= PINGS:
                     return "hung"
                 self._ping()
+
+    def _hear(self) -> None:
+        """Take all that was told: what a process says last stands behind what it said before."""
+        poll = select.poll()
+        poll.register(self._connection.fileno(), select.POLLIN)
+        while self._connected and poll.poll(0):
+            self._connected = self._read()
+
+    def _end_of(self, ready: set[int]) -> str:
+        """Return how the supervisor ended; empty: it goes on. Raises what ended the following."""
+        if self._process_fd in ready:
+            return "killed"
+        if self._ended_fd not in ready:
+            return ""
+        if self._failure is not None:
+            raise self._failure
+        self._hear()  # it was told before the log was let go of, and perhaps after the last look
+        return "upgrade" if self._releasing else "killed"
 
     def _look_again(self) -> float:
         """Say that we are ready as soon as we are; return when to look at it again."""
@@ -166,6 +181,8 @@ class Follower:
             self._complete = True
         elif isinstance(message, handover.Release):
             self._releasing = True
+            # It answers no ping meanwhile, and has as long as it would have to answer four.
+            self._next_ping = time.monotonic() + self._interval * PINGS
         elif isinstance(message, handover.Bye):
             self._dismissed = message.reason
 
@@ -195,13 +212,12 @@ class Follower:
     def _take_over(self, cause: str) -> Estate:
         """Make sure that the supervisor is gone, go on with its log, and dispatch at once."""
         began_ns = time.monotonic_ns()
-        if not self._releasing:
+        upgraded = cause == "upgrade"
+        if not upgraded:
             self._end_process()
         death_ns = time.monotonic_ns() - began_ns
         self._thread.join()
-        self._connection.setblocking(False)
-        while self._connected and self._read():
-            pass  # what it told in its last moments
+        self._hear()  # what it told in its last moments
         patience = float(self.config.runtime.hang_timeout)
         runtime = self._standby.take_over(patience)
         dispatch = DispatchThread(runtime)
@@ -210,7 +226,7 @@ class Follower:
         os.close(self._process_fd)
         os.close(self._page_fd)
         os.close(self._ended_fd)
-        if not self._releasing:
+        if not upgraded:
             self._connection.close()
         return Estate(
             runtime=runtime,
@@ -222,7 +238,7 @@ class Follower:
             cause=cause,
             duration_ns=duration_ns,
             death_ns=death_ns,
-            upgraded_from=self._connection if self._releasing else None,
+            upgraded_from=self._connection if upgraded else None,
         )
 
     def _end_process(self) -> None:

@@ -133,6 +133,11 @@ class Succession:
         self._waiting.append(news)
         return news
 
+    def hear(self) -> None:
+        """Take what standbys have said up to now."""
+        for heir in list(self._heirs):
+            heir.hear()
+
     def _notify(self) -> None:
         for news in self._waiting:
             if not news.done():
@@ -312,13 +317,18 @@ class Succession:
         self._notify()
 
     async def _watch(self) -> None:
-        """Kill a standby that says nothing for too long: it would not go on in time either."""
+        """Kill a standby that says nothing for too long: it would not go on in time either.
+
+        One that an upgrade waits for says nothing while it takes over; the upgrade has limits.
+        """
         loop = asyncio.get_running_loop()
         while True:
             patience = float(self._supervisor.config.runtime.hang_timeout)
             await asyncio.sleep(patience)
             heir = self.heir
-            if heir is not None and heir.ready and loop.time() - heir.heard_at > patience:
+            if heir is None or not heir.ready or self.next is not None:
+                continue
+            if loop.time() - heir.heard_at > patience:
                 log.warning("the standby hangs, killing it", pid=heir.pid)
                 await Offspring(heir.pid, os.dup(heir.pidfd)).kill()
 

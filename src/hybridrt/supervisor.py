@@ -7,6 +7,7 @@ Example:
 """
 
 import asyncio
+import contextlib
 import errno
 import fcntl
 import os
@@ -32,6 +33,7 @@ from hybridrt.errors import (
     ConfigError,
     DiskFullError,
     HybridrtError,
+    JobNotFoundError,
     PermissionDeniedError,
     StartError,
     StorageError,
@@ -42,11 +44,12 @@ from hybridrt.errors import (
 )
 from hybridrt.estate import Estate
 from hybridrt.handover import PEER, SOCKET_NAME, Settings
+from hybridrt.heir import close_all
 from hybridrt.holds import Holds
 from hybridrt.jobs import JobInfo
 from hybridrt.logs import get_logger
 from hybridrt.names import Durability, EventType, Order
-from hybridrt.native import Event, Runtime, RuntimeOptions, error_of
+from hybridrt.native import Event, Grant, Runtime, RuntimeOptions, error_of
 from hybridrt.notary import Notary
 from hybridrt.pools import Pool
 from hybridrt.processes import WorkerProcess
@@ -59,6 +62,7 @@ from hybridrt.upkeep import Upkeep
 log = get_logger("supervisor")
 
 T = TypeVar("T")
+Grants = list[tuple[Grant, list[int]]]
 
 EVENTFD_BYTES = 8
 SOCKET_PATH_BYTES_MAX = 107  # of a sockaddr_un
@@ -442,8 +446,12 @@ class Supervisor(Producer):
         self.publish("client", {**body, "jobs": event.count, "value": event.value})
 
     def _fail(self, event: Event) -> None:
-        """The log failed: stop at once, nothing was acknowledged after the failure."""
+        """The log failed: nothing was acknowledged after the failure."""
         error = error_of(event.code, event.text) if event.code < 0 else StorageError(event.text)
+        self.give_up(error)
+
+    def give_up(self, error: HybridrtError) -> None:
+        """End without the log, which somebody else has by now, or nobody can write."""
         self.failure = error
         self.state = "failed"
         log.critical("the log failed, nothing more is acknowledged", err=str(error))
@@ -662,14 +670,35 @@ class Supervisor(Producer):
         await self.stop_wanted.wait()
         await self._upgraded.wait()
 
-    async def freeze(self) -> None:
-        """Begin nothing new: the next supervisor is about to go on with everything."""
+    async def freeze(self) -> tuple[int, Grants]:
+        """Begin nothing new: the next supervisor is about to go on with everything.
+
+        Returns the page and all lanes once more, for `thaw`; the caller owns the descriptors.
+        """
         for pool in self.pools.values():
             pool.freeze()
         if self._listener is not None:
             self._listener.freeze()
         await self._leave_runtime()
         await self.end()
+        try:
+            return self._duplicate()
+        except HybridrtError:
+            assert self._thread is not None
+            self.thaw(self.runtime, self._thread)
+            raise
+
+    def _duplicate(self) -> tuple[int, Grants]:
+        """Return the page and all lanes once more; the caller owns the descriptors."""
+        grants: Grants = []
+        try:
+            for lane in self.runtime.lanes():
+                with contextlib.suppress(JobNotFoundError):  # one that has ended since is no loss
+                    grants.append(self.runtime.grant(lane["incarnation"]))
+            return self.runtime.page_fd(), grants
+        except HybridrtError:
+            close_all([fd for _, fds in grants for fd in fds])
+            raise
 
     async def release(self) -> None:
         """Stop to dispatch and let go of the log, but not of the lanes."""

@@ -5,6 +5,7 @@ Until the next one has said that it went on, this one keeps what it needs to go 
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from hybridrt import handover
@@ -12,17 +13,16 @@ from hybridrt.dispatching import DispatchThread
 from hybridrt.errors import HybridrtError, UpgradeError
 from hybridrt.heir import close_all
 from hybridrt.logs import get_logger
-from hybridrt.native import Grant, Runtime, RuntimeOptions, Standby
+from hybridrt.native import Runtime, RuntimeOptions, Standby
 from hybridrt.offspring import Offspring
 
 if TYPE_CHECKING:
     from hybridrt.succession import Succession
-    from hybridrt.supervisor import Supervisor
+    from hybridrt.supervisor import Grants, Supervisor
 
 log = get_logger("upgrade")
 
 LOCK_SECONDS = 5.0  # for the log's lock to be free, once its owner is gone
-Grants = list[tuple[Grant, list[int]]]
 
 
 async def upgrade(
@@ -35,7 +35,12 @@ async def upgrade(
     successor = Offspring.start(command)
     succession.next = successor
     try:
-        await _get_ready(supervisor, succession, successor)
+        await _until(
+            lambda: succession.heir is not None and succession.heir.ready,
+            ("is not ready", supervisor.config.runtime.start_timeout),
+            succession,
+            successor,
+        )
         pause_ns = await _hand_over(supervisor, succession, successor)
     except BaseException as error:
         await successor.kill()
@@ -51,17 +56,22 @@ async def upgrade(
     return {"pid": successor.pid, "pause_ns": pause_ns}
 
 
-async def _get_ready(
-    supervisor: "Supervisor", succession: "Succession", successor: Offspring
+async def _until(
+    condition: Callable[[], bool],
+    limit: tuple[str, float],
+    succession: "Succession",
+    successor: Offspring,
 ) -> None:
-    """Wait until the next supervisor follows the log and has caught up."""
-    limit = supervisor.config.runtime.start_timeout
+    """Wait for something of the next supervisor; raise UpgradeError when it is late, or is gone."""
+    what, seconds = limit
     try:
-        async with asyncio.timeout(limit):
-            while succession.heir is None or not succession.heir.ready:
+        async with asyncio.timeout(seconds):
+            while not condition():
                 await _change(succession, successor)
     except TimeoutError as error:
-        raise UpgradeError(f"the new supervisor is not ready within {limit:g} s") from error
+        succession.hear()  # it may be we who are late
+        if not condition():
+            raise UpgradeError(f"the new supervisor {what} within {seconds:g} s") from error
 
 
 async def _change(succession: "Succession", successor: Offspring) -> None:
@@ -85,17 +95,15 @@ async def _hand_over(
     """Let go of the log and wait until the next one went on; else take it back. Returns the ns."""
     heir = succession.heir
     assert heir is not None
-    options, runtime = supervisor.options(), supervisor.runtime
-    lanes = [lane["incarnation"] for lane in runtime.lanes() if not lane["local"]]
-    await supervisor.freeze()
-    page_fd = runtime.page_fd()
-    grants = [runtime.grant(incarnation) for incarnation in lanes]
+    options = supervisor.options()
+    page_fd, grants = await supervisor.freeze()
     try:
         began_ns = time.monotonic_ns()
         heir.tell(handover.Release())
-        await supervisor.release()
         try:
-            await _taken(supervisor, succession, successor)
+            await supervisor.release()
+            limit = ("did not go on", supervisor.config.runtime.hang_timeout)
+            await _until(lambda: succession.taken, limit, succession, successor)
         except HybridrtError:
             await successor.kill()
             await _take_back(supervisor, options, page_fd, grants)
@@ -105,31 +113,25 @@ async def _hand_over(
         close_all([page_fd, *(fd for _, fds in grants for fd in fds)])
 
 
-async def _taken(supervisor: "Supervisor", succession: "Succession", successor: Offspring) -> None:
-    limit = supervisor.config.runtime.hang_timeout
-    try:
-        async with asyncio.timeout(limit):
-            while not succession.taken:
-                await _change(succession, successor)
-    except TimeoutError as error:
-        raise UpgradeError(f"the new supervisor did not go on within {limit:g} s") from error
-
-
 async def _take_back(
-    supervisor: "Supervisor", options: RuntimeOptions, page_fd: int, grants: Grants
+    supervisor: "Supervisor", options: RuntimeOptions, page_fd: int, grants: "Grants"
 ) -> None:
     """Go on with our own log, as a standby would."""
-    runtime = await asyncio.to_thread(_follow_and_take_over, options, page_fd, grants)
+    try:
+        runtime = await asyncio.to_thread(_take_over, options, page_fd, grants)
+    except HybridrtError as error:
+        supervisor.give_up(error)  # somebody else has the log, or nobody can
+        raise
     dispatch = DispatchThread(runtime)
     dispatch.start()
     supervisor.thaw(runtime, dispatch)
     log.warning("the old supervisor goes on")
 
 
-def _follow_and_take_over(options: RuntimeOptions, page_fd: int, grants: Grants) -> Runtime:
+def _take_over(options: RuntimeOptions, page_fd: int, grants: "Grants") -> Runtime:
+    """Read the whole log once more, when its lock is free."""
     standby = Standby.open(options, page_fd)
     for grant, fds in grants:
         standby.grant(grant, fds)
         fds.clear()  # they are the standby's now
-    standby.run()
     return standby.take_over(LOCK_SECONDS)

@@ -274,13 +274,10 @@ def test_a_supervisor_that_hangs_is_killed_and_replaced(plant: Plant) -> None:
 
 def test_a_supervisor_whose_dispatch_loop_is_stuck_is_replaced(plant: Plant) -> None:
     """Its event loop lives and its sockets answer, but the dispatch lock is never given back."""
-    plant.instance.write(pool=APPEND_POOLS[:1], runtime={"standby": True, "hang_timeout": "1s"})
-    program = (
-        "import sys, time; from hybridrt import native\n"
-        "native.Runtime.touch = lambda _: time.sleep(600)\n"
-        "from hybridrt.service import run; sys.exit(run(sys.argv[1]))"
-    )
-    stuck = plant.instance.spawn(sys.executable, "-c", program, str(plant.instance.config_path))
+    change = "import time; from hybridrt import native\n"
+    change += "native.Runtime.touch = lambda _: time.sleep(600)"
+    runtime = {"standby": True, "hang_timeout": "1s"}
+    stuck = other_supervisor(plant, change, pool=APPEND_POOLS[:1], runtime=runtime)
     plant.until(lambda: stuck.poll() is not None, "it is killed")
     assert stuck.returncode == -signal.SIGKILL
     plant.until(lambda: (s := plant.status()) and s["takeover"], "the standby goes on")
@@ -449,6 +446,84 @@ def test_an_upgrade_under_load_loses_nothing(plant: Plant, tmp_path: Path, roll:
     plant.await_standby()
 
 
+SLOW_TO_LISTEN = """
+import time; from hybridrt import standby
+look = standby.Follower._look_again
+def wait_before_listening(self):
+    was_ready, patience = self._ready, look(self)
+    if self._ready and not was_ready:
+        self._ping()
+        time.sleep(2)
+    return patience
+standby.Follower._look_again = wait_before_listening
+"""
+
+
+def test_a_successor_hears_all_that_it_was_told(plant: Plant, tmp_path: Path) -> None:
+    """That the log is let go of stands behind an answer to a ping, when it comes to listen."""
+    plant.start(pool=APPEND_POOLS[:1], runtime={"roll": False, "standby": False})
+    before = plant.workers()
+    done = upgrade(plant, "--python", other_python(tmp_path, SLOW_TO_LISTEN))
+    assert done.returncode == 0, done.stderr + plant.instance.output()
+    status = plant.await_supervisor(json.loads(done.stdout)["pid"])
+    assert status["takeover"]["cause"] == "upgrade"
+    assert plant.first is not None
+    assert plant.first.wait(DEADLINE_S) == Status.OK
+    assert plant.workers() == before
+
+
+def other_supervisor(plant: Plant, change: str, **tables: Any) -> "subprocess.Popen[bytes]":
+    """Start a supervisor of this version with a change."""
+    plant.instance.write(**tables)
+    run = "from hybridrt.service import run; sys.exit(run(sys.argv[1]))"
+    command = [sys.executable, "-c", f"import sys\n{change}\n{run}"]
+    process: subprocess.Popen[bytes] = plant.instance.spawn(
+        *command, str(plant.instance.config_path)
+    )
+    plant.until(lambda: plant.instance.is_ready(process), "the supervisor is ready")
+    return process
+
+
+LOSES_A_WORKER = """
+import asyncio, os, signal; from hybridrt.supervisor import Supervisor
+leave = Supervisor._leave_runtime
+async def lose_a_worker(self):
+    Supervisor._leave_runtime = leave
+    await leave(self)
+    (worker, *_) = self.workers()
+    os.kill(worker.pid, signal.SIGKILL)
+    await worker.exited.wait()
+Supervisor._leave_runtime = lose_a_worker
+"""
+
+
+def test_a_worker_that_dies_as_an_upgrade_begins_is_replaced(plant: Plant) -> None:
+    old = other_supervisor(
+        plant, LOSES_A_WORKER, pool=APPEND_POOLS[:1], runtime={"roll": False}, queue=QUEUES
+    )
+    before = plant.workers()
+    done = upgrade(plant)
+    assert done.returncode == 0, done.stderr + plant.instance.output()
+    assert old.wait(DEADLINE_S) == Status.OK
+    plant.until(lambda: len(plant.workers()) == len(before), "it is replaced")
+    assert len(set(before.values()) - set(plant.workers().values())) == 1
+
+
+def test_a_supervisor_that_does_not_let_go_is_replaced(plant: Plant) -> None:
+    change = "import time; from hybridrt.native import Runtime\n"
+    change += "Runtime.release = lambda _: time.sleep(600)"
+    runtime = {"hang_timeout": "2s", "roll": False}
+    old = other_supervisor(plant, change, pool=APPEND_POOLS[:1], runtime=runtime, queue=QUEUES)
+    before = plant.workers()
+    done = upgrade(plant)
+    assert old.wait(DEADLINE_S) == -signal.SIGKILL
+    assert done.returncode == Status.UNREACHABLE, done.stdout + done.stderr
+    assert "ended before it answered upgrade" in json.loads(done.stdout)["error"]["message"]
+    plant.until(lambda: (s := plant.status()) and s["takeover"], "the new one goes on")
+    assert plant.status()["takeover"]["cause"] == "hung"
+    assert plant.workers() == before
+
+
 FAILURES = {
     "does not run": ("", "exited with status"),
     "is not understood": (
@@ -493,7 +568,7 @@ def test_an_upgrade_to_one_that_fails_changes_nothing(
 ) -> None:
     change, reason = FAILURES[name]
     python = other_python(tmp_path, change) if change else "/bin/false"
-    plant.start(pool=APPEND_POOLS, runtime={"hang_timeout": "1s"})
+    plant.start(pool=APPEND_POOLS, runtime={"hang_timeout": "3s"})
     path = tmp_path / "appended"
     before, old = plant.workers(), plant.supervisor()
     with plant.connect() as client, producing(client, path) as producer:

@@ -31,7 +31,17 @@ def ask(runtime_dir: Path, verb: str, body: dict[str, Any], timeout_s: float) ->
         dealer.reconnect_ivl = RECONNECT_MILLISECONDS
         dealer.connect(f"ipc://{address}")
         dealer.send_multipart(encode_request(request_id, verb, body))
-        if not dealer.poll(int(timeout_s * 1000), zmq.POLLIN):
+        hang_up = dealer.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        poller = zmq.Poller()
+        poller.register(dealer, zmq.POLLIN)
+        poller.register(hang_up, zmq.POLLIN)
+        ready = dict(poller.poll(int(timeout_s * 1000)))
+        if hang_up in ready and not dealer.poll(0):
+            raise UnreachableError(
+                f"the supervisor at {address} ended before it answered {verb}",
+                "It may have done it. See what `hybridrt status` says, then ask again.",
+            )
+        if not ready:
             raise TimedOutError(
                 f"the supervisor at {address} did not answer {verb} within {timeout_s:g} s",
                 "It may be busy or stopped: look at its output, or give --timeout more seconds.",
