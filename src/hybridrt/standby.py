@@ -14,6 +14,7 @@ import signal
 import socket
 import threading
 import time
+from dataclasses import fields
 from pathlib import Path
 
 from hybridrt import handover, native
@@ -187,8 +188,7 @@ class Follower:
             self._dismissed = message.reason
 
     def _take_lane(self, lane: handover.Lane, fds: list[int]) -> None:
-        names = ("incarnation", "number", "submit_capacity", "pid", "pool", "name")
-        grant = Grant(**{name: getattr(lane, name) for name in names})
+        grant = Grant(**{field.name: getattr(lane, field.name) for field in fields(Grant)})
         self._standby.grant(grant, fds[: handover.LANE_FDS])
         streams = dict(zip(lane.streams, fds[handover.LANE_FDS :], strict=True))
         self._held[lane.incarnation] = Held(lane, streams)
