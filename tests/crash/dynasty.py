@@ -4,11 +4,9 @@ Only when both are killed at once does a new supervisor start on the log.
 """
 
 import contextlib
-import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +14,9 @@ import psutil
 
 from hybridrt.client import Control
 from hybridrt.errors import HybridrtError
+from tests.crash.kin import RUN, Kin
 from tests.crash.world import DEADLINE_S, LANGUAGES, ROOT, StuckError, World, alive
 
-RUN = "import sys; from hybridrt.service import run; sys.exit(run(sys.argv[1]))"
-MARK = "HYBRIDRT_CRASH_DYNASTY"
 LEASE = "5s"  # when both were killed the lanes wait so long: less than the producer for an answer
 
 
@@ -30,7 +27,7 @@ class Dynasty(World):
         """Describe it."""
         super().__init__(directory, durability, seed, recycle=recycle)
         self.takeovers = 0
-        self._mark = f"{os.getpid()}-{time.monotonic_ns()}"
+        self._kin = Kin()
 
     def _config(self) -> str:
         runtime = f'[runtime]\nstandby = true\nlease = "{LEASE}"\nlog_format = "json"\n'
@@ -46,7 +43,7 @@ class Dynasty(World):
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env={**os.environ, MARK: self._mark},
+                env=self._kin.environment(),
             )
 
     def _call(self, verb: str) -> Any:
@@ -125,10 +122,9 @@ class Dynasty(World):
     def _family(self) -> list[psutil.Process]:
         """Return supervisors and standbys that run: what was started with the mark, but workers."""
         found = []
-        for process in psutil.process_iter():
+        for process in self._kin.running():
             with contextlib.suppress(psutil.Error):
-                marked = process.environ().get(MARK) == self._mark
-                if marked and alive(process) and "python" in process.name():
+                if "python" in process.name():
                     found.append(process)
         return found
 
@@ -139,19 +135,6 @@ class Dynasty(World):
         """
         if self.supervisor is not None:
             self.supervisor.wait()
-
-    def holds_log(self) -> bool:
-        """Say whether somebody has locked the log."""
-        return any(self._has_lock(process) for process in self._family())
-
-    def _has_lock(self, process: psutil.Process) -> bool:
-        lock = str(self.log_directory / "lock")
-        with contextlib.suppress(OSError):
-            for fd in Path(f"/proc/{process.pid}/fd").iterdir():
-                with contextlib.suppress(OSError):
-                    if str(fd.readlink()) == lock:
-                        return True
-        return False
 
     def check(self) -> None:
         """Raise StuckError when the producer ended, which nobody killed."""

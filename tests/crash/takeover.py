@@ -33,13 +33,12 @@ from hybridrt.logreader import Scan
 from hybridrt.records import HEADER, HEADER_NAMES, RecordType
 from tests.attacks.report import percentiles
 from tests.crash.clock import BEGUN
+from tests.crash.kin import RUN, Kin
 
 ROOT = Path(__file__).parent.parent.parent
 DEADLINE_S = 120.0
 PAUSE_S = 0.02
 BATCH = 10_000
-MARK = "HYBRIDRT_TAKEOVER_CAMPAIGN"
-RUN = "import sys; from hybridrt.service import run; sys.exit(run(sys.argv[1]))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +95,7 @@ class Field:
         """Start everything and fill the queue."""
         self.directory = directory
         self.begun_path = directory / "begun"
-        self._mark = f"{os.getpid()}-{time.monotonic_ns()}"
+        self._kin = Kin()
         self._write_config()
         with (directory / "output").open("ab") as output:
             self._first = subprocess.Popen(
@@ -104,7 +103,7 @@ class Field:
                 cwd=ROOT,
                 stdout=output,
                 stderr=output,
-                env={**os.environ, MARK: self._mark},
+                env=self._kin.environment(),
             )
         try:
             self.until(self.status, "the supervisor answers")
@@ -169,20 +168,11 @@ class Field:
         """Kill all processes of this campaign, by process."""
         with contextlib.suppress(HybridrtError, AttributeError):
             self.client.close()
-        while left := self._left():
+        while left := self._kin.running():
             for process in left:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
         self._first.wait()
-
-    def _left(self) -> list[psutil.Process]:
-        found = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                marked = process.environ().get(MARK) == self._mark
-                if marked and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
-        return found
 
 
 class Pulse(threading.Thread):
