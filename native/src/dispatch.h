@@ -385,7 +385,8 @@ int hrt_lanes_make(hrt_runtime *runtime, uint32_t submit_capacity, bool local, u
                    int *fd_out);
 /*
  * Sits down at a lane that another runtime has made. The descriptors are duplicated. HRT_EPEER: its
- * memory is not what was granted; HRT_ECLOSED: it was shut.
+ * memory is not what was granted; HRT_ECLOSED: it was shut, and is shut here until its process is
+ * gone.
  */
 int hrt_lanes_inherit(hrt_runtime *runtime, const hrt_legacy *legacy, uint32_t *lane_out);
 hrt_seat *hrt_lanes_find(hrt_runtime *runtime, uint64_t incarnation, uint32_t *lane_out);
@@ -427,6 +428,8 @@ int hrt_runtime_complete(const hrt_runtime_options *options, hrt_runtime_options
 /* Takes over page, state and lock, whatever the outcome; descriptors of lanes stay the caller's. */
 int hrt_runtime_inherit(const hrt_runtime_options *options, const hrt_heritage *from,
                         hrt_runtime **runtime_out);
+/* Frees all; the lanes stay open for whoever goes on with them. */
+void hrt_runtime_leave(hrt_runtime *runtime);
 /* Frees all; what the lanes are told was said before. */
 void hrt_runtime_free(hrt_runtime *runtime);
 

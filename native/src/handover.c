@@ -83,13 +83,18 @@ static int finish(hrt_runtime *runtime)
     return status;
 }
 
-int hrt_runtime_release(hrt_runtime *runtime)
+void hrt_runtime_leave(hrt_runtime *runtime)
 {
-    int failed = (int)hrt_load_acquire_u32(&runtime->failed);
-    int status = failed != 0 ? failed : finish(runtime);
     hrt_runtime_lock(runtime); /* the flusher may be telling the lanes just now */
     hrt_lanes_leave(runtime);
     hrt_runtime_unlock(runtime);
     hrt_runtime_free(runtime);
+}
+
+int hrt_runtime_release(hrt_runtime *runtime)
+{
+    int failed = (int)hrt_load_acquire_u32(&runtime->failed);
+    int status = failed != 0 ? failed : finish(runtime);
+    hrt_runtime_leave(runtime);
     return status;
 }

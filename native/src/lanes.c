@@ -145,11 +145,11 @@ static int open_lane(hrt_seat *seat, const hrt_legacy *legacy)
     }
     seat->submit_capacity = legacy->grant.submit_capacity;
     hrt_lane_host_init(&seat->host, lane, seat->submit_capacity);
-    if (hrt_load_acquire_u32(&lane->closed) != 0) {
-        return HRT_ECLOSED;
-    }
     status = furnish(seat);
-    return status == HRT_OK ? keep_descriptors(seat, legacy->fds) : status;
+    if (status == HRT_OK) {
+        status = keep_descriptors(seat, legacy->fds);
+    }
+    return status == HRT_OK && hrt_load_acquire_u32(&lane->closed) != 0 ? HRT_ECLOSED : status;
 }
 
 static void introduce(hrt_seat *seat, const hrt_grant *grant)
@@ -163,6 +163,21 @@ static void introduce(hrt_seat *seat, const hrt_grant *grant)
     (void)snprintf(seat->info.name, sizeof(seat->info.name), "%.63s", grant->name);
 }
 
+/*
+ * The runtime before has shut it. What its process may still read is not known here: anything that
+ * there is now. Unless that is dying it has to be killed, which may not have been done.
+ */
+static void keep_shut(hrt_runtime *runtime, uint32_t number)
+{
+    hrt_seat *seat = &runtime->seats[number];
+    seat->phase = HRT_LANE_SHUT;
+    seat->pinned_to = hrt_log_current(runtime->log);
+    seat->strays = true;
+    if (!hrt_lane_died(seat->host.lane)) {
+        hrt_news_lane(runtime, HRT_EVENT_HUNG, number, 0, 0, "its lane was shut before a takeover");
+    }
+}
+
 int hrt_lanes_inherit(hrt_runtime *runtime, const hrt_legacy *legacy, uint32_t *lane_out)
 {
     uint32_t number = legacy->grant.number;
@@ -172,13 +187,18 @@ int hrt_lanes_inherit(hrt_runtime *runtime, const hrt_legacy *legacy, uint32_t *
     hrt_seat *seat = &runtime->seats[number];
     *seat = (hrt_seat){.event_fd = -1, .lane_fd = -1};
     int status = open_lane(seat, legacy);
-    if (status != HRT_OK) {
+    bool shut = status == HRT_ECLOSED && hrt_load_acquire_u32(&seat->host.lane->detached) == 0;
+    if (status != HRT_OK && !shut) {
         clear_seat(seat);
         return status;
     }
     introduce(seat, &legacy->grant);
-    seat->phase = HRT_LANE_LIVE;
     runtime->seat_count = number >= runtime->seat_count ? number + 1 : runtime->seat_count;
+    if (shut) {
+        keep_shut(runtime, number);
+        return HRT_ECLOSED;
+    }
+    seat->phase = HRT_LANE_LIVE;
     hrt_add_relaxed(&runtime->page->runtime.lanes, 1);
     *lane_out = number;
     return HRT_OK;

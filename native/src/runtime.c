@@ -162,13 +162,14 @@ static int make_room(hrt_runtime *runtime)
     return status == HRT_OK && !found ? HRT_ELOGFULL : status;
 }
 
-/* A client that holds jobs and has no lane here; 0: none. */
+/* A client that holds jobs and has no lane here, or one that was shut before; 0: none. */
 static uint64_t absent_holder(hrt_runtime *runtime)
 {
     for (uint32_t place = 0; place < hrt_state_holders(runtime->state); place++) {
         uint64_t client = hrt_state_holder(runtime->state, place);
         uint32_t lane = 0;
-        if (hrt_lanes_find(runtime, client, &lane) == NULL) {
+        const hrt_seat *seat = hrt_lanes_find(runtime, client, &lane);
+        if (seat == NULL || (seat->phase == HRT_LANE_SHUT && seat->held == 0)) {
             return client;
         }
     }
@@ -349,15 +350,6 @@ static int start(hrt_runtime *runtime, const hrt_heritage *from)
     return status;
 }
 
-/* Frees all; the lanes stay open for whoever tries next. */
-static void leave(hrt_runtime *runtime)
-{
-    hrt_runtime_lock(runtime); /* the flusher may be telling the lanes just now */
-    hrt_lanes_leave(runtime);
-    hrt_runtime_unlock(runtime);
-    hrt_runtime_free(runtime);
-}
-
 int hrt_runtime_inherit(const hrt_runtime_options *options, const hrt_heritage *from,
                         hrt_runtime **runtime_out)
 {
@@ -370,7 +362,7 @@ int hrt_runtime_inherit(const hrt_runtime_options *options, const hrt_heritage *
     }
     int status = start(runtime, from);
     if (status != HRT_OK) {
-        leave(runtime);
+        hrt_runtime_leave(runtime);
         return status;
     }
     *runtime_out = runtime;

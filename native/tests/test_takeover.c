@@ -4,6 +4,7 @@
  * the id that was acknowledged; no attempt was settled twice; no handler ran once too often.
  * LONG=1: more kills.
  */
+#include "dispatch.h"
 #include "lane.h"
 #include "relay_check.h"
 
@@ -201,6 +202,65 @@ static void jobs_of_lanes_that_were_not_handed_over_are_lost(void)
     desk_close(&d);
 }
 
+static void shut(const relay *r, uint32_t lane)
+{
+    size_t size = hrt_lane_size(r->grants[lane].submit_capacity);
+    hrt_lane *shared =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, r->grant_fds[lane][HRT_GRANT_LANE], 0);
+    REQUIRE(shared != MAP_FAILED);
+    shared->closed = (uint32_t)HRT_ECLOSED;
+    (void)munmap(shared, size);
+}
+
+static uint32_t count_events(hrt_runtime *runtime, uint32_t type, uint64_t incarnation)
+{
+    hrt_event events[64];
+    uint32_t count = 0;
+    uint32_t found = 0;
+    CHECK_EQ(hrt_runtime_events(runtime, events, 64, &count), HRT_OK);
+    for (uint32_t i = 0; i < count; i++) {
+        found += events[i].type == type && events[i].incarnation == incarnation;
+    }
+    return found;
+}
+
+/* Whether this lane keeps a segment, whoever else does: it is asked first. */
+static bool pins(hrt_runtime *runtime, uint32_t lane, uint64_t segment)
+{
+    runtime->pinning_lane = lane;
+    return hrt_effect_pinned(runtime, segment) && runtime->pinning_lane == lane;
+}
+
+/* Its process may be stopped amid its handler: what it reads there must not be written over. */
+static void what_a_shut_lane_reads_stays_until_its_process_is_gone(void)
+{
+    desk d;
+    relay_begin(&d.r, SEGMENTS);
+    hrt_client *producer = relay_attach(&d.r, 0);
+    hrt_client *worker = desk_worker(&d, RELAY_PRODUCERS);
+    uint64_t incarnation = d.r.grants[RELAY_PRODUCERS].incarnation;
+    uint64_t ticket = send_one(producer, 1);
+    desk_take_over(&d);
+    desk_run(&d);
+    hrt_job job = fetch_one(worker);
+    CHECK_EQ(job.id, answer_of(producer, ticket));
+    desk_leave(&d);
+    shut(&d.r, RELAY_PRODUCERS);
+    desk_take_over(&d);
+    CHECK_EQ(count_events(d.runtime, HRT_EVENT_HUNG, incarnation), 1);
+    hrt_job_info info;
+    CHECK_EQ(hrt_runtime_job(d.runtime, job.id, &info), HRT_OK);
+    CHECK_EQ(info.outcome, HRT_OUTCOME_LOST);
+    uint32_t lane = d.r.grants[RELAY_PRODUCERS].number;
+    CHECK(pins(d.runtime, lane, hrt_log_current(d.runtime->log)));
+    CHECK(!pins(d.runtime, lane, hrt_log_current(d.runtime->log) + 1));
+    CHECK_EQ(hrt_runtime_lane_gone(d.runtime, incarnation, 1), HRT_OK);
+    CHECK(!pins(d.runtime, lane, hrt_log_current(d.runtime->log)));
+    hrt_detach(producer);
+    hrt_detach(worker);
+    desk_close(&d);
+}
+
 static void limit(hrt_runtime *runtime, uint32_t max_jobs)
 {
     hrt_queue_settings settings = {
@@ -355,18 +415,6 @@ static void constants_gone(hrt_lane *lane)
     lane->deliver_tail = lane->reply_tail = UINT64_MAX;
 }
 
-static uint32_t count_faults(hrt_runtime *runtime, uint64_t incarnation)
-{
-    hrt_event events[64];
-    uint32_t count = 0;
-    uint32_t faults = 0;
-    CHECK_EQ(hrt_runtime_events(runtime, events, 64, &count), HRT_OK);
-    for (uint32_t i = 0; i < count; i++) {
-        faults += events[i].type == HRT_EVENT_FAULT && events[i].incarnation == incarnation;
-    }
-    return faults;
-}
-
 static void scribble_over(const relay *r, uint32_t lane, scribble how)
 {
     size_t size = hrt_lane_size(r->grants[lane].submit_capacity);
@@ -389,7 +437,8 @@ static void a_spoiled_lane_harms_nobody(void)
         uint64_t ticket = send_one(producer, 1);
         scribble_over(&d.r, RELAY_PRODUCERS, ways[way]);
         desk_take_over(&d);
-        uint32_t faults = count_faults(d.runtime, d.r.grants[RELAY_PRODUCERS].incarnation);
+        uint64_t incarnation = d.r.grants[RELAY_PRODUCERS].incarnation;
+        uint32_t faults = count_events(d.runtime, HRT_EVENT_FAULT, incarnation);
         if (faults != 1) {
             printf("# way %zu\n", way);
         }
@@ -407,7 +456,8 @@ int main(void)
 {
     TAP_LIST(TEST(nothing_is_lost_or_done_twice_when_runtimes_die),
              TEST(a_running_job_stays_where_it_is),
-             TEST(jobs_of_lanes_that_were_not_handed_over_are_lost), TEST(only_one_has_the_lock),
-             TEST(a_job_that_waits_for_room_keeps_its_turn), TEST(a_standby_has_the_same_state),
-             TEST(a_spoiled_lane_harms_nobody));
+             TEST(jobs_of_lanes_that_were_not_handed_over_are_lost),
+             TEST(what_a_shut_lane_reads_stays_until_its_process_is_gone),
+             TEST(only_one_has_the_lock), TEST(a_job_that_waits_for_room_keeps_its_turn),
+             TEST(a_standby_has_the_same_state), TEST(a_spoiled_lane_harms_nobody));
 }
