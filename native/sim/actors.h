@@ -14,8 +14,8 @@ typedef struct scene_client {
     bool gone; /* died, and the supervisor does not know yet */
     uint64_t dead_at;
     uint64_t incarnation;
-    hrt_runtime *runtime; /* that it belongs to; compared only */
-    uint32_t open;        /* tickets without an answer */
+    uint64_t life; /* of the runtime that it belongs to */
+    uint32_t open; /* tickets without an answer */
 } scene_client;
 
 /* What the supervisor hands to its standby. */
@@ -30,6 +30,7 @@ typedef struct sim_scene {
     sim_process *host;
     sim_process *supervisor;               /* NULL: down */
     hrt_runtime *runtime;                  /* open, of the supervisor; NULL: not now */
+    uint64_t life;                         /* counts the runtimes: memory is used again */
     sim_process *standby;                  /* NULL: none */
     bool following;                        /* it reads the log */
     int page_fd;                           /* for it */
@@ -57,8 +58,8 @@ void supervisor_died(sim_process *process);
 /* supervisor.c */
 void *supervise(void *unused);
 hrt_runtime_options supervisor_options(void);
-/* The life of a supervisor once scene.runtime is open, to its clean end. */
-void serve(void);
+/* The life of a supervisor that has opened this one, to its clean end. */
+void serve(hrt_runtime *runtime);
 /* standby.c */
 void start_standby(void);
 void grant_lane(uint64_t incarnation);

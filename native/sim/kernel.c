@@ -27,15 +27,15 @@ enum { FIBERS_MAX = 128, ROBUST_MAX = 2048 };
 enum fiber_state { FIBER_FREE, FIBER_READY, FIBER_WAITING, FIBER_DONE };
 
 typedef struct fiber {
-    enum fiber_state state;
+    enum fiber_state state; /* what each switch and each wake-up looks at comes first */
+    uint32_t wait_count;
+    uint64_t until;
     sim_process *process;
+    const void *waits[SIM_WAITS_MAX];
+    int woken; /* which of them, -1: the time came */
     sim_entry entry;
     void *argument;
     void *result;
-    const void *waits[SIM_WAITS_MAX];
-    uint32_t wait_count;
-    uint64_t until;
-    int woken; /* which of them, -1: the time came */
     const struct robust_list_head *robust;
     bool begun;
     ucontext_t context; /* where it begins */

@@ -13,10 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+enum { OTHER_GARBAGE = 0x5b };
 enum { WORKERS_MAX = 64, FAILURES_MAX = 32, FAILPOINTS_MAX = 64, TWICE_EVERY = 64 };
 
 typedef struct failure {
@@ -25,16 +27,12 @@ typedef struct failure {
 } failure;
 
 /* In memory that parent and workers share. */
-typedef struct run_trace {
-    uint64_t hash;
-    uint64_t steps;
-} run_trace;
-
 typedef struct common {
     uint64_t next; /* seed to take */
     uint64_t end;
     uint64_t seeds, twice;
-    run_trace seen[WORKERS_MAX]; /* of the first run of the seed that each works on */
+    uint64_t current[WORKERS_MAX]; /* the seed that each works on */
+    uint64_t traces;               /* of all runs, in any order */
     uint64_t steps, operations, virtual_ns;
     uint64_t faults[FAULT_COUNT];
     uint64_t records, jobs, acknowledged, leases, settles, refused;
@@ -94,6 +92,15 @@ static double seconds_now(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
+/* Of all workers that have ended: other programs do not count. */
+static double processor_s(void)
+{
+    struct rusage used;
+    (void)getrusage(RUSAGE_CHILDREN, &used);
+    return (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+           (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
+}
+
 /* ---- many seeds ---- */
 
 static void add_failure(uint64_t seed, const char *text)
@@ -109,6 +116,7 @@ static void add_failure(uint64_t seed, const char *text)
 static void add_outcome(const sim_outcome *outcome)
 {
     add(&shared->seeds, 1);
+    add(&shared->traces, outcome->hash);
     add(&shared->steps, outcome->steps);
     add(&shared->operations, outcome->operations);
     add(&shared->virtual_ns, outcome->virtual_ns);
@@ -133,51 +141,35 @@ static void add_outcome(const sim_outcome *outcome)
     }
 }
 
+/* The hits of this process since it was asked last. */
 static void count_hits(void)
 {
+    static uint64_t before[FAILPOINTS_MAX];
     for (uint32_t i = 0; i < sim_failpoints() && i < FAILPOINTS_MAX; i++) {
-        add(&shared->hits[i], sim_failpoint_hits(i));
+        add(&shared->hits[i], sim_failpoint_hits(i) - before[i]);
+        before[i] = sim_failpoint_hits(i);
     }
 }
 
-static void first_run(uint64_t seed, uint32_t number)
+/* The second run finds what the first one has left, and other garbage in its memory. */
+static void work_on_seed(uint64_t seed, bool twice)
 {
     sim_plan plan = sim_plan_of(seed);
     sim_outcome outcome;
+    sim_outcome again;
     sim_run(&plan, NULL, &outcome);
     add_outcome(&outcome);
-    shared->seen[number] = (run_trace){outcome.hash, outcome.steps};
     if (outcome.violated) {
         add_failure(seed, outcome.text);
+    } else if (twice) {
+        add(&shared->twice, 1);
+        plan.garbage = OTHER_GARBAGE;
+        sim_run(&plan, NULL, &again);
+        if (again.hash != outcome.hash || again.steps != outcome.steps) {
+            add_failure(seed, "two runs of this seed are not the same");
+        }
     }
-}
-
-static void second_run(uint64_t seed, uint32_t number)
-{
-    sim_plan plan = sim_plan_of(seed);
-    sim_outcome outcome;
-    sim_run(&plan, NULL, &outcome);
-    add(&shared->twice, 1);
-    if (outcome.hash != shared->seen[number].hash || outcome.steps != shared->seen[number].steps) {
-        add_failure(seed, "two runs of this seed are not the same");
-    }
-}
-
-/* Each run has a process of its own, so none finds what another one has left behind. */
-static void run_apart(void (*run)(uint64_t seed, uint32_t number), uint64_t seed, uint32_t number)
-{
-    int status = 0;
-    pid_t pid = fork();
-    if (pid == 0) {
-        run(seed, number);
-        count_hits();
-        exit(0);
-    }
-    if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0) {
-        char text[64];
-        (void)snprintf(text, sizeof(text), "the process dies of status %d", status);
-        add_failure(seed, text);
-    }
+    count_hits();
 }
 
 static void worker(uint32_t number, bool twice)
@@ -187,16 +179,14 @@ static void worker(uint32_t number, bool twice)
         if (seed >= shared->end || shared->failure_count >= FAILURES_MAX) {
             exit(0);
         }
-        run_apart(first_run, seed, number);
-        if (twice || seed % TWICE_EVERY == 0) {
-            run_apart(second_run, seed, number);
-        }
+        shared->current[number] = seed;
+        work_on_seed(seed, twice || seed % TWICE_EVERY == 0);
     }
 }
 
 static pid_t start_worker(uint32_t number, bool twice)
 {
-    (void)fflush(stdout);
+    (void)fflush(NULL);
     pid_t pid = fork();
     if (pid == 0) {
         worker(number, twice);
@@ -204,14 +194,31 @@ static pid_t start_worker(uint32_t number, bool twice)
     return pid;
 }
 
+/* A worker that dies has met a bug in the code under test: its seed fails, another one goes on. */
 static void run_seeds(const options *chosen)
 {
+    pid_t pids[WORKERS_MAX];
+    uint32_t living = chosen->workers;
     shared->next = chosen->first;
     shared->end = chosen->first + chosen->seeds;
-    for (uint32_t i = 0; i < chosen->workers; i++) {
-        (void)start_worker(i, chosen->twice);
+    for (uint32_t i = 0; i < living; i++) {
+        pids[i] = start_worker(i, chosen->twice);
     }
-    while (wait(NULL) > 0) {
+    while (living > 0) {
+        int status = 0;
+        pid_t ended = wait(&status);
+        uint32_t number = 0;
+        while (number < chosen->workers && pids[number] != ended) {
+            number++;
+        }
+        if (number == chosen->workers || status == 0) {
+            living--;
+            continue;
+        }
+        char text[64];
+        (void)snprintf(text, sizeof(text), "the process dies of status %d", status);
+        add_failure(shared->current[number], text);
+        pids[number] = start_worker(number, chosen->twice);
     }
 }
 
@@ -471,6 +478,7 @@ static bool write_json(const char *path, double real_s)
                   shared->failure_count);
     (void)fprintf(file, "  \"virtual_s\": %.3f,\n  \"real_s\": %.3f,\n",
                   (double)shared->virtual_ns / 1e9, real_s);
+    (void)fprintf(file, "  \"processor_s\": %.3f,\n", processor_s());
     write_counts(file);
     write_names(file);
     return fclose(file) == 0;
@@ -479,9 +487,10 @@ static bool write_json(const char *path, double real_s)
 static void print_summary(double real_s)
 {
     double virtual_s = (double)shared->virtual_ns / 1e9;
-    (void)printf("%llu seeds, %llu of them twice: %llu steps, %llu operations\n",
+    (void)printf("%llu seeds, %llu of them twice: %llu steps, %llu operations, traces %016llx\n",
                  (unsigned long long)shared->seeds, (unsigned long long)shared->twice,
-                 (unsigned long long)shared->steps, (unsigned long long)shared->operations);
+                 (unsigned long long)shared->steps, (unsigned long long)shared->operations,
+                 (unsigned long long)shared->traces);
     (void)printf("%llu jobs, %llu acknowledged, %llu leases, %llu settles, %llu records\n",
                  (unsigned long long)shared->jobs, (unsigned long long)shared->acknowledged,
                  (unsigned long long)shared->leases, (unsigned long long)shared->settles,
@@ -492,8 +501,9 @@ static void print_summary(double real_s)
     (void)printf("%llu damages named, %llu that nothing proves, %llu states compared\n",
                  (unsigned long long)shared->damages_named, (unsigned long long)shared->unprovable,
                  (unsigned long long)shared->states_compared);
-    (void)printf("%.0f virtual s in %.1f real s, %.0f to 1; most memory of one process %.1f MB\n",
-                 virtual_s, real_s, virtual_s / real_s, (double)shared->memory_most / 1e6);
+    (void)printf("%.0f virtual s in %.1f real s, %.0f to 1; %.1f processor s, %.0f to 1\n",
+                 virtual_s, real_s, virtual_s / real_s, processor_s(), virtual_s / processor_s());
+    (void)printf("most memory of one process %.1f MB\n", (double)shared->memory_most / 1e6);
     for (uint32_t i = 0; i < FAULT_COUNT; i++) {
         (void)printf("  %-20s %10llu  %s\n", fault_names[i], (unsigned long long)shared->faults[i],
                      fault_texts[i]);

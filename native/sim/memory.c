@@ -4,19 +4,77 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-enum { GARBAGE = 0xa5, GARBAGE_MAX = 4096 };
+#ifdef __SANITIZE_ADDRESS__
+#define LARGE SIZE_MAX /* it watches each block of malloc */
+#else
+#define LARGE ((size_t)65536)
+#endif
+
+/* Up to here a block is cheaper to clear than to have its pages anew. */
+#define CLEARED_MAX ((size_t)512 << 10)
+
+enum { GARBAGE_MAX = 4096, SPARES_MAX = 128 };
 
 typedef struct sim_block {
     struct sim_block *previous;
     struct sim_block *next;
     sim_process *owner; /* NULL: the harness */
     size_t size;
-    size_t ahead; /* bytes from the start of what malloc gave */
-    uint64_t pad[3];
+    size_t ahead; /* bytes from the start of what was taken */
+    size_t taken; /* pages in all, 0: from malloc */
+    uint64_t pad[2];
 } sim_block;
 
 _Static_assert(sizeof(sim_block) == 64, "memory behind it stays aligned");
+
+/* Large blocks that were freed, as they were left. */
+static struct {
+    struct {
+        void *memory;
+        size_t size;
+    } spares[SPARES_MAX];
+    uint32_t spare_count;
+    uint8_t garbage;
+} pool;
+
+void sim_memory_begin(uint8_t garbage)
+{
+    pool.garbage = garbage;
+}
+
+/* ---- where blocks come from ---- */
+
+/* All zeros if it has to be. */
+static void *take_large(size_t size, bool zeroed)
+{
+    for (uint32_t i = pool.spare_count; i-- > 0;) {
+        if (pool.spares[i].size == size) {
+            void *memory = pool.spares[i].memory;
+            pool.spares[i] = pool.spares[--pool.spare_count];
+            if (zeroed && size <= CLEARED_MAX) {
+                memset(memory, 0, size);
+            } else if (zeroed) {
+                (void)madvise(memory, size, MADV_DONTNEED);
+            }
+            return memory;
+        }
+    }
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+static void give_large(void *memory, size_t size)
+{
+    if (pool.spare_count == SPARES_MAX) {
+        (void)munmap(memory, size);
+        return;
+    }
+    pool.spares[pool.spare_count].size = size;
+    pool.spares[pool.spare_count++].memory = memory;
+}
 
 static sim_block *block_of(void *memory)
 {
@@ -55,64 +113,72 @@ static void unlink_block(sim_block *block)
     block->owner->bytes -= block->size;
 }
 
-static void *begin_block(uint8_t *raw, size_t ahead, size_t size)
+/* With `ahead` bytes before it, of which the last ones are its head. */
+static void *new_block(size_t ahead, size_t size, bool zeroed)
 {
+    size_t all = ahead + size;
+    size_t taken = all < LARGE ? 0 : (all + SIM_PAGE - 1) / SIM_PAGE * SIM_PAGE;
+    uint8_t *raw = taken != 0                   ? take_large(taken, zeroed)
+                   : ahead == sizeof(sim_block) ? malloc(all)
+                                                : aligned_alloc(ahead, all);
     if (raw == NULL) {
         return NULL;
     }
+    if (zeroed && taken == 0) {
+        memset(raw + ahead, 0, size);
+    } else if (!zeroed) {
+        memset(raw + ahead, pool.garbage, size < GARBAGE_MAX ? size : GARBAGE_MAX);
+    }
     sim_block *block = block_of(raw + ahead);
-    *block = (sim_block){.owner = sim_self(), .size = size, .ahead = ahead};
+    *block = (sim_block){.owner = sim_self(), .size = size, .ahead = ahead, .taken = taken};
     link_block(block);
     return raw + ahead;
 }
 
+/* ---- what the library calls ---- */
+
 void *sim_malloc(size_t size)
 {
     sim_point();
-    void *memory = begin_block(malloc(size + sizeof(sim_block)), sizeof(sim_block), size);
-    if (memory != NULL && size <= GARBAGE_MAX) {
-        memset(memory, GARBAGE, size);
-    }
-    return memory;
+    return new_block(sizeof(sim_block), size, false);
 }
 
 void *sim_calloc(size_t count, size_t size)
 {
     sim_point();
-    return begin_block(calloc(1, count * size + sizeof(sim_block)), sizeof(sim_block),
-                       count * size);
+    return new_block(sizeof(sim_block), count * size, true);
 }
 
 void *sim_aligned_alloc(size_t alignment, size_t size)
 {
     sim_point();
-    return begin_block(aligned_alloc(alignment, size + alignment), alignment, size);
+    return new_block(alignment, size, false);
 }
 
+/* It always moves: who keeps the old place is found out. */
 void *sim_realloc(void *memory, size_t size)
 {
-    if (memory == NULL) {
-        return sim_malloc(size);
+    void *moved = sim_malloc(size);
+    if (memory != NULL && moved != NULL) {
+        size_t kept = block_of(memory)->size;
+        memcpy(moved, memory, kept < size ? kept : size);
+        sim_free(memory);
     }
-    sim_point();
-    sim_block *block = block_of(memory);
-    unlink_block(block);
-    sim_block *grown = realloc(block, size + sizeof(sim_block));
-    if (grown == NULL) {
-        link_block(block);
-        return NULL;
-    }
-    grown->size = size;
-    link_block(grown);
-    return grown + 1;
+    return moved;
 }
 
 void sim_free(void *memory)
 {
-    if (memory != NULL) {
-        sim_block *block = block_of(memory);
-        unlink_block(block);
-        free((uint8_t *)memory - block->ahead);
+    if (memory == NULL) {
+        return;
+    }
+    sim_block *block = block_of(memory);
+    uint8_t *raw = (uint8_t *)memory - block->ahead;
+    unlink_block(block);
+    if (block->taken != 0) {
+        give_large(raw, block->taken);
+    } else {
+        free(raw);
     }
 }
 

@@ -30,6 +30,7 @@ sim_plan sim_plan_of(uint64_t seed)
                   : mode < 7 ? many & all
                              : all,
         .faults_most = UINT32_MAX,
+        .garbage = 0xa5,
         .producers = 1 + (uint32_t)(mix(&state) % 2),
         .workers = 1 + (uint32_t)(mix(&state) % 3),
         .switch_every = 1u << (mix(&state) % 8),
@@ -92,6 +93,7 @@ void sim_run(const sim_plan *plan, const char *dump, sim_outcome *outcome)
 {
     memset(outcome, 0, sizeof(*outcome));
     sim_kernel_begin(plan, outcome);
+    sim_memory_begin(plan->garbage);
     sim_disk_begin();
     sim_files_begin();
     oracle_begin(outcome);

@@ -124,7 +124,7 @@ static uint32_t open_tickets(void)
     uint32_t count = 0;
     for (uint32_t i = 0; i < SCENE_CLIENTS_MAX; i++) {
         const scene_client *one = &scene.clients[i];
-        count += one->process != NULL && one->runtime == scene.runtime ? one->open : 0;
+        count += one->process != NULL && one->life == scene.life ? one->open : 0;
     }
     return count;
 }

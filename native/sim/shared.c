@@ -9,7 +9,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { MEMORIES_MAX = 256, MAPS_MAX = 4096, ALIASES_MAX = 1024 };
+enum { MEMORIES_MAX = 256, MAPS_MAX = 4096, ALIASES_MAX = 1024, SPARES_MAX = 32 };
+
+/* Up to here memory is cheaper to clear than to have its pages anew. */
+#define CLEARED_MAX ((size_t)512 << 10)
 
 typedef struct memory {
     bool used;
@@ -37,6 +40,8 @@ static struct {
     uint32_t map_count; /* high-water mark */
     alias aliases[ALIASES_MAX];
     uint32_t alias_count;
+    memory spares[SPARES_MAX]; /* released, to be used again */
+    uint32_t spare_count;
 } shared;
 
 /* ---- memfd ---- */
@@ -52,17 +57,48 @@ int sim_memory_new(void)
     abort();
 }
 
+static uint8_t *take_pages(size_t size)
+{
+    for (uint32_t i = 0; i < shared.spare_count; i++) {
+        uint8_t *bytes = shared.spares[i].bytes;
+        if (shared.spares[i].size == size) {
+            shared.spares[i] = shared.spares[--shared.spare_count];
+            if (size <= CLEARED_MAX) {
+                memset(bytes, 0, size);
+            } else if (madvise(bytes, size, MADV_REMOVE) != 0) {
+                abort();
+            }
+            return bytes;
+        }
+    }
+    void *bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (bytes == MAP_FAILED) {
+        abort();
+    }
+    return bytes;
+}
+
+static void give_pages(uint8_t *bytes, size_t size)
+{
+    if (shared.spare_count == SPARES_MAX) {
+        (void)munmap(bytes, size);
+    } else {
+        shared.spares[shared.spare_count++] = (memory){.bytes = bytes, .size = size};
+    }
+}
+
+static size_t whole_pages(size_t size)
+{
+    return (size + SIM_PAGE - 1) / SIM_PAGE * SIM_PAGE;
+}
+
 void sim_memory_resize(int number, size_t size)
 {
     memory *one = &shared.memories[number];
     if (one->bytes != NULL || size == 0) {
         abort();
     }
-    one->size = (size + SIM_PAGE - 1) / SIM_PAGE * SIM_PAGE;
-    one->bytes = mmap(NULL, one->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (one->bytes == MAP_FAILED) {
-        abort();
-    }
+    one->bytes = take_pages(whole_pages(size));
     one->size = size;
 }
 
@@ -81,7 +117,7 @@ void sim_memory_release(int number)
     memory *one = &shared.memories[number];
     if (--one->holds == 0) {
         if (one->bytes != NULL) {
-            (void)munmap(one->bytes, (one->size + SIM_PAGE - 1) / SIM_PAGE * SIM_PAGE);
+            give_pages(one->bytes, whole_pages(one->size));
         }
         *one = (memory){0};
     }

@@ -92,7 +92,8 @@ typedef struct sim_plan {
     uint32_t segments_max;
     uint32_t jobs_most; /* that producers submit */
     bool operator_acts;
-    bool standby; /* a second supervisor follows the first */
+    bool standby;    /* a second supervisor follows the first */
+    uint8_t garbage; /* lies in memory that nobody has written */
 } sim_plan;
 
 sim_plan sim_plan_of(uint64_t seed);
@@ -189,6 +190,7 @@ void sim_violation(const char *format, ...) __attribute__((format(printf, 1, 2))
 
 /* ---- memory, files: what dies with a process ---- */
 
+void sim_memory_begin(uint8_t garbage);
 void sim_memory_drop(sim_process *process);
 void sim_files_begin(void);
 void sim_files_drop(sim_process *process);

@@ -76,14 +76,10 @@ static void *attend(void *argument)
     return NULL;
 }
 
-static void go_on(hrt_runtime *runtime, const hrt_runtime *before)
+/* The clients of the one before belong to the new one: the lanes live on. */
+static void go_on(hrt_runtime *runtime)
 {
     sim_process *self = sim_self();
-    for (uint32_t i = 0; i < SCENE_CLIENTS_MAX; i++) {
-        if (scene.clients[i].runtime == before) {
-            scene.clients[i].runtime = runtime;
-        }
-    }
     sim_say("takes over");
     self->name = "supervisor";
     self->on_death = supervisor_died;
@@ -91,9 +87,8 @@ static void go_on(hrt_runtime *runtime, const hrt_runtime *before)
     scene.standby = NULL;
     scene.following = false;
     scene.supervisor = self;
-    scene.runtime = runtime;
     scene.outcome->takeovers++;
-    serve();
+    serve(runtime);
 }
 
 /* By pidfd: it is dead before the lock is asked for. */
@@ -110,7 +105,6 @@ static void *stand_by(void *unused)
     follower self = {0};
     uint32_t attendant = 0;
     hrt_runtime *runtime = NULL;
-    const hrt_runtime *before = scene.runtime;
     hrt_runtime_options options = supervisor_options();
     (void)unused;
     int status = hrt_standby_open(&options, scene.page_fd, &self.standby);
@@ -137,7 +131,7 @@ static void *stand_by(void *unused)
         sim_say("cannot take over: %s", hrt_strerror(status));
         sim_process_kill(sim_self());
     }
-    go_on(runtime, before);
+    go_on(runtime);
     return NULL;
 }
 
@@ -156,7 +150,7 @@ void start_standby(void)
     (void)sim_spawn(scene.standby, stand_by, NULL, NULL);
     for (uint32_t i = 0; i < SCENE_CLIENTS_MAX; i++) {
         const scene_client *one = &scene.clients[i];
-        if (one->process != NULL && one->runtime == scene.runtime) {
+        if (one->process != NULL && one->life == scene.life) {
             grant_lane(one->incarnation);
         }
     }

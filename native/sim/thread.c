@@ -14,10 +14,15 @@
 
 enum { WAKE_FALSELY = 20000 };
 
-/* What lies in the memory of a pthread_mutex_t. */
+/* What lies in the memory of a pthread_mutex_t, and of a pthread_cond_t. */
 typedef struct lock {
     uint32_t holder; /* 0: nobody */
+    uint32_t waiters;
 } lock;
+
+typedef struct condition {
+    uint32_t waiters;
+} condition;
 
 static uint64_t to_ns(const struct timespec *time)
 {
@@ -75,7 +80,9 @@ int sim_mutex_lock(pthread_mutex_t *mutex)
     sim_point();
     while (sim_self() != NULL && held->holder != 0) {
         const void *address = held;
+        held->waiters++;
         (void)sim_wait(&address, 1, SIM_NEVER);
+        held->waiters--;
     }
     held->holder = sim_fiber_number();
     return 0;
@@ -97,7 +104,9 @@ static void unlock(pthread_mutex_t *mutex)
     lock *held = (lock *)mutex;
     SIM_CHECK(held->holder == sim_fiber_number(), "a lock is given back by who does not hold it");
     held->holder = 0;
-    (void)sim_wake(held, 1);
+    if (held->waiters > 0) {
+        (void)sim_wake(held, 1);
+    }
 }
 
 int sim_mutex_unlock(pthread_mutex_t *mutex)
@@ -116,12 +125,15 @@ int sim_cond_init(pthread_cond_t *cond)
 static int cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t until)
 {
     const void *address = cond;
+    condition *awaited = (condition *)cond;
     sim_point();
     unlock(mutex);
     if (sim_strikes(FAULT_SPURIOUS_WAKE, WAKE_FALSELY / 100)) {
         until = sim_now();
     }
+    awaited->waiters++;
     int woken = sim_wait(&address, 1, until);
+    awaited->waiters--;
     (void)sim_mutex_lock(mutex);
     return woken < 0 && sim_now() >= until ? ETIMEDOUT : 0;
 }
@@ -140,16 +152,23 @@ int sim_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struc
     return status == ETIMEDOUT && sim_now() < end ? 0 : status;
 }
 
+static void wake_waiters(const pthread_cond_t *cond, uint32_t most)
+{
+    if (((const condition *)cond)->waiters > 0) {
+        (void)sim_wake(cond, most);
+    }
+}
+
 int sim_cond_signal(pthread_cond_t *cond)
 {
-    (void)sim_wake(cond, 1);
+    wake_waiters(cond, 1);
     sim_point();
     return 0;
 }
 
 int sim_cond_broadcast(pthread_cond_t *cond)
 {
-    (void)sim_wake(cond, UINT32_MAX);
+    wake_waiters(cond, UINT32_MAX);
     sim_point();
     return 0;
 }
