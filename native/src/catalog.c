@@ -18,6 +18,7 @@
 /* A file as found, before it is known which log the directory belongs to. */
 typedef struct found {
     hrt_segment head;
+    hrt_closing closing;
     uint64_t size;
     uint32_t slot;
     uint32_t blank;
@@ -87,7 +88,10 @@ static int read_file(int fd, found *item)
     item->size = (uint64_t)about.st_size;
     int status = hrt_read_at(fd, &item->head, sizeof(item->head), 0, &got);
     static const hrt_segment nothing;
-    if (status != HRT_OK || (got > 0 && memcmp(&item->head, &nothing, got) != 0)) {
+    if (status == HRT_OK && got > 0 && memcmp(&item->head, &nothing, got) != 0) {
+        return hrt_segment_read_closing(fd, &item->closing);
+    }
+    if (status != HRT_OK) {
         return status;
     }
     bool zeros = false;
@@ -234,6 +238,14 @@ static void sort_entries(hrt_catalog *catalog, hrt_damage_report *report)
     }
 }
 
+static void note_closing(hrt_catalog *catalog, const hrt_closing *closing)
+{
+    if (closing->position > catalog->closing.position &&
+        memcmp(closing->uuid, catalog->uuid, sizeof(catalog->uuid)) == 0) {
+        catalog->closing = *closing;
+    }
+}
+
 static void fill(hrt_catalog *catalog, const finds *found_files, hrt_damage_report *report)
 {
     const found *log = choose_log(found_files);
@@ -251,6 +263,7 @@ static void fill(hrt_catalog *catalog, const finds *found_files, hrt_damage_repo
             continue;
         }
         judge(item, catalog, report);
+        note_closing(catalog, &item->closing);
         if (hrt_segment_valid(&item->head) && memcmp(item->head.uuid, catalog->uuid, 16) == 0) {
             entry->number = item->head.number;
             entry->aside = item->head.aside == 1;

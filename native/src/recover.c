@@ -561,6 +561,18 @@ int hrt_log_start(hrt_log *log)
     return hrt_flusher_start(log);
 }
 
+/* Best effort: without it the log is as good, but rot in its last group is taken for a torn tail.
+ */
+static void mark_closed(const hrt_log *log)
+{
+    hrt_closing closing = {
+        .position = hrt_log_tail(log), .sequence = log->sequence - 1, .epoch = log->epoch};
+    memcpy(closing.uuid, log->uuid, sizeof(closing.uuid));
+    if (hrt_log_failed(log) == HRT_OK && hrt_log_durable(log) == closing.position) {
+        (void)hrt_segment_write_closing(log->fd, &closing);
+    }
+}
+
 void hrt_log_close(hrt_log *log)
 {
     if (log == NULL) {
@@ -573,5 +585,6 @@ void hrt_log_close(hrt_log *log)
         hrt_flusher_sync(log);
         (void)pthread_mutex_unlock(&log->mutex);
     }
+    mark_closed(log);
     free_log(log);
 }

@@ -388,6 +388,23 @@ static void report_committed(hrt_scan *scan, uint32_t slot, uint64_t position)
                slot, (unsigned long long)position, (unsigned long long)scan->sequence);
 }
 
+/* The log was closed with more behind `position` than was found now. */
+static bool ended_later(const hrt_scan *scan, uint64_t position)
+{
+    return scan->catalog.closing.position > position;
+}
+
+static void report_end_lost(hrt_scan *scan, uint32_t slot, uint64_t position)
+{
+    const hrt_closing *closing = &scan->catalog.closing;
+    hrt_damage(&scan->report, HRT_DAMAGE_COMMITTED, slot, position,
+               "segment %08x.seg: record at position %llu, after sequence %llu, fails its "
+               "checksum although the log was closed with records up to position %llu, sequence "
+               "%llu; committed data is damaged; nothing was changed; run 'hybridrt log verify'",
+               slot, (unsigned long long)position, (unsigned long long)scan->sequence,
+               (unsigned long long)closing->position, (unsigned long long)closing->sequence);
+}
+
 /* Judges the bad record at offset `bad`, in the group at scan->offset. */
 static int judge_end(hrt_scan *scan, uint64_t bad)
 {
@@ -410,6 +427,8 @@ static int judge_end(hrt_scan *scan, uint64_t bad)
     bool written = scan->bereft && position < scan->tail;
     if (written || (after.found > 0 && (after.durable > position || same_boot(scan)))) {
         report_committed(scan, slot, position);
+    } else if (ended_later(scan, tail)) {
+        report_end_lost(scan, slot, position);
     } else if (after.found > 0 || bad > scan->offset || claimed) {
         report_torn(scan, slot, tail, claimed && end == position ? position + 64 : end);
     }
@@ -456,7 +475,8 @@ static int judge_missing(hrt_scan *scan, uint64_t number)
     if (status != HRT_OK) {
         return status;
     }
-    if (scan->next_synced || after.durable > position || same_boot(scan)) {
+    if (scan->next_synced || after.durable > position || ended_later(scan, position) ||
+        same_boot(scan)) {
         hrt_damage(&scan->report, HRT_DAMAGE_MISSING, UINT32_MAX, position,
                    "segment number %llu (positions from %llu, after sequence %llu) is missing, "
                    "although %08x.seg before it is full; nothing was changed; put the file back or "

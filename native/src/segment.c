@@ -104,21 +104,49 @@ int hrt_read_at(int fd, void *bytes, size_t length, uint64_t offset, size_t *got
     return HRT_OK;
 }
 
-int hrt_segment_write_head(int fd, const hrt_segment *head)
+/* In one piece, and on the disk when it returns HRT_OK. */
+static int write_durably(int fd, const void *bytes, size_t length, off_t offset)
 {
-    int status = HRT_FAILPOINT("log.segment.head");
-    if (status != HRT_OK) {
-        return status;
-    }
-    struct iovec whole = {.iov_base = (void *)(uintptr_t)head, .iov_len = sizeof(*head)};
-    ssize_t written = pwritev2(fd, &whole, 1, 0, RWF_DSYNC);
+    struct iovec whole = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = length};
+    ssize_t written = pwritev2(fd, &whole, 1, offset, RWF_DSYNC);
     while (written < 0 && errno == EINTR) {
-        written = pwritev2(fd, &whole, 1, 0, RWF_DSYNC);
+        written = pwritev2(fd, &whole, 1, offset, RWF_DSYNC);
     }
-    if (written != (ssize_t)sizeof(*head)) {
+    if (written != (ssize_t)length) {
         return hrt_status_of(written < 0 ? errno : ENOSPC);
     }
     return HRT_OK;
+}
+
+int hrt_segment_write_head(int fd, const hrt_segment *head)
+{
+    int status = HRT_FAILPOINT("log.segment.head");
+    return status == HRT_OK ? write_durably(fd, head, sizeof(*head), 0) : status;
+}
+
+static uint32_t closing_checksum(const hrt_closing *closing)
+{
+    hrt_closing copy = *closing;
+    copy.crc = 0;
+    return hrt_crc32c_update(0, &copy, sizeof(copy));
+}
+
+int hrt_segment_write_closing(int fd, hrt_closing *closing)
+{
+    closing->magic = HRT_MAGIC_CLOSING;
+    closing->crc = closing_checksum(closing);
+    return write_durably(fd, closing, sizeof(*closing), HRT_SEGMENT_CLOSING);
+}
+
+int hrt_segment_read_closing(int fd, hrt_closing *closing_out)
+{
+    size_t got = 0;
+    int status = hrt_read_at(fd, closing_out, sizeof(*closing_out), HRT_SEGMENT_CLOSING, &got);
+    if (got != sizeof(*closing_out) || closing_out->magic != HRT_MAGIC_CLOSING ||
+        closing_out->crc != closing_checksum(closing_out)) {
+        *closing_out = (hrt_closing){0};
+    }
+    return status;
 }
 
 int hrt_segment_begin(int directory, uint32_t slot, uint32_t size, hrt_segment_making *making)

@@ -127,6 +127,26 @@ static inline void fixture_close(fixture *f)
     f->log = NULL;
 }
 
+/* Leaves what a process leaves that is killed: nothing says how far the log had come. */
+static inline void fixture_die(fixture *f)
+{
+    static const hrt_closing nothing;
+    hrt_catalog catalog;
+    hrt_damage_report report = {0};
+    fixture_close(f);
+    int directory = open(f->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    REQUIRE(directory >= 0);
+    REQUIRE(hrt_catalog_read(directory, &catalog, &report) == HRT_OK);
+    for (uint32_t i = 0; i < catalog.count; i++) {
+        int fd = hrt_segment_open(directory, catalog.entries[i].slot, O_RDWR);
+        REQUIRE(fd >= 0);
+        REQUIRE(hrt_write_at(fd, &nothing, sizeof(nothing), HRT_SEGMENT_CLOSING) == HRT_OK);
+        (void)close(fd);
+    }
+    hrt_catalog_free(&catalog);
+    (void)close(directory);
+}
+
 /* A LEASE of `ids` jobs that carries `value`; its size is 72 + 10 * ids. */
 static inline int fixture_add(fixture *f, uint32_t ids, uint64_t value, enum hrt_log_class class)
 {

@@ -86,7 +86,7 @@ static uint64_t make_torn(fixture *f, bool reboot)
     REQUIRE(fixture_group(f, 2, IDS, 1) == HRT_OK);
     uint64_t offset = hrt_log_tail(f->log) % SMALL_SEGMENT;
     REQUIRE(fixture_group(f, 4, IDS, 1000) == HRT_OK);
-    fixture_close(f);
+    fixture_die(f);
     return offset;
 }
 
@@ -169,7 +169,7 @@ static void an_epoch_is_never_used_twice(void)
     uint64_t offset = hrt_log_tail(f.log) % SMALL_SEGMENT;
     REQUIRE(fixture_epoch(&f, true) == HRT_OK);
     REQUIRE(fixture_group(&f, 1, IDS, 1000) == HRT_OK);
-    fixture_close(&f);
+    fixture_die(&f);
     uint8_t zeros[128] = {0};
     fixture_write(&f, 0, offset, zeros, sizeof(zeros));
     REQUIRE(fixture_open(&f) == HRT_OK);
@@ -234,7 +234,23 @@ static void make_synced(fixture *f)
     }
     fixture_sync(f);
     REQUIRE(fixture_group(f, 1, IDS, 1) == HRT_OK);
-    fixture_close(f);
+    fixture_die(f);
+}
+
+static void a_closed_log_has_no_torn_tail(void)
+{
+    fixture f;
+    fixture_make(&f);
+    REQUIRE(fixture_open(&f) == HRT_OK);
+    REQUIRE(fixture_epoch(&f, true) == HRT_OK);
+    uint64_t offset = hrt_log_tail(f.log) % SMALL_SEGMENT;
+    REQUIRE(fixture_group(&f, 1, IDS, 1) == HRT_OK);
+    fixture_close(&f);
+    fixture_flip(&f, 0, offset + 70);
+    check_damaged(&f, HRT_DAMAGE_COMMITTED, HRT_ECORRUPT);
+    CHECK_EQ(f.report.position, SMALL_SEGMENT + offset);
+    CHECK(strstr(f.report.text, "sequence 2;") != NULL);
+    fixture_end(&f);
 }
 
 static void check_every_synced_flip(bool unsynced)
@@ -496,10 +512,10 @@ int main(void)
              TEST(a_torn_tail_is_reported), TEST(an_epoch_is_never_used_twice),
              TEST(without_a_reboot_a_bad_record_before_good_ones_is_damage),
              TEST(after_a_failed_sync_the_same_boot_may_have_lost_records),
-             TEST(every_flip_in_synced_records_is_damage), TEST(a_missing_segment_is_named),
-             TEST(a_segment_of_another_log_is_named), TEST(a_newer_format_is_named),
-             TEST(every_flip_in_a_header_is_found), TEST(a_wiped_header_over_records_is_damage),
-             TEST(a_file_cut_short_is_damage),
+             TEST(every_flip_in_synced_records_is_damage), TEST(a_closed_log_has_no_torn_tail),
+             TEST(a_missing_segment_is_named), TEST(a_segment_of_another_log_is_named),
+             TEST(a_newer_format_is_named), TEST(every_flip_in_a_header_is_found),
+             TEST(a_wiped_header_over_records_is_damage), TEST(a_file_cut_short_is_damage),
              TEST(a_file_whose_making_was_cut_short_is_made_again),
              TEST(recycling_goes_on_for_many_laps), TEST(a_full_log_keeps_its_reserve_for_old_work),
              TEST(new_work_waits_for_files_that_can_still_be_made),

@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from hybridrt.records import HEADER as RECORD
-from hybridrt.segments import ALIGN, HEADER_BYTES, SPARE, Catalog, Header, Run, SegmentFile
+from hybridrt.segments import (
+    ALIGN,
+    HEADER_BYTES,
+    SPARE,
+    Catalog,
+    Closing,
+    Header,
+    Run,
+    SegmentFile,
+)
 
 SEQUENCE_PLACE, POSITION_PLACE = 2, 3  # of the fields of a record's header
 BLOCK_BYTES = 4096  # what a disk gives or does not give
@@ -257,8 +266,19 @@ def find_gaps(found: Findings) -> None:
                 found.last, found.end = number, stretch.group_end - number * size
             if stretch.full:
                 reached = (number + 1) * size + HEADER_BYTES
-    if found.end == size and found.last + 1 not in found.images:
+    closing = catalog.closing
+    if closing is not None and closing.position > reached:
+        found.gaps.append(Gap(reached, closing.position, before, _behind(closing, before)))
+    elif found.end == size and found.last + 1 not in found.images:
         found.gaps.append(Gap(reached, reached, before, None))
+
+
+def _behind(closing: Closing, before: Edge | None) -> Edge:
+    """Return what a record right behind a closed log would have said."""
+    return {
+        "sequence": closing.sequence + 1, "durable": closing.position,
+        "time_ns": before["time_ns"] if before else 0, "epoch": closing.epoch, "flags": 1,
+    }  # fmt: skip
 
 
 def header_for(found: Findings, number: int, created_ns: int) -> Header:

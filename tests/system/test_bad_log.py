@@ -21,6 +21,7 @@ from hybridrt.exits import Status
 from hybridrt.logreader import Scan
 from hybridrt.native import Runtime, RuntimeOptions
 from hybridrt.records import read_header, type_name
+from hybridrt.segments import CLOSING, CLOSING_OFFSET
 
 DEADLINE_S = 30
 SEGMENT_BYTES = 65_536
@@ -194,10 +195,13 @@ def test_a_damaged_record_is_named_by_segment_and_position(log: Path) -> None:
 
 
 def test_a_torn_tail_is_reported_and_all_jobs_before_it_are_there(instance: Any, log: Path) -> None:
-    """Without a later record nothing tells rot from a torn write; the last one is a checkpoint."""
+    """After a kill nothing tells rot in the last record, a checkpoint, from a torn write."""
     tail = records(log)[-1]
     assert tail.type == "checkpoint"
     flip(tail.path, tail.offset + RECORD_BYTES)
+    with tail.path.open("r+b") as file:
+        file.seek(CLOSING_OFFSET)
+        file.write(bytes(CLOSING.size))
     verified = cli("log", "verify", "--json", log)
     assert verified.returncode == Status.OK
     assert json.loads(verified.stdout)["verdict"] == "torn"

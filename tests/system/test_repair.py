@@ -19,7 +19,7 @@ from hybridrt.logreader import Replay, Scan
 from hybridrt.native import Runtime, RuntimeOptions
 from hybridrt.records import read_header, type_name
 from hybridrt.repair import look
-from hybridrt.segments import HEADER_BYTES, Catalog, seal
+from hybridrt.segments import CLOSING, CLOSING_OFFSET, HEADER_BYTES, Catalog, seal
 from hybridrt.store import open_store
 
 DEADLINE_S = 30
@@ -83,6 +83,14 @@ def flip(path: Path, offset: int) -> None:
     path.write_bytes(data)
 
 
+def forget_closing(log: Path) -> None:
+    """Leave the log as a killed process does: nothing says how far it had come."""
+    for path in log.glob("*.seg"):
+        with path.open("r+b") as file:
+            file.seek(CLOSING_OFFSET)
+            file.write(bytes(CLOSING.size))
+
+
 def contents(log: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in log.glob("*.seg")}
 
@@ -138,6 +146,12 @@ def lose_the_last(log: Path) -> None:
             file.path.unlink()
 
 
+def flip_the_last_record(log: Path) -> None:
+    with Scan(str(log)) as scan:
+        last = [read_header(record) for record in scan][-1]
+    flip(files(log)[last["position"] // SEGMENT_BYTES], last["position"] % SEGMENT_BYTES + 64)
+
+
 def add_a_stranger(log: Path) -> None:
     other = log.parent / "other"
     Runtime.open(RuntimeOptions(directory=str(other), segment_bytes=SEGMENT_BYTES)).close()
@@ -160,6 +174,7 @@ LOSSY = [
     (lose_one, "missing"),
     (lose_the_oldest, "missing"),
     (lose_the_last, "missing"),
+    (flip_the_last_record, "committed"),
 ]
 
 
@@ -376,9 +391,8 @@ def test_traces_of_a_rotation_cut_short_are_told_and_harmless(instance: Any, log
 
 
 def test_a_torn_tail_needs_no_repair(log: Path) -> None:
-    with Scan(str(log)) as scan:
-        last = [read_header(record) for record in scan][-1]
-    flip(files(log)[last["position"] // SEGMENT_BYTES], last["position"] % SEGMENT_BYTES + 64)
+    forget_closing(log)
+    flip_the_last_record(log)
     checked = asked("log", "verify", log)
     assert checked["verdict"] == "torn"
     assert "nothing is lost" in checked["consequence"]

@@ -22,6 +22,7 @@ pub const HRT_FOLLOW_MAX: hrt_limit = 65535;
 pub const HRT_KEEP_BODY_1: hrt_limit = 112;
 pub const HRT_RECORD_ALIGN: hrt_limit = 64;
 pub const HRT_SEGMENT_HEADER: hrt_limit = 4096;
+pub const HRT_SEGMENT_CLOSING: hrt_limit = 512;
 pub const HRT_GROUP_MAX: hrt_limit = 1048576;
 pub const HRT_HISTOGRAM_BUCKETS: hrt_limit = 512;
 pub type hrt_limit = ::core::ffi::c_uint;
@@ -91,6 +92,7 @@ pub const HRT_MAGIC_SEGMENT: hrt_magic = 1398035016;
 pub const HRT_MAGIC_LANE: hrt_magic = 1280594504;
 pub const HRT_MAGIC_PAGE: hrt_magic = 1347703368;
 pub const HRT_MAGIC_HELLO: hrt_magic = 1213485640;
+pub const HRT_MAGIC_CLOSING: hrt_magic = 1129599560;
 pub type hrt_magic = ::core::ffi::c_uint;
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -105,6 +107,17 @@ pub struct hrt_segment {
     pub created_ns: u64,
     pub head: u64,
     pub aside: u64,
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct hrt_closing {
+    pub magic: u32,
+    pub crc: u32,
+    pub uuid: [u8; 16usize],
+    pub position: u64,
+    pub sequence: u64,
+    pub epoch: u32,
+    pub reserved: u32,
 }
 pub const HRT_RECORD_ENQUEUE: hrt_record_type = 1;
 pub const HRT_RECORD_LEASE: hrt_record_type = 2;
