@@ -20,8 +20,8 @@ C_MODULES = {
     "timer": "timer",
     "map": "map",
     "lane": "lane liveness",
-    "client": "client enqueue fetch handle heartbeat hello inbox names notices outcome register"
-    " renew replies segments submit",
+    "client": "client enqueue fetch handle heartbeat hello inbox names notices outcome promises"
+    " register renew replies segments submit",
     "log": "catalog flusher leaves log log_state recover run scan segment",
     "state": "apply core digest dump holders jobs keep keys life list ready replay residents settle"
     " state",

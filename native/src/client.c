@@ -38,6 +38,18 @@ int hrt_client_open(const hrt_client *client)
     return HRT_OK;
 }
 
+int hrt_client_late(const hrt_client *client)
+{
+    const uint64_t missed_ns = hrt_load_relaxed(&client->missed_ns);
+    const uint64_t waited_ns = missed_ns == 0 ? 0 : hrt_boot_ns() - missed_ns;
+    if (waited_ns <= client->lane->lease_ns / HRT_BEATS_PER_LEASE)
+        return HRT_ETIMEOUT; /* one may be about to go on */
+    return hrt_fail(HRT_ECLOSED,
+                    "the runtime's process has died, and for %llu ms no other has gone on; attach "
+                    "again once one is back",
+                    (unsigned long long)waited_ns / 1000000);
+}
+
 static int init_locks(hrt_client *client)
 {
     pthread_condattr_t attributes;

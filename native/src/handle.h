@@ -16,9 +16,11 @@
 #include <stdbool.h>
 
 enum hrt_handle_limit {
+    HRT_BEATS_PER_LEASE = 3, /* signs of life of a client */
     HRT_NOTICES_MAX = 65536, /* unread notices, power of two */
     HRT_WATCHES_MAX = 32768, /* watched jobs whose result was not polled yet */
     HRT_OTHERS_MAX = 32768,  /* unread notices that are no results: newer ones are dropped */
+    HRT_PROMISES_MAX = HRT_CREDIT_MAX, /* a client holds no more jobs at a time */
 };
 
 /* What the runtime changes in the lane, as last looked at. */
@@ -39,6 +41,15 @@ typedef struct hrt_lease {
     uint32_t saved_length; /* 0: nothing */
     uint32_t unused;
 } hrt_lease;
+
+/* What only the runtime's memory knows of a running job, and this client. */
+typedef struct hrt_promise {
+    uint64_t job;
+    uint64_t token;
+    uint64_t limit_ns; /* boot clock: where its time limit was moved to, 0: it was not */
+    uint32_t reign;    /* that was told last */
+    bool cancelled;    /* it was asked to stop */
+} hrt_promise;
 
 /* Tickets whose replies someone will still read: the ring may not lap them. */
 typedef struct hrt_pin {
@@ -89,8 +100,12 @@ struct hrt_client {
     uint32_t reign;     /* counts the runtimes that went on with this lane */
     bool owes_register; /* this reign does not know yet which kinds it serves ... */
     bool owes_watches;  /* ... and what it watches */
-    bool renewing;      /* a thread submits some of that just now */
-    void *registration; /* the REGISTER entry, once there was one; never changed */
+    bool owes_promises; /* ... and what was agreed about the jobs that run */
+    uint32_t adoptions; /* takeovers of the lane that were answered, also read without the lock */
+    hrt_promise promises[HRT_PROMISES_MAX];
+    uint32_t promise_count; /* also read without the lock */
+    bool renewing;          /* a thread submits some of that just now */
+    void *registration;     /* the REGISTER entry, once there was one; never changed */
     uint32_t registration_length;
     uint64_t pokes; /* changed under the lock, also read without */
     uint64_t interrupts;
@@ -108,6 +123,8 @@ struct hrt_client {
     int heart_status; /* HRT_EAGAIN until the thread holds the lane, under inbox_lock */
     uint32_t heart_stop;
     uint32_t gone; /* the runtime's process died */
+    uint64_t
+        missed_ns; /* boot clock since when nobody holds the runtime's word, 0: somebody does */
 };
 
 /* client.c */
@@ -116,6 +133,9 @@ struct hrt_client {
 int hrt_client_usable(const hrt_client *client);
 /* HRT_OK, or HRT_ECLOSED with a sentence when the runtime is gone or has shut the lane. */
 int hrt_client_open(const hrt_client *client);
+/* A time limit has passed: HRT_ETIMEOUT, or HRT_ECLOSED with a sentence when there is no runtime.
+ */
+int hrt_client_late(const hrt_client *client);
 
 typedef struct hrt_client_parts {
     hrt_lane *lane;
@@ -206,6 +226,17 @@ void hrt_inbox_tend(hrt_client *client);
 void hrt_renew_begin(hrt_client *client);
 /* Asks it again for some of that, if there is room; gives the lock up meanwhile. True: it did. */
 bool hrt_renew_some(hrt_client *client);
+
+/* promises.c: under inbox_lock, but for limit and end, which take it. */
+
+/* The time limit of a running job was moved to so long from now. */
+void hrt_promise_limit(hrt_client *client, uint64_t job, uint64_t token, uint64_t more_ns);
+/* A running job was asked to stop. */
+void hrt_promise_stop(hrt_client *client, const hrt_delivery *request);
+/* The attempt was settled. True: it had been cancelled. */
+bool hrt_promise_end(hrt_client *client, uint64_t job, uint64_t token);
+/* The runtime of this reign knows it too. */
+void hrt_promise_told(hrt_client *client, uint64_t job, uint64_t token, uint32_t reign);
 
 /* segments.c: bytes of a segment file, mapped at the first use. Under inbox_lock. */
 int hrt_segments_at(hrt_client *client, uint32_t slot, uint64_t offset, uint64_t length,

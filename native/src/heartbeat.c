@@ -15,7 +15,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 
-enum { BEATS_PER_LEASE = 3 };
+enum { TEND_NS = 10000000 }; /* between looks for the word of a runtime that goes on */
 
 static void tell_started(hrt_client *client, int status)
 {
@@ -69,7 +69,11 @@ static void watch_runtime(hrt_client *client, hrt_vigil *vigil, uint32_t runtime
 
 static int64_t next_beat(const hrt_client *client, const hrt_vigil *vigil)
 {
-    const int64_t pause_ns = (int64_t)(client->lane->lease_ns / BEATS_PER_LEASE);
+    const uint32_t takeovers = hrt_load_acquire_u32(&client->lane->takeovers);
+    if (takeovers != hrt_load_relaxed_u32(&client->adoptions) &&
+        hrt_load_relaxed_u32(&client->gone) == 0)
+        return TEND_NS; /* its word is under way, and the other threads may all be with handlers */
+    const int64_t pause_ns = (int64_t)(client->lane->lease_ns / HRT_BEATS_PER_LEASE);
     if (vigil->missed_ns == 0 || hrt_load_relaxed_u32(&client->gone) != 0)
         return pause_ns;
     const int64_t left_ns = patience_left(client, vigil);
@@ -83,6 +87,7 @@ static void beat_until_stopped(hrt_client *client)
     while (hrt_load_acquire_u32(&client->heart_stop) == 0) {
         const uint32_t runtime = hrt_load_acquire_u32(&lane->runtime_alive);
         watch_runtime(client, &vigil, runtime);
+        hrt_store_relaxed(&client->missed_ns, vigil.missed_ns);
         const hrt_park_word words[] = {
             {.word = &client->heart_stop, .expected = 0},
             {.word = &lane->runtime_alive, .expected = runtime},

@@ -164,6 +164,9 @@ static bool take_delivery(hrt_client *client, const hrt_delivery *delivery)
     case HRT_DELIVERY_ADOPTED:
         hrt_renew_begin(client);
         return true;
+    case HRT_DELIVERY_CANCEL:
+        hrt_promise_stop(client, delivery);
+        return take_notice(client, delivery);
     default:
         return take_notice(client, delivery);
     }

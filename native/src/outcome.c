@@ -125,6 +125,22 @@ static uint32_t next_step(hrt_client *client, const hrt_settlement *settlements,
     return taken;
 }
 
+static bool is_end(uint8_t outcome)
+{
+    return outcome == HRT_OUTCOME_OK || outcome == HRT_OUTCOME_DISCARD ||
+           outcome == HRT_OUTCOME_DEAD;
+}
+
+/*
+ * A runtime that takes over may take the settle without knowing that the job was cancelled; then
+ * it would run again. Told once more it does not, and one that knew it has nothing to do.
+ */
+static int keep_promise(hrt_client *client, const hrt_settlement *settlement)
+{
+    const bool cancelled = hrt_promise_end(client, settlement->job, settlement->token);
+    return cancelled && !is_end(settlement->outcome) ? hrt_cancel(client, settlement->job) : HRT_OK;
+}
+
 int hrt_settle(hrt_client *client, const hrt_settlement *settlements, uint32_t count)
 {
     int status = hrt_client_usable(client);
@@ -140,6 +156,8 @@ int hrt_settle(hrt_client *client, const hrt_settlement *settlements, uint32_t c
         status = hrt_submit_batch(client, &need, write_batch, &batch, -1, NULL, NULL);
         done += batch.count;
     }
+    for (uint32_t i = 0; i < done && status == HRT_OK; i++)
+        status = keep_promise(client, &settlements[i]);
     return status;
 }
 
@@ -173,6 +191,7 @@ int hrt_extend(hrt_client *client, uint64_t job, uint64_t token, uint64_t more_n
         .token = token,
         .more_ns = more_ns,
     };
+    hrt_promise_limit(client, job, token, more_ns);
     return hrt_submit_entry(client, &entry, sizeof(entry), NULL, 0);
 }
 

@@ -42,6 +42,8 @@ int hrt_replies_wait(hrt_client *client, uint64_t end, uint64_t deadline, bool i
     };
     const int status = hrt_inbox_wait(client, answered_or_interrupted, &wait, deadline);
     (void)pthread_mutex_unlock(&client->inbox_lock);
+    if (status == HRT_ETIMEOUT && hrt_client_late(client) == HRT_ECLOSED)
+        return HRT_ECLOSED;
     if (status == HRT_ETIMEOUT)
         return hrt_fail(HRT_ETIMEOUT, "not all tickets below %llu were answered in time",
                         (unsigned long long)end);

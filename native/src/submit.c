@@ -40,6 +40,8 @@ int hrt_submit_wait_room(hrt_client *client, const hrt_need *need, int64_t timeo
     (void)pthread_mutex_lock(&client->inbox_lock);
     const int status = hrt_inbox_wait(client, room_is_there, &wanted, hrt_deadline(timeout_ns));
     (void)pthread_mutex_unlock(&client->inbox_lock);
+    if (status == HRT_ETIMEOUT && hrt_client_late(client) == HRT_ECLOSED)
+        return HRT_ECLOSED;
     if (status == HRT_ETIMEOUT)
         return hrt_fail(HRT_ETIMEOUT,
                         "the lane had no room for %llu bytes and %u replies within the time limit",

@@ -216,8 +216,14 @@ static void a_standby_that_does_not_come_is_given_up(void)
     const pid_t runtime = standin_start(&end);
     sleeper self;
     begin_to_sleep(&self, &end, client);
+    const hrt_spec spec = {.kind = 0};
+    uint64_t ticket = 0;
+    CHECK_EQ(hrt_enqueue(client, &spec, 1, 0, &ticket), HRT_OK);
     const uint64_t killed_ns = hrt_boot_ns();
     standin_kill(runtime);
+    await_looks(&end);
+    /* Whichever ends first, its own limit or the wait for a standby: it is told the same. */
+    CHECK_EQ(hrt_wait(client, ticket + 1, (int64_t)end.lane->lease_ns / 2), HRT_ECLOSED);
     (void)pthread_join(self.thread, NULL);
     CHECK_EQ(self.status, HRT_ECLOSED);
     CHECK(hrt_boot_ns() - killed_ns >= end.lane->lease_ns);
@@ -380,6 +386,58 @@ static void many_watches_are_told_again_once_each(void)
     finish(&end, client);
 }
 
+static void deliver_stop(peer *end, uint64_t job, uint64_t token, uint8_t why)
+{
+    const hrt_delivery stop = {
+        .type = HRT_DELIVERY_CANCEL, .code = why, .job = job, .token = token, .slot = UINT32_MAX};
+    peer_deliver(end, &stop);
+}
+
+/* Takes the next entry, which has to move the limit of this job to between these times from now. */
+static void expect_limit(peer *end, uint64_t job, uint64_t least_ns, uint64_t most_ns)
+{
+    uint8_t entry[64];
+    hrt_submit_extend limit;
+    CHECK_EQ(peer_take(end, entry, sizeof(entry)), HRT_SUBMIT_EXTEND);
+    memcpy(&limit, entry, sizeof(limit));
+    CHECK_EQ(limit.job, job);
+    CHECK(limit.more_ns >= least_ns && limit.more_ns <= most_ns);
+}
+
+static void what_was_agreed_about_a_job_is_told_again(void)
+{
+    const uint64_t minute_ns = (uint64_t)60 * 1000000000;
+    peer end;
+    hrt_client *client = begin(&end);
+    uint64_t polled[16];
+    CHECK_EQ(hrt_extend(client, 5, 100, 2 * minute_ns), HRT_OK);
+    expect_limit(&end, 5, 2 * minute_ns, 2 * minute_ns);
+    deliver_stop(&end, 6, 100, HRT_OUTCOME_CANCELLED);
+    deliver_stop(&end, 7, 100, HRT_OUTCOME_TIMEOUT);
+    CHECK_EQ(poll_now(client, polled), 2);
+    expect_nothing(&end);
+    for (int takeover = 0; takeover < 2; takeover++) {
+        deliver_adopted(&end);
+        CHECK_EQ(poll_now(client, polled), 0);
+        expect_limit(&end, 5, minute_ns, 2 * minute_ns);
+        expect(&end, HRT_SUBMIT_CANCEL, 6);
+        expect_limit(&end, 7, 0, 0);
+        expect_nothing(&end);
+    }
+    const hrt_settlement ends[] = {{.job = 5, .token = 100, .outcome = HRT_OUTCOME_RETRY},
+                                   {.job = 6, .token = 100, .outcome = HRT_OUTCOME_RETRY},
+                                   {.job = 7, .token = 100, .outcome = HRT_OUTCOME_RETRY}};
+    CHECK_EQ(hrt_settle(client, ends, 3), HRT_OK);
+    expect(&end, HRT_SUBMIT_SETTLE, 5);
+    expect(&end, HRT_SUBMIT_SETTLE, 6);
+    expect(&end, HRT_SUBMIT_SETTLE, 7);
+    expect(&end, HRT_SUBMIT_CANCEL, 6); /* whoever takes it may not know */
+    deliver_adopted(&end);
+    CHECK_EQ(poll_now(client, polled), 0);
+    expect_nothing(&end);
+    finish(&end, client);
+}
+
 typedef struct producer {
     hrt_client *client;
     pthread_t thread;
@@ -431,5 +489,5 @@ int main(void)
              TEST(a_standby_that_does_not_come_is_given_up), TEST(the_next_runtime_is_told_again),
              TEST(an_armed_client_tells_it_too), TEST(the_liveness_thread_tells_it_in_any_case),
              TEST(a_full_ring_delays_it), TEST(many_watches_are_told_again_once_each),
-             TEST(who_waits_for_room_tries_again));
+             TEST(what_was_agreed_about_a_job_is_told_again), TEST(who_waits_for_room_tries_again));
 }

@@ -13,6 +13,7 @@ enum {
     KILLS_LONG = 1000,
     SEGMENTS = 64,
     SEGMENTS_LONG = 1024,
+    LIMIT_MS = 500,
 };
 
 static void nothing_is_lost_or_done_twice_when_runtimes_die(void)
@@ -261,6 +262,76 @@ static void what_a_shut_lane_reads_stays_until_its_process_is_gone(void)
     desk_close(&d);
 }
 
+/* Returns whether the worker is asked to stop the job within so long. */
+static bool is_stopped(hrt_client *worker, uint64_t job, int64_t timeout_ns)
+{
+    hrt_notice notice = {0};
+    uint32_t count = 0;
+    int status = hrt_poll(worker, &notice, 1, timeout_ns, &count);
+    CHECK(status == HRT_OK || status == HRT_EAGAIN);
+    return status == HRT_OK && count == 1 && notice.type == HRT_DELIVERY_CANCEL &&
+           notice.job == job;
+}
+
+static void a_cancelled_job_is_stopped_by_the_next_runtime_too(void)
+{
+    desk d;
+    relay_begin(&d.r, SEGMENTS);
+    hrt_client *producer = relay_attach(&d.r, 0);
+    hrt_client *worker = desk_worker(&d, RELAY_PRODUCERS);
+    (void)send_one(producer, 1);
+    desk_take_over(&d);
+    desk_run(&d);
+    hrt_job job = fetch_one(worker);
+    hrt_job_started(&job);
+    CHECK_EQ(hrt_runtime_cancel(d.runtime, job.id), HRT_OK);
+    CHECK(is_stopped(worker, job.id, 10 * RELAY_SECOND_NS));
+    desk_leave(&d);
+    desk_take_over(&d);
+    desk_run(&d);
+    CHECK(is_stopped(worker, job.id, 10 * RELAY_SECOND_NS));
+    desk_leave(&d);
+    const hrt_settlement end = {.job = job.id, .token = job.token, .outcome = HRT_OUTCOME_RETRY};
+    CHECK_EQ(hrt_settle(worker, &end, 1), HRT_OK); /* the next one takes it before it knows */
+    desk_take_over(&d);
+    desk_run(&d);
+    await_gone(d.runtime, job.id);
+    hrt_detach(producer);
+    hrt_detach(worker);
+    desk_stop(&d);
+    desk_close(&d);
+}
+
+static void a_moved_limit_holds_under_the_next_runtime(void)
+{
+    desk d;
+    relay_begin(&d.r, SEGMENTS);
+    hrt_client *producer = relay_attach(&d.r, 0);
+    hrt_client *worker = desk_worker(&d, RELAY_PRODUCERS);
+    const uint32_t numbers[2] = {1, 0};
+    const hrt_spec spec = {
+        .payload = numbers, .payload_length = sizeof(numbers), .timeout_ms = LIMIT_MS};
+    uint64_t ticket = 0;
+    CHECK_EQ(hrt_enqueue(producer, &spec, 1, RELAY_SECOND_NS, &ticket), HRT_OK);
+    desk_take_over(&d);
+    desk_run(&d);
+    hrt_job job = fetch_one(worker);
+    hrt_job_started(&job);
+    CHECK_EQ(hrt_extend(worker, job.id, job.token, (uint64_t)600 * 1000000000), HRT_OK);
+    desk_leave(&d);
+    desk_take_over(&d);
+    desk_run(&d);
+    CHECK(!is_stopped(worker, job.id, (int64_t)3 * LIMIT_MS * 1000000));
+    CHECK_EQ(hrt_extend(worker, job.id, job.token, 0), HRT_OK);
+    CHECK(is_stopped(worker, job.id, 10 * RELAY_SECOND_NS));
+    settle_ok(worker, &job);
+    await_gone(d.runtime, job.id);
+    hrt_detach(producer);
+    hrt_detach(worker);
+    desk_stop(&d);
+    desk_close(&d);
+}
+
 static void limit(hrt_runtime *runtime, uint32_t max_jobs)
 {
     hrt_queue_settings settings = {
@@ -458,6 +529,8 @@ int main(void)
              TEST(a_running_job_stays_where_it_is),
              TEST(jobs_of_lanes_that_were_not_handed_over_are_lost),
              TEST(what_a_shut_lane_reads_stays_until_its_process_is_gone),
-             TEST(only_one_has_the_lock), TEST(a_job_that_waits_for_room_keeps_its_turn),
-             TEST(a_standby_has_the_same_state), TEST(a_spoiled_lane_harms_nobody));
+             TEST(a_cancelled_job_is_stopped_by_the_next_runtime_too),
+             TEST(a_moved_limit_holds_under_the_next_runtime), TEST(only_one_has_the_lock),
+             TEST(a_job_that_waits_for_room_keeps_its_turn), TEST(a_standby_has_the_same_state),
+             TEST(a_spoiled_lane_harms_nobody));
 }
