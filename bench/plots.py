@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from bench.bars import Entries
 
@@ -22,15 +23,25 @@ def draw(entries: Entries, directory: Path) -> None:
     mpl.use("svg")
     mpl.rcParams.update({"svg.hashsalt": "hybridrt", "svg.fonttype": "none", "font.size": 9})
     directory.mkdir(exist_ok=True)
-    _latency(entries, directory / "latency.svg")
-    _throughput(entries, directory / "throughput.svg")
+    for name, plot in (("latency", _latency), ("throughput", _throughput)):
+        path = directory / f"{name}.svg"
+        figure = plot([e for e in entries if e["what"] == name and e["size"] == 64])
+        if figure is None:
+            path.unlink(missing_ok=True)  # of an earlier run, it would pass for one of this
+        else:
+            _save(figure, path)
 
 
-def _latency(entries: Entries, path: Path) -> None:
+def _latency(found: Entries) -> Figure | None:
     """Draw latency over log(1/(1-p)): each step to the right is ten times rarer."""
-    found = [e for e in entries if e["what"] == "latency" and e["size"] == 64]
-    figure, axes = plt.subplots(1, 2, figsize=(WIDTH_IN * 1.4, 4.5), sharey=True)
-    for axis, level in zip(axes, ("memory", "sync"), strict=True):
+    measured = {entry["durability"] for entry in found}
+    levels = [level for level in ("memory", "sync") if level in measured]
+    if not levels:
+        return None
+    size_in = (WIDTH_IN * 0.7 * len(levels), 4.5)
+    figure, grid = plt.subplots(1, len(levels), figsize=size_in, sharey=True, squeeze=False)
+    axes = grid[0]
+    for axis, level in zip(axes, levels, strict=True):
         for entry in found:
             if entry["durability"] == level:
                 _curve(axis, entry)
@@ -40,7 +51,7 @@ def _latency(entries: Entries, path: Path) -> None:
         axis.grid(visible=True, alpha=0.3)
         axis.legend(fontsize=7)
     axes[0].set_ylabel("microseconds")
-    _save(figure, path)
+    return figure
 
 
 def _curve(axis: Axes, entry: Any) -> None:
@@ -55,9 +66,10 @@ def _rarity(percent: float) -> float:
     return math.log10(1 / (1 - percent / 100))
 
 
-def _throughput(entries: Entries, path: Path) -> None:
+def _throughput(found: Entries) -> Figure | None:
     """Draw one bar a system and durability, on a logarithmic scale: they lie far apart."""
-    found = [e for e in entries if e["what"] == "throughput" and e["size"] == 64]
+    if not found:
+        return None
     bars = sorted((median(e["jobs_per_second"]), _label(e), e["durability"]) for e in found)
     figure, axis = plt.subplots(figsize=(WIDTH_IN, 1 + ROW_IN * len(bars)))
     rates = [rate for rate, _, _ in bars]
@@ -70,7 +82,7 @@ def _throughput(entries: Entries, path: Path) -> None:
     axis.set_xlim(right=max(rates) * 10)
     axis.set_title("jobs a second, 64 B, flat out")
     axis.grid(visible=True, axis="x", alpha=0.3)
-    _save(figure, path)
+    return figure
 
 
 def _label(entry: Any) -> str:

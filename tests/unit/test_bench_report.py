@@ -1,6 +1,9 @@
 """The report of the benchmarks: what is said of a bar, and where the figures go."""
 
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from bench import bars, figures, report
 
@@ -12,6 +15,15 @@ ENTRY: dict[str, Any] = {
     "size": 64,
     "durability": "memory",
     "jobs_per_second": [1e6, 2.5e6, 2e6],
+}
+LATENCY: dict[str, Any] = {
+    "what": "latency",
+    "system": "hybridrt",
+    "producer": "another process",
+    "worker": "c",
+    "size": 64,
+    "durability": "sync",
+    "latency": {"enqueue_to_start": {"curve": [[50.0, 20_000], [99.0, 90_000]]}},
 }
 
 
@@ -37,6 +49,19 @@ def test_the_median_of_the_rounds_is_judged_and_all_are_shown() -> None:
 def test_what_was_not_measured_is_not_judged() -> None:
     assert bars.BARS[0].read([]) is None
     assert "missed" not in report._bars([], MACHINE)
+
+
+@pytest.mark.parametrize(
+    ("entries", "drawn"),
+    [([], set()), ([ENTRY], {"throughput.svg"}), ([LATENCY], {"latency.svg"})],
+)
+def test_what_was_not_measured_is_not_drawn(
+    entries: list[dict[str, Any]], drawn: set[str], tmp_path: Path
+) -> None:
+    plots = pytest.importorskip("bench.plots", exc_type=ImportError)
+    (tmp_path / "throughput.svg").write_text("of an earlier run")
+    plots.draw(entries, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == drawn
 
 
 def test_figures_replace_what_stood_between_the_markers() -> None:
