@@ -6,7 +6,7 @@
 
 #include <hybridrt/runtime.h>
 
-enum scene_size { SCENE_CLIENTS_MAX = 12, SCENE_KINDS = 2, SCENE_QUEUES = 4 };
+enum scene_size { SCENE_CLIENTS_MAX = 12, SCENE_ENDED_MAX = 64, SCENE_KINDS = 2, SCENE_QUEUES = 4 };
 
 typedef struct scene_client {
     sim_process *process; /* NULL: none */
@@ -36,6 +36,8 @@ typedef struct sim_scene {
     int page_fd;                           /* for it */
     scene_grant grants[SCENE_CLIENTS_MAX]; /* on their way to it */
     uint32_t grant_count;
+    uint64_t ended[SCENE_ENDED_MAX]; /* lanes: on their way to it, too */
+    uint32_t ended_count;
     uint64_t start_at;
     bool power_was_cut;
     bool damaged; /* the last opening said so */
@@ -63,6 +65,7 @@ void serve(hrt_runtime *runtime);
 /* standby.c */
 void start_standby(void);
 void grant_lane(uint64_t incarnation);
+void forget_lane(uint64_t incarnation);
 /* client.c: argument is the scene_client */
 void *produce(void *argument);
 void *work(void *argument);

@@ -38,6 +38,13 @@ void grant_lane(uint64_t incarnation)
     }
 }
 
+void forget_lane(uint64_t incarnation)
+{
+    if (scene.standby != NULL && scene.ended_count < SCENE_ENDED_MAX) {
+        scene.ended[scene.ended_count++] = incarnation;
+    }
+}
+
 /* ---- the standby's side ---- */
 
 typedef struct follower {
@@ -65,6 +72,9 @@ static void *attend(void *argument)
             scene_grant taken = scene.grants[--scene.grant_count];
             (void)!hrt_standby_grant(self->standby, &taken.grant, taken.fds);
         }
+        while (scene.ended_count > 0) {
+            hrt_standby_forget(self->standby, scene.ended[--scene.ended_count]);
+        }
         sim_sleep(sim_below(CHANCE_WORK, 10 * SIM_MS));
         sim_process *first = scene.supervisor;
         if (first != NULL && first->frozen_until > sim_now() + scene.lease_ns / 4 &&
@@ -88,6 +98,9 @@ static void go_on(hrt_runtime *runtime)
     scene.following = false;
     scene.supervisor = self;
     scene.outcome->takeovers++;
+    while (scene.ended_count > 0) { /* the one before has reaped them, and told us too late */
+        (void)!hrt_runtime_lane_gone(runtime, scene.ended[--scene.ended_count], 1);
+    }
     serve(runtime);
 }
 
@@ -143,6 +156,7 @@ void start_standby(void)
     }
     scene.page_fd = fd;
     scene.grant_count = 0;
+    scene.ended_count = 0;
     scene.following = false;
     scene.standby = sim_process_new("standby");
     scene.standby->on_death = standby_died;

@@ -165,6 +165,7 @@ static void reap(void)
             continue;
         }
         if (one->life == scene.life) {
+            forget_lane(one->incarnation);
             (void)!hrt_runtime_lane_gone(scene.runtime, one->incarnation, 1);
         }
         one->gone = false;
