@@ -153,8 +153,8 @@ func libraryVersion() string {
 	return C.GoString(C.hrt_version())
 }
 
-func boottimeNS() uint64 {
-	return uint64(C.hrt_boottime_ns())
+func monotonicNS() uint64 {
+	return uint64(C.hrt_monotonic_ns())
 }
 
 func monotonic() time.Duration {

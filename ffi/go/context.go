@@ -15,7 +15,7 @@ import (
 // context.Cause work as with any other.
 type attemptContext struct {
 	base       context.Context // carries values; is never cancelled
-	deadlineNS atomic.Uint64   // on CLOCK_BOOTTIME, 0: none
+	deadlineNS atomic.Uint64   // on CLOCK_MONOTONIC, 0: none
 	touched    atomic.Bool     // real exists, or a cause is set
 
 	lock   sync.Mutex
@@ -31,7 +31,7 @@ func (c *attemptContext) Deadline() (time.Time, bool) {
 	if deadline == 0 {
 		return time.Time{}, false
 	}
-	return time.Now().Add(time.Duration(int64(deadline) - int64(boottimeNS()))), true
+	return time.Now().Add(time.Duration(int64(deadline) - int64(monotonicNS()))), true
 }
 
 // Done is closed when the handler should stop.

@@ -76,7 +76,7 @@ func TestValuesAndDeadline(t *testing.T) {
 	if _, has := attempt.Deadline(); has {
 		t.Error("a deadline out of nothing")
 	}
-	attempt.deadlineNS.Store(boottimeNS() + uint64(time.Hour))
+	attempt.deadlineNS.Store(monotonicNS() + uint64(time.Hour))
 	deadline, has := attempt.Deadline()
 	if left := time.Until(deadline); !has || left > time.Hour || left < 50*time.Minute {
 		t.Errorf("%v left", left)

@@ -203,7 +203,7 @@ func (j *Job) Extend(more time.Duration) error {
 	if err := j.run.client.native.extend(j.ID(), j.Token(), max(more, 0)); err != nil {
 		return err
 	}
-	j.context.deadlineNS.Store(boottimeNS() + nanoseconds(more))
+	j.context.deadlineNS.Store(monotonicNS() + nanoseconds(more))
 	return nil
 }
 

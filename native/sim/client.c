@@ -287,6 +287,7 @@ static void hang(void)
     sim_process *self = sim_self();
     self->frozen_until =
         sim_now() + scene.lease_ns / 2 + sim_below(CHANCE_WORK, 3 * scene.lease_ns);
+    self->stood_still = true;
     sim_yield();
 }
 

@@ -131,6 +131,7 @@ struct sim_process {
     uint32_t number;
     const char *name;
     uint64_t frozen_until;
+    bool stood_still; /* at least once */
     uint64_t operations;
     uint64_t die_at;   /* operation, 0: none */
     bool die_in_write; /* at the next write after die_at, with a part of it done */

@@ -172,6 +172,18 @@ static void reap(void)
     }
 }
 
+/* Neither a suspend of the machine nor a supervisor that stood still itself makes others hung. */
+static void check_hung(uint64_t incarnation)
+{
+    for (uint32_t i = 0; i < SCENE_CLIENTS_MAX; i++) {
+        const scene_client *one = &scene.clients[i];
+        if (one->process != NULL && one->incarnation == incarnation) {
+            SIM_CHECK(one->process->stood_still, "%s is taken for hung and has never stood still",
+                      one->process->name);
+        }
+    }
+}
+
 static void kill_client(uint64_t incarnation)
 {
     for (uint32_t i = 0; i < SCENE_CLIENTS_MAX; i++) {
@@ -191,6 +203,9 @@ static void act_on_events(void)
         uint32_t type = events[i].type;
         sim_say("event %u of %llx: %s", type, (unsigned long long)events[i].incarnation,
                 events[i].text);
+        if (type == HRT_EVENT_HUNG) {
+            check_hung(events[i].incarnation);
+        }
         if (type == HRT_EVENT_FAULT || type == HRT_EVENT_HUNG || type == HRT_EVENT_KILL) {
             kill_client(events[i].incarnation);
         }

@@ -105,12 +105,17 @@ uint64_t hrt_scheduler_overdue(hrt_scheduler *scheduler, uint64_t boot_ns)
     return 0;
 }
 
+/* Nobody is woken when the wall clock is set: what is due by it is looked for that often at least.
+ */
+#define WALL_LOOK_NS ((uint64_t)1000000000)
+
 uint64_t hrt_scheduler_wait(const hrt_scheduler *scheduler, uint64_t wall_ns, uint64_t boot_ns)
 {
     uint64_t wait_ns = UINT64_MAX;
     uint64_t timer_ns;
     if (hrt_state_next_timer(scheduler->state, &timer_ns) != HRT_NIL) {
         wait_ns = timer_ns > wall_ns ? timer_ns - wall_ns : 0;
+        wait_ns = wait_ns < WALL_LOOK_NS ? wait_ns : WALL_LOOK_NS;
     }
     hrt_timer_entry deadline;
     if (hrt_timer_peek(scheduler->deadlines, &deadline)) {

@@ -332,7 +332,7 @@ const hrt_page *hrt_client_page(const hrt_client *client)
     return client->page;
 }
 
-uint64_t hrt_boottime_ns(void)
+uint64_t hrt_monotonic_ns(void)
 {
     return hrt_boot_ns();
 }

@@ -1,4 +1,9 @@
-/* The clocks: wall time for records and due times, boot time for leases and deadlines. */
+/*
+ * The clocks. Wall time is for records and for what is due at a time of day; anybody may set it.
+ * The boot clock is for leases, time limits and sleeps: it counts since the boot, only goes
+ * forward, and stands still while the machine is suspended, since nobody can do his work or say
+ * that he lives.
+ */
 #ifndef HRT_CLOCK_H
 #define HRT_CLOCK_H
 
@@ -19,7 +24,7 @@ static inline uint64_t hrt_wall_ns(void)
 
 static inline uint64_t hrt_boot_ns(void)
 {
-    return hrt_clock_ns(CLOCK_BOOTTIME);
+    return hrt_clock_ns(CLOCK_MONOTONIC);
 }
 
 #endif

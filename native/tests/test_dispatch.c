@@ -351,8 +351,8 @@ static void fill_log(fixture *f)
 
 static void await_state(fixture *f, int64_t id, uint8_t state)
 {
-    uint64_t limit_ns = hrt_boottime_ns() + 5 * (uint64_t)SECOND_NS;
-    while (look_at(f, id).state != state && hrt_boottime_ns() < limit_ns) {
+    uint64_t limit_ns = hrt_monotonic_ns() + 5 * (uint64_t)SECOND_NS;
+    while (look_at(f, id).state != state && hrt_monotonic_ns() < limit_ns) {
         (void)sched_yield();
     }
     CHECK_EQ(look_at(f, id).state, state);

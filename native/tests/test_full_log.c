@@ -197,8 +197,8 @@ static uint64_t living(const world *w)
 /* Everything that was accepted comes to its end, and that within reason. */
 static void finish(world *w)
 {
-    uint64_t until_ns = hrt_boottime_ns() + PATIENCE_NS;
-    while (living(w) > 0 && hrt_boottime_ns() < until_ns) {
+    uint64_t until_ns = hrt_monotonic_ns() + PATIENCE_NS;
+    while (living(w) > 0 && hrt_monotonic_ns() < until_ns) {
         while (w->held_count > 0) {
             settle(w, w->held_count - 1, HRT_OUTCOME_OK);
         }

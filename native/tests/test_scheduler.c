@@ -418,6 +418,18 @@ static void due_jobs_come_by_time_and_expired_ones_apart(void)
     free_bench(&bench);
 }
 
+/* The wall clock may be set while the dispatch loop sleeps, and nothing wakes it then. */
+static void no_sleep_until_a_time_of_day_is_longer_than_a_second(void)
+{
+    test_bench bench = new_bench();
+    uint64_t now_ns = bench.log->now_ns;
+    CHECK_EQ(hrt_scheduler_wait(bench.scheduler, now_ns, 0), UINT64_MAX);
+    (void)enqueue(bench.log, (new_job){.due_ns = now_ns + 3600ull * SECOND});
+    CHECK_EQ(hrt_scheduler_wait(bench.scheduler, now_ns, 0), SECOND);
+    CHECK_EQ(hrt_scheduler_wait(bench.scheduler, now_ns + 7200ull * SECOND, 0), 0);
+    free_bench(&bench);
+}
+
 static void deadlines_belong_to_one_attempt(void)
 {
     test_bench bench = new_bench();
@@ -452,5 +464,6 @@ int main(void)
         TEST(credit_follows_the_pace_of_a_lane), TEST(a_slow_log_does_not_starve_a_quick_lane),
         TEST(failures_back_off_and_end_with_the_attempts), TEST(crashes_end_in_a_dead_letter),
         TEST(results_are_kept_for_their_time), TEST(due_jobs_come_by_time_and_expired_ones_apart),
+        TEST(no_sleep_until_a_time_of_day_is_longer_than_a_second),
         TEST(deadlines_belong_to_one_attempt));
 }

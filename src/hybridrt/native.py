@@ -65,11 +65,6 @@ def version() -> str:
     return str(ffi.string(lib.hrt_version()).decode())
 
 
-def boottime_ns() -> int:
-    """Return CLOCK_BOOTTIME, the clock of deadlines."""
-    return int(lib.hrt_boottime_ns())
-
-
 def key_hash(key: bytes) -> int:
     """Return the hash by which the log knows a key."""
     return int(lib.hrt_key_hash(key, len(key)))

@@ -13,6 +13,7 @@ import os
 import queue
 import signal
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -27,7 +28,7 @@ from hybridrt.errors import (
     NotReadyError,
 )
 from hybridrt.names import DEFAULT_QUEUE, RESULT_BYTES_MAX, Delivery, Outcome, check_name
-from hybridrt.native import Buffer, Client, Follow, Lease, Settlement, boottime_ns
+from hybridrt.native import Buffer, Client, Follow, Lease, Settlement
 from hybridrt.options import Payload, Seconds, encode_payload, make_options
 from hybridrt.outcomes import (
     Dead,
@@ -123,7 +124,7 @@ class Job:
         """Return the seconds left of this attempt; None: no limit."""
         if not self._lease.deadline_ns:
             return None
-        return max(0.0, (self._lease.deadline_ns - boottime_ns()) / NANOSECONDS)
+        return max(0.0, (self._lease.deadline_ns - time.monotonic_ns()) / NANOSECONDS)
 
     def check(self) -> None:
         """Raise Stopped when the handler should stop; let it pass through."""

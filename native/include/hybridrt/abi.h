@@ -406,7 +406,7 @@ typedef struct hrt_lane {
     uint8_t pad_6[124];
     uint32_t alive;        /* client: robust futex of its liveness thread */
     uint32_t detached;     /* client: 1 = left on purpose */
-    uint64_t heartbeat_ns; /* client: CLOCK_BOOTTIME */
+    uint64_t heartbeat_ns; /* client: CLOCK_MONOTONIC */
     uint8_t pad_7[112];
 } hrt_lane;
 
@@ -523,7 +523,7 @@ typedef struct hrt_delivery {
     int32_t code;
     uint64_t job;
     uint64_t token;
-    uint64_t deadline_ns;   /* CLOCK_BOOTTIME end of the attempt, 0: none */
+    uint64_t deadline_ns;   /* CLOCK_MONOTONIC end of the attempt, 0: none */
     uint32_t slot;          /* segment file; UINT32_MAX: no data */
     uint32_t record_offset; /* LEASE: of the ENQUEUE or KEEP record */
     uint32_t data_offset;   /* LEASE: payload; RESULT: result or error text */

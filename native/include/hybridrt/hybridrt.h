@@ -175,7 +175,7 @@ typedef struct hrt_job {
     const uint8_t *trace; /* HRT_TRACE_SIZE bytes or NULL */
     uint64_t *started;    /* store id here with release when the handler begins */
     uint64_t enqueued_ns; /* wall clock */
-    uint64_t deadline_ns; /* CLOCK_BOOTTIME end of this attempt, 0: none */
+    uint64_t deadline_ns; /* CLOCK_MONOTONIC end of this attempt, 0: none */
     uint64_t parent;
     const uint8_t *saved; /* what an earlier attempt saved with hrt_save, or NULL */
     uint32_t payload_length;
@@ -284,7 +284,7 @@ HRT_API HRT_MUST_CHECK int hrt_arm(hrt_client *client);
 
 /* ---- time ---- */
 
-HRT_API uint64_t hrt_boottime_ns(void); /* CLOCK_BOOTTIME, as deadlines use it */
+HRT_API uint64_t hrt_monotonic_ns(void); /* CLOCK_MONOTONIC, as deadlines use it */
 
 /* ---- histograms ---- */
 

@@ -217,7 +217,7 @@ typedef struct hrt_lane_info {
     uint32_t outstanding; /* jobs it holds */
     uint32_t started;     /* of these, begun */
     uint64_t settled;
-    uint64_t heartbeat_ns; /* CLOCK_BOOTTIME */
+    uint64_t heartbeat_ns; /* CLOCK_MONOTONIC */
     uint64_t attached_ns;  /* wall clock */
     uint32_t kind_count;
     uint16_t kinds[32]; /* the first ones */

@@ -806,7 +806,7 @@ unsafe extern "C" {
     pub fn hrt_draining(client: *const hrt_client) -> ::core::ffi::c_int;
     pub fn hrt_event_fd(client: *const hrt_client) -> ::core::ffi::c_int;
     pub fn hrt_arm(client: *mut hrt_client) -> ::core::ffi::c_int;
-    pub fn hrt_boottime_ns() -> u64;
+    pub fn hrt_monotonic_ns() -> u64;
     pub fn hrt_histogram_bucket(value_ns: u64) -> u32;
     pub fn hrt_histogram_value(bucket: u32) -> u64;
 }

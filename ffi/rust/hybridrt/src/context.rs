@@ -9,7 +9,7 @@ use hybridrt_sys as sys;
 use crate::batch::Held;
 use crate::client::Client;
 use crate::error::Error;
-use crate::ffi::boottime_ns;
+use crate::ffi::monotonic_ns;
 use crate::job::Job;
 use crate::options::{NewJob, lane_size};
 use crate::outcome::nanoseconds;
@@ -22,7 +22,7 @@ pub struct Context<'a> {
     stopping: &'a AtomicBool,
     job: u64,
     token: u64,
-    /// CLOCK_BOOTTIME, 0: none. Moved by `extend`.
+    /// CLOCK_MONOTONIC, 0: none. Moved by `extend`.
     deadline_ns: AtomicU64,
 }
 
@@ -107,7 +107,7 @@ impl<'a> Context<'a> {
     pub fn extend(&self, more: Duration) -> Result<(), Error> {
         self.client.handle().extend(self.job, self.token, more)?;
         if self.deadline_ns.load(Ordering::Relaxed) != 0 {
-            let deadline_ns = boottime_ns().saturating_add(nanoseconds(more));
+            let deadline_ns = monotonic_ns().saturating_add(nanoseconds(more));
             self.deadline_ns.store(deadline_ns, Ordering::Relaxed);
         }
         Ok(())
@@ -158,7 +158,7 @@ impl<'a> Context<'a> {
 
     fn time_left(&self) -> Option<Duration> {
         let deadline_ns = self.deadline_ns.load(Ordering::Relaxed);
-        let left_ns = || deadline_ns.saturating_sub(boottime_ns());
+        let left_ns = || deadline_ns.saturating_sub(monotonic_ns());
         (deadline_ns != 0).then(|| Duration::from_nanos(left_ns()))
     }
 }

@@ -454,10 +454,10 @@ impl Settler {
 // both within one call of `settle`.
 unsafe impl Send for Settler {}
 
-/// CLOCK_BOOTTIME, as deadlines use it.
-pub(crate) fn boottime_ns() -> u64 {
+/// CLOCK_MONOTONIC, as deadlines use it.
+pub(crate) fn monotonic_ns() -> u64 {
     // SAFETY: no arguments.
-    unsafe { sys::hrt_boottime_ns() }
+    unsafe { sys::hrt_monotonic_ns() }
 }
 
 /// Place of a value in the library's histograms.
