@@ -20,7 +20,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from tests.attacks import bit_rot, devices, faults, kills, power_cut
+from tests.attacks import bit_rot, clock_jumps, devices, faults, kills, power_cut
 from tests.attacks.report import MissingError, Report, ViolationError
 
 Attack = Callable[[Path, bool], Report]
@@ -36,6 +36,7 @@ ATTACKS: dict[str, Attack] = {
     "disk-errors": faults.fail_writes_of_disk,
     "no-space": faults.fail_each_allocation,
     "full-disk": faults.fill_disk,
+    "clock-jumps": clock_jumps.jump_clocks,
     "bit-rot": bit_rot.turn_every_bit,
     "bit-rot-large": bit_rot.turn_random_bits,
 }
