@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import hybridrt
+from hybridrt._native import lib
 from hybridrt.exits import Status
 
 ROOT = Path(__file__).parent.parent.parent
@@ -31,7 +32,7 @@ NOBODY = 65534
 HELLO = struct.Struct("<4I64s48x")
 WELCOME = struct.Struct("<2IiIQ232s")
 HELLO_MAGIC = 0x48545248
-ABI_VERSION = 1
+ABI_VERSION = lib.HRT_ABI_VERSION
 SUBMIT_TAIL = 128  # of hrt_lane
 
 
@@ -238,7 +239,9 @@ def test_a_client_of_another_abi_version_is_told_both(running: Any) -> None:
     hello = HELLO.pack(HELLO_MAGIC, 7, 0, 0, b"from the future")
     version, status, text = greet(running.directory / "attach.sock", hello)
     assert (version, status) == (ABI_VERSION, -12)
-    assert text.startswith("the client has ABI version 7, this supervisor has 1; rebuild")
+    assert text.startswith(
+        f"the client has ABI version 7, this supervisor has {ABI_VERSION}; rebuild"
+    )
     still_works(running)
 
 
@@ -276,10 +279,11 @@ def test_an_old_client_at_a_newer_runtime_is_told_both_versions(language: str) -
         peer, _ = server.accept()
         with peer:
             peer.recv(HELLO.size)
-            peer.send(WELCOME.pack(HELLO_MAGIC, 2, 0, 0, 1, b""))
+            peer.send(WELCOME.pack(HELLO_MAGIC, ABI_VERSION + 1, 0, 0, 1, b""))
             answer = json.loads(program.communicate(timeout=DEADLINE_S)[0])
     assert answer["code"] == "HRT_EVERSION"
-    assert "ABI version 2, this program was built with 1" in answer["message"]
+    assert f"ABI version {ABI_VERSION + 1}, this program" in answer["message"]
+    assert f"was built with {ABI_VERSION}" in answer["message"]
 
 
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")

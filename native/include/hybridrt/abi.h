@@ -21,7 +21,7 @@
 /* ---- versions and limits ---- */
 
 enum hrt_version_number {
-    HRT_ABI_VERSION = 1,    /* lanes, page, hello: checked at attach */
+    HRT_ABI_VERSION = 2,    /* lanes, page, hello: checked at attach */
     HRT_FORMAT_VERSION = 2, /* segments and records: checked when a log is opened */
 };
 

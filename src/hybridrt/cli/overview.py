@@ -25,6 +25,7 @@ def status(session: Session) -> int:
 
 
 def _status_text(reply: dict[str, Any]) -> str:
+    """Show a status; an older supervisor does not tell of all that there is by now."""
     ready = "ready" if reply["ready"] else f"not ready: {', '.join(reply['lacking']) or 'starting'}"
     summary = fields(
         [
@@ -36,10 +37,10 @@ def _status_text(reply: dict[str, Any]) -> str:
             ("unsynced", format_size(reply["unsynced_bytes"])),
             ("jobs", f"{reply['jobs']:,} living, sequence {reply['sequence']:,}"),
             ("epoch", reply["epoch"]),
-            *_upkeep(reply["upkeep"]),
-            ("standby", _standby_text(reply["standby"])),
-            ("takeover", _takeover_text(reply["takeover"])),
-            ("proof", _proof_text(reply["proof"])),
+            *_upkeep(reply.get("upkeep", {})),
+            ("standby", _standby_text(reply.get("standby"))),
+            ("takeover", _takeover_text(reply.get("takeover"))),
+            ("proof", _proof_text(reply.get("proof"))),
             ("lost wake-ups", reply["rescues"]),
         ]
     )

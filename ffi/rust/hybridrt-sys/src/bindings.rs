@@ -1,6 +1,6 @@
 // Made by ffi/rust/bindings.sh from hybridrt.h; do not edit.
 
-pub const HRT_ABI_VERSION: hrt_version_number = 1;
+pub const HRT_ABI_VERSION: hrt_version_number = 2;
 pub const HRT_FORMAT_VERSION: hrt_version_number = 2;
 pub type hrt_version_number = ::core::ffi::c_uint;
 pub const HRT_LINE: hrt_limit = 128;
