@@ -41,7 +41,7 @@ TREMBLE_S = 0.01  # at most, between jumps while a supervisor dies
 DEATH_EVERY, LIMIT_EVERY = 15, 5  # jumps
 DELAYS_S = (0.05, 2.0, HOUR_S, DAY_S)
 MARGIN_S = 2.0
-LIMIT_S, LIMITED_MS = 0.2, 60_000  # a time limit that ends a handler, and how long that would take
+LIMIT_S, LIMITED_MS = 0.2, 3_000  # a time limit that ends a handler, and how long that would take
 FAR_LIMIT_S = 60.0  # one that never does
 NOTICED_MS_MAX = 20_000.0  # a guard only: how soon it is stands in the report
 JUMPING, STILL, WORKERS = "jumping-clock", "still-clock", "clock-of-workers"
@@ -310,7 +310,7 @@ def world_of(world: World) -> Iterator[None]:
     try:
         yield
     except StuckError as error:
-        raise ViolationError(f"{error}\n{world.output()}") from error
+        raise ViolationError(f"{world.output()}\n{error}") from error
     finally:
         world.close()
 
@@ -365,6 +365,7 @@ def jump_clocks(directory: Path, long: bool) -> Report:
     faults: list[Counts] = []
     counts: list[Counts] = []
     for number, case in enumerate(CASES):
+        print(f"{case.name}: seed {seed}", flush=True)
         attack = Attack(directory / str(number), case, JUMPS_LONG if long else JUMPS, seed)
         attack.run()
         faults.append(dict(attack.jumps))
