@@ -257,7 +257,7 @@ def test_a_standby_that_is_killed_is_started_again(plant: Plant) -> None:
 
 
 def test_a_supervisor_that_hangs_is_killed_and_replaced(plant: Plant) -> None:
-    plant.start(pool=APPEND_POOLS[:1], runtime={"hang_timeout": "1s"})
+    plant.start(pool=APPEND_POOLS[:1], runtime={"hang_timeout": "3s"})
     before = plant.workers()
     successor, old = plant.await_standby(), psutil.Process(plant.supervisor())
     old.send_signal(signal.SIGSTOP)
@@ -276,7 +276,7 @@ def test_a_supervisor_whose_dispatch_loop_is_stuck_is_replaced(plant: Plant) -> 
     """Its event loop lives and its sockets answer, but the dispatch lock is never given back."""
     change = "import time; from hybridrt import native\n"
     change += "native.Runtime.touch = lambda _: time.sleep(600)"
-    runtime = {"standby": True, "hang_timeout": "1s"}
+    runtime = {"standby": True, "hang_timeout": "3s"}
     stuck = other_supervisor(plant, change, pool=APPEND_POOLS[:1], runtime=runtime)
     plant.until(lambda: stuck.poll() is not None, "it is killed")
     assert stuck.returncode == -signal.SIGKILL
@@ -512,7 +512,7 @@ def test_a_worker_that_dies_as_an_upgrade_begins_is_replaced(plant: Plant) -> No
 def test_a_supervisor_that_does_not_let_go_is_replaced(plant: Plant) -> None:
     change = "import time; from hybridrt.native import Runtime\n"
     change += "Runtime.release = lambda _: time.sleep(600)"
-    runtime = {"hang_timeout": "2s", "roll": False}
+    runtime = {"hang_timeout": "3s", "roll": False}
     old = other_supervisor(plant, change, pool=APPEND_POOLS[:1], runtime=runtime, queue=QUEUES)
     before = plant.workers()
     done = upgrade(plant)
