@@ -18,7 +18,7 @@
 /* A file as found, before it is known which log the directory belongs to. */
 typedef struct found {
     hrt_segment head;
-    hrt_closing closing;
+    hrt_durable_mark mark;
     uint64_t size;
     uint32_t slot;
     uint32_t blank;
@@ -89,7 +89,7 @@ static int read_file(int fd, found *item)
     int status = hrt_read_at(fd, &item->head, sizeof(item->head), 0, &got);
     static const hrt_segment nothing;
     if (status == HRT_OK && got > 0 && memcmp(&item->head, &nothing, got) != 0) {
-        return hrt_segment_read_closing(fd, &item->closing);
+        return hrt_segment_read_mark(fd, &item->mark);
     }
     if (status != HRT_OK) {
         return status;
@@ -238,11 +238,11 @@ static void sort_entries(hrt_catalog *catalog, hrt_damage_report *report)
     }
 }
 
-static void note_closing(hrt_catalog *catalog, const hrt_closing *closing)
+static void note_mark(hrt_catalog *catalog, const hrt_durable_mark *mark)
 {
-    if (closing->position > catalog->closing.position &&
-        memcmp(closing->uuid, catalog->uuid, sizeof(catalog->uuid)) == 0) {
-        catalog->closing = *closing;
+    if (mark->position > catalog->durable.position &&
+        memcmp(mark->uuid, catalog->uuid, sizeof(catalog->uuid)) == 0) {
+        catalog->durable = *mark;
     }
 }
 
@@ -263,7 +263,7 @@ static void fill(hrt_catalog *catalog, const finds *found_files, hrt_damage_repo
             continue;
         }
         judge(item, catalog, report);
-        note_closing(catalog, &item->closing);
+        note_mark(catalog, &item->mark);
         if (hrt_segment_valid(&item->head) && memcmp(item->head.uuid, catalog->uuid, 16) == 0) {
             entry->number = item->head.number;
             entry->aside = item->head.aside == 1;

@@ -17,8 +17,8 @@ typedef struct hrt_catalog {
     uint32_t numbered;
     uint32_t slots; /* highest slot in use + 1 */
     uint32_t segment_size;
-    uint64_t head;       /* the log has no segment below this number */
-    hrt_closing closing; /* the furthest there is; position 0: none */
+    uint64_t head;            /* the log has no segment below this number */
+    hrt_durable_mark durable; /* the furthest there is; position 0: none */
     uint8_t uuid[16];
 } hrt_catalog;
 

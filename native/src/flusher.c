@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #define READY_AHEAD 2u               /* numbered segments that wait behind the current one */
+#define MARK_PAUSE_NS 5000000u       /* of rest, until what is durable is marked */
 #define NO_SPACE_PAUSE_NS 250000000u /* until a full disk is asked again */
 
 void hrt_flusher_init(hrt_log *log)
@@ -131,6 +132,7 @@ void hrt_flusher_sync(hrt_log *log)
         }
     }
     hrt_store_release(&log->durable, target);
+    log->flusher.unmarked_at = hrt_clock_ns(CLOCK_MONOTONIC);
     if (log->flusher.async_to <= target) {
         log->flusher.async_at = 0;
     }
@@ -139,6 +141,26 @@ void hrt_flusher_sync(hrt_log *log)
         log->options.on_durable(log->options.context);
         take_back(log);
     }
+}
+
+/*
+ * What was synced last stands behind all that says so. The mark does, once the log rests: whoever
+ * kills the process then leaves it in the page cache, and later on the disk. It is worth no sync.
+ */
+static bool mark_step(hrt_log *log)
+{
+    uint64_t at = log->flusher.unmarked_at;
+    if (at == 0 || hrt_clock_ns(CLOCK_MONOTONIC) < at + MARK_PAUSE_NS) {
+        return false;
+    }
+    hrt_durable_mark mark = {.position = hrt_load_relaxed(&log->durable)};
+    memcpy(mark.uuid, log->uuid, sizeof(mark.uuid));
+    int fd = log->slots[hrt_log_slot_of(log, log->current)].fd;
+    log->flusher.unmarked_at = 0;
+    give_up(log);
+    (void)hrt_segment_write_mark(fd, &mark, false);
+    take_back(log);
+    return true;
 }
 
 /* ---- readying segments ---- */
@@ -335,6 +357,10 @@ static void wait_for_work(hrt_log *log)
     if (space_awaited(log) && (at == 0 || log->flusher.no_space_until < at)) {
         at = log->flusher.no_space_until;
     }
+    uint64_t unmarked_at = log->flusher.unmarked_at;
+    if (unmarked_at != 0 && (at == 0 || unmarked_at + MARK_PAUSE_NS < at)) {
+        at = unmarked_at + MARK_PAUSE_NS;
+    }
     if (at == 0) {
         (void)pthread_cond_wait(&log->flusher.wanted, &log->mutex);
         return;
@@ -363,7 +389,7 @@ static void *run(void *context)
             hrt_flusher_sync(log);
         } else if (log->flusher.stop) {
             break;
-        } else if (!hrt_flusher_ready_step(log)) {
+        } else if (!hrt_flusher_ready_step(log) && !mark_step(log)) {
             wait_for_work(log);
         }
     }

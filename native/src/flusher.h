@@ -19,6 +19,7 @@ typedef struct hrt_flusher {
     uint64_t sync_to;        /* somebody waits for this position */
     uint64_t async_to;       /* has to be durable at async_at */
     uint64_t async_at;       /* CLOCK_MONOTONIC ns, 0: no such wish */
+    uint64_t unmarked_at;    /* CLOCK_MONOTONIC ns of a sync that no mark tells of; 0: none */
     uint64_t no_space_until; /* no new file is tried before; 0: there was room */
     hrt_segment_making making;
     hrt_runtime_counters *counters;

@@ -565,11 +565,11 @@ int hrt_log_start(hrt_log *log)
  */
 static void mark_closed(const hrt_log *log)
 {
-    hrt_closing closing = {
+    hrt_durable_mark mark = {
         .position = hrt_log_tail(log), .sequence = log->sequence - 1, .epoch = log->epoch};
-    memcpy(closing.uuid, log->uuid, sizeof(closing.uuid));
-    if (hrt_log_failed(log) == HRT_OK && hrt_log_durable(log) == closing.position) {
-        (void)hrt_segment_write_closing(log->fd, &closing);
+    memcpy(mark.uuid, log->uuid, sizeof(mark.uuid));
+    if (hrt_log_failed(log) == HRT_OK && hrt_log_durable(log) == mark.position) {
+        (void)hrt_segment_write_mark(log->fd, &mark, true);
     }
 }
 

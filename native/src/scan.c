@@ -388,21 +388,20 @@ static void report_committed(hrt_scan *scan, uint32_t slot, uint64_t position)
                slot, (unsigned long long)position, (unsigned long long)scan->sequence);
 }
 
-/* The log was closed with more behind `position` than was found now. */
-static bool ended_later(const hrt_scan *scan, uint64_t position)
+/* The log was on the disk further than to `position`. */
+static bool was_longer(const hrt_scan *scan, uint64_t position)
 {
-    return scan->catalog.closing.position > position;
+    return scan->catalog.durable.position > position;
 }
 
 static void report_end_lost(hrt_scan *scan, uint32_t slot, uint64_t position)
 {
-    const hrt_closing *closing = &scan->catalog.closing;
     hrt_damage(&scan->report, HRT_DAMAGE_COMMITTED, slot, position,
                "segment %08x.seg: record at position %llu, after sequence %llu, fails its "
-               "checksum although the log was closed with records up to position %llu, sequence "
-               "%llu; committed data is damaged; nothing was changed; run 'hybridrt log verify'",
+               "checksum although the log was on the disk up to position %llu; committed data is "
+               "damaged; nothing was changed; run 'hybridrt log verify'",
                slot, (unsigned long long)position, (unsigned long long)scan->sequence,
-               (unsigned long long)closing->position, (unsigned long long)closing->sequence);
+               (unsigned long long)scan->catalog.durable.position);
 }
 
 /* Judges the bad record at offset `bad`, in the group at scan->offset. */
@@ -427,7 +426,7 @@ static int judge_end(hrt_scan *scan, uint64_t bad)
     bool written = scan->bereft && position < scan->tail;
     if (written || (after.found > 0 && (after.durable > position || same_boot(scan)))) {
         report_committed(scan, slot, position);
-    } else if (ended_later(scan, tail)) {
+    } else if (was_longer(scan, tail)) {
         report_end_lost(scan, slot, position);
     } else if (after.found > 0 || bad > scan->offset || claimed) {
         report_torn(scan, slot, tail, claimed && end == position ? position + 64 : end);
@@ -475,7 +474,7 @@ static int judge_missing(hrt_scan *scan, uint64_t number)
     if (status != HRT_OK) {
         return status;
     }
-    if (scan->next_synced || after.durable > position || ended_later(scan, position) ||
+    if (scan->next_synced || after.durable > position || was_longer(scan, position) ||
         same_boot(scan)) {
         hrt_damage(&scan->report, HRT_DAMAGE_MISSING, UINT32_MAX, position,
                    "segment number %llu (positions from %llu, after sequence %llu) is missing, "

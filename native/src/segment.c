@@ -124,27 +124,28 @@ int hrt_segment_write_head(int fd, const hrt_segment *head)
     return status == HRT_OK ? write_durably(fd, head, sizeof(*head), 0) : status;
 }
 
-static uint32_t closing_checksum(const hrt_closing *closing)
+static uint32_t mark_checksum(const hrt_durable_mark *mark)
 {
-    hrt_closing copy = *closing;
+    hrt_durable_mark copy = *mark;
     copy.crc = 0;
     return hrt_crc32c_update(0, &copy, sizeof(copy));
 }
 
-int hrt_segment_write_closing(int fd, hrt_closing *closing)
+int hrt_segment_write_mark(int fd, hrt_durable_mark *mark, bool durably)
 {
-    closing->magic = HRT_MAGIC_CLOSING;
-    closing->crc = closing_checksum(closing);
-    return write_durably(fd, closing, sizeof(*closing), HRT_SEGMENT_CLOSING);
+    mark->magic = HRT_MAGIC_DURABLE;
+    mark->crc = mark_checksum(mark);
+    return durably ? write_durably(fd, mark, sizeof(*mark), HRT_SEGMENT_MARK)
+                   : hrt_write_at(fd, mark, sizeof(*mark), HRT_SEGMENT_MARK);
 }
 
-int hrt_segment_read_closing(int fd, hrt_closing *closing_out)
+int hrt_segment_read_mark(int fd, hrt_durable_mark *mark_out)
 {
     size_t got = 0;
-    int status = hrt_read_at(fd, closing_out, sizeof(*closing_out), HRT_SEGMENT_CLOSING, &got);
-    if (got != sizeof(*closing_out) || closing_out->magic != HRT_MAGIC_CLOSING ||
-        closing_out->crc != closing_checksum(closing_out)) {
-        *closing_out = (hrt_closing){0};
+    int status = hrt_read_at(fd, mark_out, sizeof(*mark_out), HRT_SEGMENT_MARK, &got);
+    if (got != sizeof(*mark_out) || mark_out->magic != HRT_MAGIC_DURABLE ||
+        mark_out->crc != mark_checksum(mark_out)) {
+        *mark_out = (hrt_durable_mark){0};
     }
     return status;
 }

@@ -36,10 +36,10 @@ bool hrt_segment_valid(const hrt_segment *head);
  * returns HRT_OK the header is on the disk; other bytes of the file need not be.
  */
 int hrt_segment_write_head(int fd, const hrt_segment *head);
-/* The same for what is said when a log is closed; its CRC is filled in here. */
-int hrt_segment_write_closing(int fd, hrt_closing *closing);
+/* Its magic and CRC are filled in here; it is on the disk at once if it has to be. */
+int hrt_segment_write_mark(int fd, hrt_durable_mark *mark, bool durably);
 /* HRT_OK also when there is none: its position is 0 then. */
-int hrt_segment_read_closing(int fd, hrt_closing *closing_out);
+int hrt_segment_read_mark(int fd, hrt_durable_mark *mark_out);
 /* Writes all of it or fails; an interrupted or short write goes on. */
 int hrt_write_at(int fd, const void *bytes, size_t length, uint64_t offset);
 /* Reads up to length bytes, fewer only at the end of the file; *got_out is how many. */

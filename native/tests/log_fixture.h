@@ -130,7 +130,7 @@ static inline void fixture_close(fixture *f)
 /* Leaves what a process leaves that is killed: nothing says how far the log had come. */
 static inline void fixture_die(fixture *f)
 {
-    static const hrt_closing nothing;
+    static const hrt_durable_mark nothing;
     hrt_catalog catalog;
     hrt_damage_report report = {0};
     fixture_close(f);
@@ -140,7 +140,7 @@ static inline void fixture_die(fixture *f)
     for (uint32_t i = 0; i < catalog.count; i++) {
         int fd = hrt_segment_open(directory, catalog.entries[i].slot, O_RDWR);
         REQUIRE(fd >= 0);
-        REQUIRE(hrt_write_at(fd, &nothing, sizeof(nothing), HRT_SEGMENT_CLOSING) == HRT_OK);
+        REQUIRE(hrt_write_at(fd, &nothing, sizeof(nothing), HRT_SEGMENT_MARK) == HRT_OK);
         (void)close(fd);
     }
     hrt_catalog_free(&catalog);

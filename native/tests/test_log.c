@@ -1,6 +1,10 @@
 /* The log: what was appended is found again, torn tails are passed, damage is named. */
 #include "log_fixture.h"
 
+#include <signal.h>
+#include <sys/wait.h>
+#include <time.h>
+
 #define IDS 12u /* a LEASE of 12 jobs: 192 bytes, three blocks of 64 */
 #define SPAN 192u
 #define START HRT_SEGMENT_HEADER /* offset of the first record of a segment */
@@ -237,6 +241,40 @@ static void make_synced(fixture *f)
     fixture_die(f);
 }
 
+static void wait_for_mark(const fixture *f)
+{
+    struct timespec pause = {.tv_nsec = 1000000};
+    hrt_durable_mark mark = {0};
+    while (mark.position < hrt_log_durable(f->log)) {
+        (void)nanosleep(&pause, NULL);
+        int fd = fixture_file(f, 0, O_RDONLY);
+        REQUIRE(hrt_segment_read_mark(fd, &mark) == HRT_OK);
+        (void)close(fd);
+    }
+}
+
+/* Nothing is written behind it, and the process ends without closing the log. */
+static void what_rested_on_the_disk_is_no_torn_tail_after_a_kill(void)
+{
+    fixture f;
+    fixture_make(&f);
+    pid_t child = fork();
+    if (child == 0) {
+        REQUIRE(fixture_open(&f) == HRT_OK && fixture_epoch(&f, true) == HRT_OK);
+        REQUIRE(hrt_log_start(f.log) == HRT_OK && fixture_group(&f, 1, IDS, 1) == HRT_OK);
+        fixture_sync(&f);
+        wait_for_mark(&f);
+        (void)kill(getpid(), SIGKILL);
+    }
+    int status = 0;
+    REQUIRE(child > 0 && waitpid(child, &status, 0) == child);
+    CHECK(WIFSIGNALED(status));
+    fixture_flip(&f, 0, START + 128 + 9); /* its sequence: not even torn without the mark */
+    check_damaged(&f, HRT_DAMAGE_COMMITTED, HRT_ECORRUPT);
+    CHECK_EQ(f.report.position, SMALL_SEGMENT + START + 128);
+    fixture_end(&f);
+}
+
 static void a_closed_log_has_no_torn_tail(void)
 {
     fixture f;
@@ -249,7 +287,7 @@ static void a_closed_log_has_no_torn_tail(void)
     fixture_flip(&f, 0, offset + 70);
     check_damaged(&f, HRT_DAMAGE_COMMITTED, HRT_ECORRUPT);
     CHECK_EQ(f.report.position, SMALL_SEGMENT + offset);
-    CHECK(strstr(f.report.text, "sequence 2;") != NULL);
+    CHECK(strstr(f.report.text, "the log was on the disk up to position") != NULL);
     fixture_end(&f);
 }
 
@@ -513,6 +551,7 @@ int main(void)
              TEST(without_a_reboot_a_bad_record_before_good_ones_is_damage),
              TEST(after_a_failed_sync_the_same_boot_may_have_lost_records),
              TEST(every_flip_in_synced_records_is_damage), TEST(a_closed_log_has_no_torn_tail),
+             TEST(what_rested_on_the_disk_is_no_torn_tail_after_a_kill),
              TEST(a_missing_segment_is_named), TEST(a_segment_of_another_log_is_named),
              TEST(a_newer_format_is_named), TEST(every_flip_in_a_header_is_found),
              TEST(a_wiped_header_over_records_is_damage), TEST(a_file_cut_short_is_damage),

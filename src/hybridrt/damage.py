@@ -18,7 +18,7 @@ from hybridrt.segments import (
     HEADER_BYTES,
     SPARE,
     Catalog,
-    Closing,
+    DurableMark,
     Header,
     Run,
     SegmentFile,
@@ -266,18 +266,20 @@ def find_gaps(found: Findings) -> None:
                 found.last, found.end = number, stretch.group_end - number * size
             if stretch.full:
                 reached = (number + 1) * size + HEADER_BYTES
-    closing = catalog.closing
-    if closing is not None and closing.position > reached:
-        found.gaps.append(Gap(reached, closing.position, before, _behind(closing, before)))
+    durable = catalog.durable
+    if durable is not None and durable.position > reached:
+        found.gaps.append(Gap(reached, durable.position, before, _behind(durable, before)))
     elif found.end == size and found.last + 1 not in found.images:
         found.gaps.append(Gap(reached, reached, before, None))
 
 
-def _behind(closing: Closing, before: Edge | None) -> Edge:
-    """Return what a record right behind a closed log would have said."""
+def _behind(mark: DurableMark, before: Edge | None) -> Edge | None:
+    """Return what a record right behind a mark would have said; None: the mark does not say."""
+    if mark.sequence == 0:
+        return None
     return {
-        "sequence": closing.sequence + 1, "durable": closing.position,
-        "time_ns": before["time_ns"] if before else 0, "epoch": closing.epoch, "flags": 1,
+        "sequence": mark.sequence + 1, "durable": mark.position,
+        "time_ns": before["time_ns"] if before else 0, "epoch": mark.epoch, "flags": 1,
     }  # fmt: skip
 
 

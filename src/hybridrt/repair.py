@@ -221,10 +221,9 @@ class Repair:
 
     def _lost(self, gap: Gap, least: int, loss: Loss) -> tuple[int, int]:
         """Return the first lost sequence and how many; note them."""
-        if gap.after is None:  # as many as the lost segment could hold: none is given out again
-            assert gap.before is not None
-            room = self.found.catalog.segment_size - HEADER_BYTES
-            first, count = gap.before["sequence"] + 1, room // fillers.ALIGN - 1
+        if gap.after is None:  # as many as could have stood there: none is given out again
+            room = sum(end - begin for _, begin, end, _ in self._pieces(gap))
+            first, count = gap.before["sequence"] + 1 if gap.before else 1, room // fillers.ALIGN
             loss.open_end = True
         elif gap.before is None:
             first, count = gap.after["sequence"] - least, least
@@ -236,7 +235,7 @@ class Repair:
     def _pieces(self, gap: Gap) -> list[tuple[int, int, int, bool]]:
         """Return (number, begin, end, up to the end) of a gap in each segment."""
         size = self.found.catalog.segment_size
-        if gap.after is None:
+        if gap.begin == gap.end:  # a lost segment that nobody knows the end of
             return [(gap.begin // size, HEADER_BYTES, size - fillers.ALIGN, False)]
         pieces = []
         for number in range(gap.begin // size, (gap.end - 1) // size + 1):

@@ -15,8 +15,8 @@ from hybridrt.errors import InvalidArgumentError
 from hybridrt.native import check, ffi, lib
 
 HEADER = Struct("<IIHHIQ16sQQQ")
-CLOSING = Struct("<II16sQQII")
-CLOSING_OFFSET: int = lib.HRT_SEGMENT_CLOSING
+MARK = Struct("<II16sQQII")
+MARK_OFFSET: int = lib.HRT_SEGMENT_MARK
 HEADER_BYTES: int = lib.HRT_SEGMENT_HEADER  # before the first record
 MAGIC: int = lib.HRT_MAGIC_SEGMENT
 FORMAT: int = lib.HRT_FORMAT_VERSION
@@ -70,22 +70,22 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
-class Closing:
-    """How far the log had come when it was closed."""
+class DurableMark:
+    """How far the log was on the disk when it came to rest, or was closed."""
 
     uuid: bytes
     position: int
-    sequence: int
+    sequence: int  # of the last record before it; 0: not said
     epoch: int
 
     @classmethod
-    def parse(cls, data: Buffer) -> "Closing | None":
+    def parse(cls, data: Buffer) -> "DurableMark | None":
         """Read it from its place; None when it is damaged or there is none."""
-        if len(data) < CLOSING.size:
+        if len(data) < MARK.size:
             return None
-        magic, crc, uuid, position, sequence, epoch, _ = CLOSING.unpack_from(data)
-        bare = bytes(data[:4]) + bytes(4) + bytes(data[8 : CLOSING.size])
-        if magic != lib.HRT_MAGIC_CLOSING or crc != lib.hrt_crc32c(0, bare, len(bare)):
+        magic, crc, uuid, position, sequence, epoch, _ = MARK.unpack_from(data)
+        bare = bytes(data[:4]) + bytes(4) + bytes(data[8 : MARK.size])
+        if magic != lib.HRT_MAGIC_DURABLE or crc != lib.hrt_crc32c(0, bare, len(bare)):
             return None
         return cls(uuid, position, sequence, epoch)
 
@@ -167,7 +167,7 @@ class SegmentFile:
     size: int
     header: Header | None  # None: damaged, or never written
     blank: bool  # all zeros: its making was cut short
-    closing: Closing | None
+    mark: DurableMark | None
 
     def read(self) -> bytes:
         """Return the whole file."""
@@ -186,14 +186,14 @@ def look_at(path: Path, slot: int) -> SegmentFile:
     """Read the header of one file."""
     with path.open("rb") as file:
         first = file.read(HEADER.size)
-        file.seek(CLOSING_OFFSET)
-        closing = Closing.parse(file.read(CLOSING.size))
+        file.seek(MARK_OFFSET)
+        mark = DurableMark.parse(file.read(MARK.size))
         size = file.seek(0, 2)
         file.seek(0)
         blank = not any(first) and not any(
             any(chunk) for chunk in iter(lambda: file.read(2**20), b"")
         )
-    return SegmentFile(path, slot, size, Header.parse(first), blank, closing)
+    return SegmentFile(path, slot, size, Header.parse(first), blank, mark)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +210,7 @@ class Catalog:
     broken: tuple[SegmentFile, ...]  # damaged headers, wrong sizes
     foreign: tuple[SegmentFile, ...]  # of another log
     copies: tuple[SegmentFile, ...]  # of a number that another file holds too
-    closing: Closing | None  # the furthest that there is
+    durable: DurableMark | None  # the furthest that there is
 
     @classmethod
     def read(cls, directory: Path) -> "Catalog":
@@ -257,9 +257,9 @@ class Catalog:
         headers = [file.header for file in ours if file.header]
         size = Counter(header.segment_size for header in headers).most_common(1)[0][0]
         head = max(header.head for header in headers)
-        closings = [f.closing for f in found if f.closing and f.closing.uuid == uuid]
-        closing = max(closings, key=lambda one: one.position, default=None)
-        made = cls(directory, uuid, size, head, {}, (), (), (), (), (), closing)
+        marks = [f.mark for f in found if f.mark and f.mark.uuid == uuid]
+        mark = max(marks, key=lambda one: one.position, default=None)
+        made = cls(directory, uuid, size, head, {}, (), (), (), (), (), mark)
         groups: dict[str, list[SegmentFile]] = {
             "spares": [], "blanks": [], "broken": [], "foreign": [], "copies": []
         }  # fmt: skip

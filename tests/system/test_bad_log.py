@@ -21,7 +21,7 @@ from hybridrt.exits import Status
 from hybridrt.logreader import Scan
 from hybridrt.native import Runtime, RuntimeOptions
 from hybridrt.records import read_header, type_name
-from hybridrt.segments import CLOSING, CLOSING_OFFSET
+from hybridrt.segments import MARK, MARK_OFFSET
 
 DEADLINE_S = 30
 SEGMENT_BYTES = 65_536
@@ -200,8 +200,8 @@ def test_a_torn_tail_is_reported_and_all_jobs_before_it_are_there(instance: Any,
     assert tail.type == "checkpoint"
     flip(tail.path, tail.offset + RECORD_BYTES)
     with tail.path.open("r+b") as file:
-        file.seek(CLOSING_OFFSET)
-        file.write(bytes(CLOSING.size))
+        file.seek(MARK_OFFSET)
+        file.write(bytes(MARK.size))
     verified = cli("log", "verify", "--json", log)
     assert verified.returncode == Status.OK
     assert json.loads(verified.stdout)["verdict"] == "torn"

@@ -16,10 +16,10 @@ import pytest
 import hybridrt
 from hybridrt.exits import Status
 from hybridrt.logreader import Replay, Scan
-from hybridrt.native import Runtime, RuntimeOptions
+from hybridrt.native import Runtime, RuntimeOptions, lib
 from hybridrt.records import read_header, type_name
 from hybridrt.repair import look
-from hybridrt.segments import CLOSING, CLOSING_OFFSET, HEADER_BYTES, Catalog, seal
+from hybridrt.segments import HEADER_BYTES, MARK, MARK_OFFSET, Catalog, DurableMark, seal
 from hybridrt.store import open_store
 
 DEADLINE_S = 30
@@ -83,12 +83,12 @@ def flip(path: Path, offset: int) -> None:
     path.write_bytes(data)
 
 
-def forget_closing(log: Path) -> None:
+def forget_mark(log: Path) -> None:
     """Leave the log as a killed process does: nothing says how far it had come."""
     for path in log.glob("*.seg"):
         with path.open("r+b") as file:
-            file.seek(CLOSING_OFFSET)
-            file.write(bytes(CLOSING.size))
+            file.seek(MARK_OFFSET)
+            file.write(bytes(MARK.size))
 
 
 def contents(log: Path) -> dict[str, bytes]:
@@ -150,6 +150,22 @@ def flip_the_last_record(log: Path) -> None:
     with Scan(str(log)) as scan:
         last = [read_header(record) for record in scan][-1]
     flip(files(log)[last["position"] // SEGMENT_BYTES], last["position"] % SEGMENT_BYTES + 64)
+
+
+def flip_the_last_record_after_a_kill(log: Path) -> None:
+    """What a supervisor that rested for a moment leaves: a mark that says nothing but how far."""
+    for path in log.glob("*.seg"):
+        data = bytearray(path.read_bytes())
+        mark = DurableMark.parse(data[MARK_OFFSET:])
+        if mark is not None:
+            fields = (mark.uuid, mark.position, 0, 0, 0)
+            bare = MARK.pack(lib.HRT_MAGIC_DURABLE, 0, *fields)
+            crc = lib.hrt_crc32c(0, bare, len(bare))
+            data[MARK_OFFSET : MARK_OFFSET + MARK.size] = MARK.pack(
+                lib.HRT_MAGIC_DURABLE, crc, *fields
+            )
+            path.write_bytes(data)
+    flip_the_last_record(log)
 
 
 def add_a_stranger(log: Path) -> None:
@@ -221,7 +237,9 @@ def test_a_copy_brings_back_every_byte(
                 assert mine == theirs
 
 
-@pytest.mark.parametrize(("harm", "verdict"), LOSSY)
+@pytest.mark.parametrize(
+    ("harm", "verdict"), [*LOSSY, (flip_the_last_record_after_a_kill, "committed")]
+)
 def test_an_accepted_loss_is_named_and_written_down(
     instance: Any, log: Path, harm: Callable[[Path], None], verdict: str
 ) -> None:
@@ -391,7 +409,7 @@ def test_traces_of_a_rotation_cut_short_are_told_and_harmless(instance: Any, log
 
 
 def test_a_torn_tail_needs_no_repair(log: Path) -> None:
-    forget_closing(log)
+    forget_mark(log)
     flip_the_last_record(log)
     checked = asked("log", "verify", log)
     assert checked["verdict"] == "torn"

@@ -45,7 +45,7 @@ enum hrt_limit {
     HRT_KEEP_BODY_1 = 112,  /* hrt_keep_body of format 1, which ended before saved_length */
     HRT_RECORD_ALIGN = 64,
     HRT_SEGMENT_HEADER = 4096, /* bytes before the first record of a segment */
-    HRT_SEGMENT_CLOSING = 512, /* where the hrt_closing lies among them */
+    HRT_SEGMENT_MARK = 512,    /* where the hrt_durable_mark lies among them */
     HRT_GROUP_MAX = 1048576,   /* bytes of one group, the hard limit */
     HRT_HISTOGRAM_BUCKETS = 512,
 };
@@ -139,13 +139,13 @@ enum hrt_magic {
     HRT_MAGIC_LANE = 0x4c545248,    /* "HRTL" */
     HRT_MAGIC_PAGE = 0x50545248,    /* "HRTP" */
     HRT_MAGIC_HELLO = 0x48545248,   /* "HRTH" */
-    HRT_MAGIC_CLOSING = 0x43545248, /* "HRTC" */
+    HRT_MAGIC_DURABLE = 0x44545248, /* "HRTD" */
 };
 
 /*
- * Start of a segment file; zeros up to HRT_SEGMENT_HEADER, but for an hrt_closing. A position is
- * number * segment_size + offset in the file, so it never repeats. Rewritten when recycled. Number
- * UINT64_MAX: a spare file, not part of the log for now.
+ * Start of a segment file; zeros up to HRT_SEGMENT_HEADER, but for an hrt_durable_mark. A position
+ * is number * segment_size + offset in the file, so it never repeats. Rewritten when recycled.
+ * Number UINT64_MAX: a spare file, not part of the log for now.
  */
 typedef struct hrt_segment {
     uint32_t magic;
@@ -161,19 +161,20 @@ typedef struct hrt_segment {
 } hrt_segment;
 
 /*
- * What was synced when the log was closed, in a sector of its own in the segment that it ended in.
- * Rot in the last group would look like a torn tail without it. It stays true when the log goes on,
- * and when the file is used again.
+ * How far the log was on the disk, in a sector of its own of the segment that it had come to:
+ * written without a sync when the log comes to rest, synced when it is closed. Rot in the last
+ * group would look like a torn tail without it. It stays true when the log goes on, and when the
+ * file is used again: positions do not repeat.
  */
-typedef struct hrt_closing {
+typedef struct hrt_durable_mark {
     uint32_t magic;
     uint32_t crc; /* CRC32C of this struct with crc = 0 */
     uint8_t uuid[16];
     uint64_t position; /* all before it was on the disk */
-    uint64_t sequence; /* of the last record before it */
-    uint32_t epoch;    /* of the log then */
+    uint64_t sequence; /* of the last record before it; 0: not said */
+    uint32_t epoch;    /* of the log then; 0: not said */
     uint32_t reserved;
-} hrt_closing;
+} hrt_durable_mark;
 
 enum hrt_record_type {
     HRT_RECORD_ENQUEUE = 1, /* one new job: hrt_enqueue_body, trace, key, meta, payload */

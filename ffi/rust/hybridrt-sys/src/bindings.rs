@@ -22,7 +22,7 @@ pub const HRT_FOLLOW_MAX: hrt_limit = 65535;
 pub const HRT_KEEP_BODY_1: hrt_limit = 112;
 pub const HRT_RECORD_ALIGN: hrt_limit = 64;
 pub const HRT_SEGMENT_HEADER: hrt_limit = 4096;
-pub const HRT_SEGMENT_CLOSING: hrt_limit = 512;
+pub const HRT_SEGMENT_MARK: hrt_limit = 512;
 pub const HRT_GROUP_MAX: hrt_limit = 1048576;
 pub const HRT_HISTOGRAM_BUCKETS: hrt_limit = 512;
 pub type hrt_limit = ::core::ffi::c_uint;
@@ -92,7 +92,7 @@ pub const HRT_MAGIC_SEGMENT: hrt_magic = 1398035016;
 pub const HRT_MAGIC_LANE: hrt_magic = 1280594504;
 pub const HRT_MAGIC_PAGE: hrt_magic = 1347703368;
 pub const HRT_MAGIC_HELLO: hrt_magic = 1213485640;
-pub const HRT_MAGIC_CLOSING: hrt_magic = 1129599560;
+pub const HRT_MAGIC_DURABLE: hrt_magic = 1146376776;
 pub type hrt_magic = ::core::ffi::c_uint;
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -110,7 +110,7 @@ pub struct hrt_segment {
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
-pub struct hrt_closing {
+pub struct hrt_durable_mark {
     pub magic: u32,
     pub crc: u32,
     pub uuid: [u8; 16usize],

@@ -2,7 +2,7 @@
 fields! {
     hrt_segment { magic, crc, format_version, must_understand, segment_size, number, uuid,
 created_ns, head, aside, }
-    hrt_closing { magic, crc, uuid, position, sequence, epoch, reserved, }
+    hrt_durable_mark { magic, crc, uuid, position, sequence, epoch, reserved, }
     hrt_record { length, crc, sequence, position, durable, time_ns, epoch, type_, flags, kind,
 queue, reserved, count, key_hash, }
     hrt_enqueue_body { due_ns, expires_ns, parent, timeout_ms, result_ttl_ms, payload_length,
@@ -91,7 +91,7 @@ constants! {
     hrt_limit HRT_KEEP_BODY_1,
     hrt_limit HRT_RECORD_ALIGN,
     hrt_limit HRT_SEGMENT_HEADER,
-    hrt_limit HRT_SEGMENT_CLOSING,
+    hrt_limit HRT_SEGMENT_MARK,
     hrt_limit HRT_GROUP_MAX,
     hrt_limit HRT_HISTOGRAM_BUCKETS,
     hrt_status HRT_OK,
@@ -155,7 +155,7 @@ constants! {
     hrt_magic HRT_MAGIC_LANE,
     hrt_magic HRT_MAGIC_PAGE,
     hrt_magic HRT_MAGIC_HELLO,
-    hrt_magic HRT_MAGIC_CLOSING,
+    hrt_magic HRT_MAGIC_DURABLE,
     hrt_record_type HRT_RECORD_ENQUEUE,
     hrt_record_type HRT_RECORD_LEASE,
     hrt_record_type HRT_RECORD_SETTLE,
