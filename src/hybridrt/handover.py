@@ -130,6 +130,12 @@ class Release(Message, frozen=True, kw_only=True):
     """The supervisor lets go of the log now: go on with it."""
 
 
+class Candidate(Message, frozen=True, kw_only=True):
+    """An upgrade began: who goes on in its place ends this process first. With its pidfd."""
+
+    pid: int
+
+
 class Taken(Message, frozen=True, kw_only=True):
     """The standby went on and is the supervisor from here."""
 
@@ -150,6 +156,7 @@ AnyMessage = (
     | Pong
     | Bye
     | Release
+    | Candidate
     | Taken
 )
 _decoder = msgspec.json.Decoder(AnyMessage)

@@ -31,7 +31,7 @@ class Heir:
         self.pidfd = pidfd
         self.welcome = False  # it was let in: it gets every change from now on
         self.ready = False
-        self.upgrade = False
+        self.upgrade = False  # started to be handed over to
         self.sequence = 0
         self.behind = 0
         self._connection = connection

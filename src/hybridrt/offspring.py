@@ -44,6 +44,11 @@ class Offspring:
         self._ended.set()
 
     @property
+    def pidfd(self) -> int:
+        """Return the descriptor of the process, which stays ours; -1: it is gone."""
+        return self._pidfd
+
+    @property
     def ended(self) -> bool:
         """Say whether the process is gone."""
         return self._ended.is_set()

@@ -58,6 +58,7 @@ class Follower:
         self._complete = False
         self._ready = False
         self._releasing = False
+        self._candidate_fd = -1  # a process that an upgrade started, to go on in our place
         self._connected = True
         self._dismissed = ""
         self._next_ping = time.monotonic()
@@ -184,6 +185,9 @@ class Follower:
             self._releasing = True
             # It answers no ping meanwhile, and has as long as it would have to answer four.
             self._next_ping = time.monotonic() + self._interval * PINGS
+        elif isinstance(message, handover.Candidate):
+            self._forget_candidate()
+            (self._candidate_fd,) = fds
         elif isinstance(message, handover.Bye):
             self._dismissed = message.reason
 
@@ -218,6 +222,7 @@ class Follower:
         death_ns = time.monotonic_ns() - began_ns
         self._thread.join()
         self._hear()  # what it told in its last moments
+        self._end_candidate()
         patience = float(self.config.runtime.hang_timeout)
         runtime = self._standby.take_over(patience)
         dispatch = DispatchThread(runtime)
@@ -250,6 +255,18 @@ class Follower:
         poll = select.poll()
         poll.register(self._process_fd, select.POLLIN)
         poll.poll()
+
+    def _end_candidate(self) -> None:
+        """Kill the process of an upgrade that has lost its supervisor; the log's lock waits."""
+        if self._candidate_fd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._candidate_fd, signal.SIGKILL)
+        self._forget_candidate()
+
+    def _forget_candidate(self) -> None:
+        if self._candidate_fd >= 0:
+            os.close(self._candidate_fd)
+            self._candidate_fd = -1
 
 
 def configuration(settings: handover.Settings) -> Config:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 log = get_logger("standby")
 
-HEIRS_MAX = 4  # connections, of which at most one is a standby that was let in
+HEIRS_MAX = 4  # connections, of which one standby and one successor at most are let in
 DISMISS_SECONDS = 5.0  # for a standby that was told to leave
 BACKOFF_SECONDS = 0.1  # until a standby that ended is started again, doubled for each quick end
 BACKOFF_SECONDS_MAX = 30.0
@@ -66,11 +66,30 @@ class Succession:
 
     async def dismiss(self, reason: str) -> None:
         """Send the standby away and wait until it is gone: nobody takes over any more."""
+        await self._keep_no_more()
+        await asyncio.gather(*(self._dismiss(heir, reason) for heir in list(self._heirs)))
+
+    async def expect(self, successor: Offspring) -> None:
+        """Let this process in, and nobody else. The present standby stays until it is ready.
+
+        It is told of the process, which must not go on beside it should we die meanwhile.
+        """
+        self.next, self.refusal, self.taken = successor, "", False
+        await self._keep_no_more()
+        if self.standby is not None and successor.pidfd >= 0:
+            self.standby.tell(handover.Candidate(pid=successor.pid), [successor.pidfd])
+
+    async def make_way(self) -> None:
+        """Send the standby away for the successor, which can go on in its place by now."""
+        others = [heir for heir in self._heirs if not heir.upgrade]
+        reason = "the next supervisor is ready"
+        await asyncio.gather(*(self._dismiss(heir, reason) for heir in others))
+
+    async def _keep_no_more(self) -> None:
         if self._keeping is not None:
             self._keeping.cancel()
             await asyncio.wait((self._keeping,))
             self._keeping = None
-        await asyncio.gather(*(self._dismiss(heir, reason) for heir in list(self._heirs)))
 
     async def _dismiss(self, heir: Heir, reason: str) -> None:
         if heir.pidfd < 0:
@@ -111,13 +130,22 @@ class Succession:
     # ---- what there is --------------------------------------------------------------------------
 
     @property
-    def heir(self) -> Heir | None:
+    def standby(self) -> Heir | None:
         """Return the standby that was let in."""
-        return next((heir for heir in self._heirs if heir.welcome), None)
+        return next((heir for heir in self._followers() if not heir.upgrade), None)
+
+    @property
+    def successor(self) -> Heir | None:
+        """Return the next supervisor of an upgrade, once it was let in."""
+        return next((heir for heir in self._followers() if heir.upgrade), None)
+
+    def _followers(self) -> list[Heir]:
+        """Return all that were let in: they hear of every change."""
+        return [heir for heir in self._heirs if heir.welcome]
 
     def status(self) -> dict[str, Any] | None:
         """Describe the standby for people and JSON; None: there is none."""
-        heir = self.heir
+        heir = self.standby or self.successor
         if heir is None:
             return None
         return {
@@ -148,29 +176,36 @@ class Succession:
 
     def settings_changed(self) -> None:
         """Tell the configuration anew."""
-        if heir := self.heir:
+        for heir in self._followers():
             heir.tell(self._supervisor.settings())
 
     def lane_made(self, worker: WorkerProcess) -> None:
         """Give a worker's lane, before its process is started."""
-        if heir := self.heir:
+        for heir in self._followers():
             self._give(heir, worker.incarnation, worker)
 
     def process_started(self, worker: WorkerProcess) -> None:
         """Give a worker's process."""
-        if heir := self.heir:
+        for heir in self._followers():
             self._give_process(heir, worker.incarnation, worker.pid, worker.pidfd, worker.started)
 
     def peer_admitted(self, incarnation: int, pid: int, pidfd: int) -> None:
         """Give the lane and the process of a peer, before it hears that it was admitted."""
-        if heir := self.heir:
-            self._give(heir, incarnation, None)
-            self._give_process(heir, incarnation, pid, pidfd, 0.0)
+        for heir in self._followers():
+            self._give_peer(heir, incarnation, pid, pidfd)
 
     def lane_ended(self, incarnation: int) -> None:
         """Tell that a process is gone."""
-        if heir := self.heir:
+        for heir in self._followers():
             heir.tell(handover.Ended(incarnation=incarnation))
+
+    def _give_worker(self, heir: Heir, worker: WorkerProcess) -> None:
+        self._give(heir, worker.incarnation, worker)
+        self._give_process(heir, worker.incarnation, worker.pid, worker.pidfd, worker.started)
+
+    def _give_peer(self, heir: Heir, incarnation: int, pid: int, pidfd: int) -> None:
+        self._give(heir, incarnation, None)
+        self._give_process(heir, incarnation, pid, pidfd, 0.0)
 
     def _give(self, heir: Heir, incarnation: int, worker: WorkerProcess | None) -> None:
         streams = worker.streams() if worker else {}
@@ -219,8 +254,7 @@ class Succession:
         if isinstance(message, handover.Hello):
             self._judge(heir, message)
         elif isinstance(message, handover.Refused):
-            self.refusal = message.reason
-            self._notify()
+            self._refused(heir, message.reason)
             log.warning("a standby does not follow", pid=heir.pid, err=message.reason)
         elif isinstance(message, handover.Ready):
             self._is_ready(heir)
@@ -233,22 +267,34 @@ class Succession:
 
     def _judge(self, heir: Heir, hello: handover.Hello) -> None:
         """Let a standby in, or say why not."""
+        heir.upgrade = hello.upgrade
         theirs = handover.Speaker(
             hello.software, hello.abi, hello.protocol, hello.protocol_min, hello.must
         )
         ours = handover.us(native.version(), native.ABI_VERSION)
         try:
-            if self.heir is not None:
-                raise ProtocolError(f"process {self.heir.pid} is the standby already")
-            if hello.upgrade != (self.next is not None and self.next.pid == heir.pid):
-                raise ProtocolError("an upgrade is under way, or was given up")
+            self._check_role(heir)
             protocol = handover.agree(ours, theirs)
             self._welcome(heir, protocol)
         except HybridrtError as error:
-            self.refusal = error.message
-            self._notify()
+            self._refused(heir, error.message)
             log.warning("a standby was refused", pid=heir.pid, err=str(error))
             heir.tell(handover.refusal(error))
+
+    def _check_role(self, heir: Heir) -> None:
+        """Raise ProtocolError unless a standby is wanted, or the successor that was started."""
+        there = self.successor if heir.upgrade else self.standby
+        if there is not None:
+            raise ProtocolError(f"process {there.pid} is the standby already")
+        expected = self.next.pid if self.next is not None else 0
+        if expected != (heir.pid if heir.upgrade else 0):
+            raise ProtocolError("an upgrade is under way, or was given up")
+
+    def _refused(self, heir: Heir, reason: str) -> None:
+        """Keep why the successor does not follow; a mere standby does not matter to an upgrade."""
+        if heir.upgrade:
+            self.refusal = reason
+            self._notify()
 
     def _welcome(self, heir: Heir, protocol: int) -> None:
         supervisor = self._supervisor
@@ -268,10 +314,9 @@ class Succession:
         finally:
             close_all([process, page])
         for worker in supervisor.workers():
-            self._give(heir, worker.incarnation, worker)
-            self.process_started(worker)
+            self._give_worker(heir, worker)
         for incarnation, (pid, pidfd) in supervisor.peers().items():
-            self.peer_admitted(incarnation, pid, pidfd)
+            self._give_peer(heir, incarnation, pid, pidfd)
         heir.tell(handover.Complete())
         log.info("a standby follows", pid=heir.pid)
 
@@ -312,21 +357,22 @@ class Succession:
             return
         self._heirs.remove(heir)
         if heir.ready:
-            self._supervisor.without_standby()
+            if not any(other.ready for other in self._heirs):
+                self._supervisor.without_standby()
             self._supervisor.publish("runtime", {"event": "standby_gone", "pid": heir.pid})
         self._notify()
 
     async def _watch(self) -> None:
         """Kill a standby that says nothing for too long: it would not go on in time either.
 
-        One that an upgrade waits for says nothing while it takes over; the upgrade has limits.
+        A successor says nothing while it takes over; the upgrade has limits of its own for it.
         """
         loop = asyncio.get_running_loop()
         while True:
             patience = float(self._supervisor.config.runtime.hang_timeout)
             await asyncio.sleep(patience)
-            heir = self.heir
-            if heir is None or not heir.ready or self.next is not None:
+            heir = self.standby
+            if heir is None or not heir.ready:
                 continue
             if loop.time() - heir.heard_at > patience:
                 log.warning("the standby hangs, killing it", pid=heir.pid)

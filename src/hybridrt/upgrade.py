@@ -4,8 +4,9 @@ Until the next one has said that it went on, this one keeps what it needs to go 
 """
 
 import asyncio
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hybridrt import handover
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 log = get_logger("upgrade")
 
+HELP_SECONDS = 10.0  # for the new program to show its help
 LOCK_SECONDS = 5.0  # for the log's lock to be free, once its owner is gone
 
 
@@ -29,24 +31,20 @@ async def upgrade(
     supervisor: "Supervisor", succession: "Succession", command: list[str]
 ) -> dict[str, Any]:
     """Hand over to the supervisor that `command` starts; raise UpgradeError when it stays here."""
-    succession.refusal = ""
-    succession.taken = False
-    await succession.dismiss("an upgrade begins")
     successor = Offspring.start(command)
-    succession.next = successor
     try:
-        await _until(
-            lambda: succession.heir is not None and succession.heir.ready,
-            ("is not ready", supervisor.config.runtime.start_timeout),
-            succession,
-            successor,
-        )
+        await succession.expect(successor)
+        await _ready(supervisor, succession, successor)
+        await succession.make_way()
+        await _ready(supervisor, succession, successor)  # it may have gone meanwhile
         pause_ns = await _hand_over(supervisor, succession, successor)
     except BaseException as error:
         await successor.kill()
         reason = str(error) or type(error).__name__
         log.warning("the upgrade failed, the old supervisor goes on", err=reason)
         supervisor.publish("runtime", {"event": "upgrade_failed", "error": reason})
+        if isinstance(error, UpgradeError) and successor.status and not succession.refusal:
+            raise await _explained(error, command) from error
         raise
     finally:
         succession.next = None
@@ -54,6 +52,38 @@ async def upgrade(
         if not succession.taken:
             succession.keep()
     return {"pid": successor.pid, "pause_ns": pause_ns}
+
+
+async def _ready(supervisor: "Supervisor", succession: "Succession", successor: Offspring) -> None:
+    """Wait until the next supervisor follows the log and has caught up."""
+    await _until(
+        lambda: succession.successor is not None and succession.successor.ready,
+        ("is not ready", supervisor.config.runtime.start_timeout),
+        succession,
+        successor,
+    )
+
+
+async def _explained(error: UpgradeError, command: Sequence[str]) -> UpgradeError:
+    """Add to the error of one that ended without a word why its program does not even start."""
+    said = await asyncio.to_thread(_last_words, command)
+    return UpgradeError(f"{error.message}: {said}" if said else error.message)
+
+
+def _last_words(command: Sequence[str]) -> str:
+    """Return why a command cannot even show its help, in its own words; empty: it can."""
+    try:
+        done = subprocess.run(
+            [*command, "--help"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=HELP_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    lines = done.stderr.decode("utf-8", "replace").splitlines() if done.returncode else []
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 async def _until(
@@ -76,6 +106,8 @@ async def _until(
 
 async def _change(succession: "Succession", successor: Offspring) -> None:
     """Wait for news of the next supervisor; raise UpgradeError when it is gone."""
+    if successor.ended:
+        succession.hear()  # its last words may stand behind the news of its end
     if successor.ended or succession.refusal:
         how = "is gone" if successor.status is None else f"exited with status {successor.status}"
         reason = succession.refusal or f"it {how}"
@@ -93,7 +125,7 @@ async def _hand_over(
     supervisor: "Supervisor", succession: "Succession", successor: Offspring
 ) -> int:
     """Let go of the log and wait until the next one went on; else take it back. Returns the ns."""
-    heir = succession.heir
+    heir = succession.successor
     assert heir is not None
     options = supervisor.options()
     page_fd, grants = await supervisor.freeze()

@@ -524,8 +524,64 @@ def test_a_supervisor_that_does_not_let_go_is_replaced(plant: Plant) -> None:
     assert plant.workers() == before
 
 
+HANGS = "import time; time.sleep(600)"  # before it has said a word
+
+
+def processes_of(plant: Plant, path: Path) -> list[psutil.Process]:
+    """Return the processes of this instance that run the program of `other_python`."""
+    found = []
+    for process in plant.instance.processes():
+        with contextlib.suppress(psutil.Error):
+            if str(path / "changed.py") in process.cmdline():
+                found.append(process)
+    return found
+
+
+def test_the_standby_stays_until_the_successor_is_ready(plant: Plant, tmp_path: Path) -> None:
+    """It goes on when the supervisor dies meanwhile, the successor ends, and the command hears."""
+    plant.start(pool=APPEND_POOLS[:1])
+    before, kept, old = plant.workers(), plant.await_standby(), plant.supervisor()
+    directory = str(plant.instance.directory)
+    command = [sys.executable, "-m", "hybridrt.cli", "upgrade", "--runtime-dir", directory]
+    asking = subprocess.Popen(
+        [*command, "--python", other_python(tmp_path, HANGS)], stderr=subprocess.PIPE, text=True
+    )
+    with asking:
+        plant.until(lambda: processes_of(plant, tmp_path), "the successor was started")
+        plant.until(lambda: "upgrading" in plant.instance.output(), "the upgrade is under way")
+        assert plant.await_standby() == kept
+        os.kill(old, signal.SIGKILL)
+        _, said = asking.communicate(timeout=DEADLINE_S)
+    assert asking.returncode == Status.UNREACHABLE, said
+    assert "ended before it answered upgrade" in said
+    assert plant.await_supervisor(kept)["takeover"]["cause"] == "killed"
+    plant.until(lambda: not processes_of(plant, tmp_path), "the successor is gone")
+    assert plant.workers() == before
+    plant.await_standby()
+
+
+def test_an_upgrade_that_cannot_begin_keeps_the_standby(plant: Plant, tmp_path: Path) -> None:
+    plant.start(runtime={"start_timeout": "1s"})
+    kept, old = plant.await_standby(), plant.supervisor()
+    no_program = tmp_path / "notes.txt"
+    no_program.touch()
+    hanging = other_python(tmp_path, HANGS)
+    for python, reason in ((str(no_program), "cannot run"), (hanging, "not ready within 1 s")):
+        failed = upgrade(plant, "--python", python)
+        assert failed.returncode == 1, failed.stdout + failed.stderr
+        assert reason in json.loads(failed.stdout)["error"]["message"]
+        assert plant.await_standby() == kept
+    assert processes_of(plant, tmp_path) == []
+    os.kill(old, signal.SIGKILL)
+    plant.await_supervisor(kept)
+
+
 FAILURES = {
     "does not run": ("", "exited with status"),
+    "is not installed": (
+        "sys.exit('No module named hybridrt')",
+        "exited with status 1: No module named hybridrt",
+    ),
     "is not understood": (
         "from hybridrt import handover; handover.MUST = ('lanes', 'teleport')",
         "teleport must be understood",
