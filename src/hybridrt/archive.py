@@ -15,7 +15,7 @@ from hybridrt.holds import Holds
 from hybridrt.logs import get_logger
 from hybridrt.native import Runtime
 from hybridrt.segments import Catalog
-from hybridrt.store import Archive
+from hybridrt.store import Archive, check_apart
 from hybridrt.units import NANOSECONDS
 
 log = get_logger("archive")
@@ -49,10 +49,10 @@ def expired(archive: Archive, config: ArchiveConfig, now_ns: int) -> list[int]:
 
 
 def archive_log(directory: Path, archive: Archive, below: int) -> list[int]:
-    """Copy every full segment below the number `below` that is not there yet; return them."""
+    """Copy every full segment below the number `below` that is not there whole; return them."""
+    check_apart(directory, archive.path.parent)
     catalog = Catalog.settled(directory)
-    kept = set(archive.numbers())
-    wanted = [n for n in catalog.numbered if n < below and n not in kept]
+    wanted = [n for n in catalog.numbered if n < below and not archive.is_full(n)]
     for number in wanted:
         archive.put(catalog.numbered[number].read(), must_be_full=True)
     return wanted
@@ -122,7 +122,7 @@ class Archiver:
         return 0.0
 
     def _copy(self, number: int) -> None:
-        if self._archive.file(number).exists():
+        if self._archive.is_full(number):  # a backup may have left the beginning of it here
             return
         file = Catalog.settled(self._directory).numbered[number]
         info = self._archive.put(file.read(), must_be_full=True)

@@ -9,23 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from hybridrt.logreader import Replay
-from hybridrt.store import Archive, LogFiles, segment_records
+from hybridrt.segments import HEADER_BYTES
+from hybridrt.store import Archive, LogFiles, check_apart, segment_records
 
 
 def back_up(directory: Path, destination: Path, limit: int | None = None) -> dict[str, Any]:
     """Copy the segments of a log below the position `limit` (None: all); then check the copy."""
+    check_apart(directory, destination)
     files = LogFiles(directory)
     archive = Archive(destination / files.uuid.hex())
-    kept = set(archive.numbers())
     copied = 0
-    numbers = [
-        n for n in files.numbers() if limit is None or n * files.catalog.segment_size < limit
-    ]
+    size = files.catalog.segment_size
+    numbers = [n for n in files.numbers() if limit is None or n * size + HEADER_BYTES < limit]
     for number in numbers:
-        if number in kept and archive.info(number).full:
+        if archive.is_full(number):
             continue
         _, data = files.read(number)
-        end = len(data) if limit is None else limit - number * files.catalog.segment_size
+        end = len(data) if limit is None else limit - number * size
         last = number == numbers[-1]
         head = files.catalog.head if last else 0
         info = archive.put(data[:end], must_be_full=not last, head=head)

@@ -4,6 +4,7 @@ Each class has a stable `code`, the same in Python, in the control protocol and 
 For errors of the C library the code is the name of the status, such as ``HRT_EFULL``.
 """
 
+import errno
 from typing import ClassVar
 
 
@@ -351,6 +352,19 @@ def _tree(root: type[HybridrtError]) -> list[type[HybridrtError]]:
 
 
 BY_CODE: dict[str, type[HybridrtError]] = {cls.code: cls for cls in _tree(HybridrtError)}
+
+
+def from_os_error(error: OSError) -> HybridrtError:
+    """Build the exception that stands for what the system said of a file."""
+    if isinstance(error, HybridrtError):
+        return error
+    place = f"{error.filename}: " if error.filename else ""
+    said = f"{place}{error.strerror or error}"
+    if isinstance(error, PermissionError):
+        return PermissionDeniedError(said, "see who owns it, or run this as another user")
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return DiskFullError(said, "make room, or name another place")
+    return StorageError(said)
 
 
 def from_code(code: str, message: str, hint: str = "") -> HybridrtError:

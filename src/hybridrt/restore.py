@@ -11,6 +11,7 @@ import shutil
 import time
 import uuid as uuids
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,17 @@ from typing import Any
 import msgspec
 
 from hybridrt import fillers
-from hybridrt.errors import DamagedLogError, InvalidArgumentError, JobStateError
+from hybridrt.errors import (
+    AlreadyRunningError,
+    DamagedLogError,
+    InvalidArgumentError,
+    JobStateError,
+)
 from hybridrt.fillers import LAST, Place
+from hybridrt.logreader import Replay, Scan
 from hybridrt.records import read_header
-from hybridrt.segments import HEADER_BYTES, Header, file_name, records_in, seal, survey
-from hybridrt.store import Info, Store, sync_directory, write_whole
+from hybridrt.segments import HEADER_BYTES, Buffer, Header, file_name, records_in, seal, survey
+from hybridrt.store import Info, LogFiles, Store, locked, sync_directory, write_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +44,10 @@ class Moment:
         if self.sequence is not None:
             return header["sequence"] <= self.sequence
         return self.time_ns is None or header["time_ns"] <= self.time_ns
+
+    def is_at(self, header: dict[str, int]) -> bool:
+        """Say whether it names just this record."""
+        return self.sequence == header["sequence"] or self.time_ns == header["time_ns"]
 
     def begins_before(self, info: Info) -> bool:
         """Say whether a segment begins at or before it."""
@@ -55,18 +66,30 @@ class Plan:
 def plan(store: Store, moment: Moment) -> Plan:
     """Choose the segments for a moment; raise DamagedLogError when one of them is not there."""
     there = store.numbers()
-    infos = [store.info(number) for number in there]
-    fitting = [info for info in infos if info.records and moment.begins_before(info)]
+    infos = [info for info in map(store.info, there) if info.records]
+    fitting = [info for info in infos if moment.begins_before(info)]
     if not fitting:
+        begin = f" before sequence {infos[0].first_sequence}" if infos else ""
         raise InvalidArgumentError(
-            f"{store.path} holds nothing of that moment", "see 'hybridrt log verify' for its range"
+            f"{store.path} holds nothing of that moment: it has nothing{begin}",
+            "name a source that goes back further, or a later moment",
         )
     last = fitting[-1]
     cut, header = _cut(store, last.number, moment)
+    if cut == last.end:
+        later = [info for info in infos if info.number > last.number]
+        _check_reach(store, moment, header, later)
     # What begins later than the header says holds for the end of the segment only.
     first = last.head if cut == last.end else store.read(last.number)[0].head
     wanted = list(range(first, last.number + 1))
     missing = [number for number in wanted if number not in there]
+    if missing and isinstance(store, LogFiles) and store.catalog.broken:
+        names = ", ".join(file.path.name for file in store.catalog.broken)
+        raise DamagedLogError(
+            f"{store.path} is damaged: {names} has a bad header or size, {_spans(missing)} may be "
+            "in there",
+            "mend it first with 'hybridrt log repair', or name a copy",
+        )
     if missing:
         raise DamagedLogError(
             f"{store.path} lacks {_spans(missing)}: the jobs of that moment begin in segment "
@@ -74,6 +97,20 @@ def plan(store: Store, moment: Moment) -> Plan:
             "name a source that goes back further, or a later moment",
         )
     return Plan(wanted, cut, header)
+
+
+def _check_reach(store: Store, moment: Moment, last: dict[str, int], later: list[Info]) -> None:
+    """Raise when the moment lies behind what there is, or where something is missing."""
+    end = last["sequence"]
+    if later and later[0].first_sequence > end + 1 and not moment.is_at(last):
+        raise DamagedLogError(
+            f"{_hole(store, end, later[0].first_sequence)}: that moment may lie there",
+            f"name sequence {end} or an earlier moment, or one from {later[0].first_sequence} on",
+        )
+    if moment.sequence is not None and moment.sequence > end:
+        raise InvalidArgumentError(
+            f"{store.path} ends with sequence {end}", "name that one, or an earlier moment"
+        )
 
 
 def _cut(store: Store, number: int, moment: Moment) -> tuple[int, dict[str, int]]:
@@ -100,22 +137,27 @@ def _spans(numbers: list[int]) -> str:
 
 
 def restore(store: Store, directory: Path, moment: Moment) -> dict[str, Any]:
-    """Make the log in an empty or new directory; raise JobStateError when it is not empty."""
-    if directory.exists() and any(directory.iterdir()):
-        raise JobStateError(
-            f"{directory} is not empty; nothing was changed",
-            "name a new directory, or an empty one",
-        )
+    """Make the log in an empty or new directory, and check it; raise JobStateError if not empty.
+
+    It is made beside its place, under its own lock, and gets its name only once it is sound.
+    """
+    _check_empty(directory)
     chosen = plan(store, moment)
-    making = directory.with_name(f".{directory.name}.restoring")
-    shutil.rmtree(making, ignore_errors=True)
-    making.mkdir(mode=0o700, parents=True)
     uuid = uuids.uuid4().bytes
-    for slot, (header, data) in enumerate(_images(store, chosen, uuid)):
-        write_whole(making / file_name(slot), finished(header, data))
-    sync_directory(making)
-    making.rename(directory)  # over an empty one too
-    sync_directory(directory.absolute().parent)
+    place = directory.resolve()
+    making = place.with_name(f".{place.name}.restoring")
+    with _making(making, directory):
+        try:
+            for slot, (header, data) in enumerate(_images(store, chosen, uuid)):
+                write_whole(making / file_name(slot), finished(header, data))
+            contents = check(making, chosen.last["sequence"])
+            sync_directory(making)
+            _check_empty(directory)
+            making.rename(place)  # over an empty one too
+        except BaseException:
+            shutil.rmtree(making, ignore_errors=True)
+            raise
+        sync_directory(place.parent)
     return {
         "directory": str(directory),
         "uuid": uuid.hex(),
@@ -123,7 +165,49 @@ def restore(store: Store, directory: Path, moment: Moment) -> dict[str, Any]:
         "segments": len(chosen.numbers),
         "sequence": chosen.last["sequence"],
         "time_ns": chosen.last["time_ns"],
+        **contents,
     }
+
+
+def _check_empty(directory: Path) -> None:
+    if directory.exists() and any(directory.iterdir()):
+        raise JobStateError(
+            f"{directory} is not empty; nothing was changed",
+            "name a new directory, or an empty one",
+        )
+
+
+@contextmanager
+def _making(making: Path, directory: Path) -> Iterator[None]:
+    """Hold the folder in which a log is made, emptied of what a killed restore left there."""
+    making.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(making))
+        except (AlreadyRunningError, FileNotFoundError) as error:
+            raise AlreadyRunningError(
+                f"somebody else restores to {directory}; nothing was changed", "wait for its end"
+            ) from error
+        for path in making.iterdir():
+            if path.name != "lock":
+                path.unlink()
+        yield
+
+
+def check(directory: Path, sequence: int) -> dict[str, Any]:
+    """Read a new log as a supervisor would; raise DamagedLogError unless it ends behind this."""
+    replay, reached = Replay(), 0
+    with Scan(str(directory)) as scan:
+        for record in scan:
+            replay.apply(record)
+            reached = read_header(record)["sequence"]
+        report = scan.report()
+    if report["damage"] or reached <= sequence:  # behind it is the note
+        raise DamagedLogError(
+            f"what was restored is not sound: {report['text'] or f'it ends with {reached}'}",
+            "look at the source with 'hybridrt log verify'; nothing was changed",
+        )
+    return {"jobs": replay.jobs(), "state_hash": f"{replay.state_hash():016x}"}
 
 
 def finished(header: Header, data: bytearray) -> bytes:
@@ -143,12 +227,15 @@ def _end_of_records(data: bytearray) -> int:
 
 
 def _images(store: Store, chosen: Plan, uuid: bytes) -> Iterator[tuple[Header, bytearray]]:
-    """Give the segments of the restored log, the last one with its note."""
+    """Give the segments of the restored log, the last one with its note; they have to join."""
     first, final = chosen.numbers[0], chosen.numbers[-1]
+    sequence = 0
     for number in chosen.numbers[:-1]:
         header, whole = store.read(number)
+        sequence = _joined(store, header, whole, sequence)
         yield replace(header, uuid=uuid, head=first, created_ns=time.time_ns()), bytearray(whole)
     header, whole = store.read(final)
+    _joined(store, header, whole, sequence)
     header = replace(header, uuid=uuid, head=first, created_ns=time.time_ns())
     data = bytearray(whole[: chosen.cut] + bytes(len(whole) - chosen.cut))
     text = {
@@ -159,6 +246,25 @@ def _images(store: Store, chosen: Plan, uuid: bytes) -> Iterator[tuple[Header, b
         "pid": os.getpid(),
     }
     yield from append_note(header, data, chosen.cut, chosen.last, msgspec.json.encode(text))
+
+
+def _joined(store: Store, header: Header, data: Buffer, sequence: int) -> int:
+    """Return the last sequence of a segment; raise DamagedLogError unless it goes on behind one."""
+    run = survey(header, data)
+    if run.records and sequence in {0, run.first_sequence - 1}:
+        return run.group_sequence
+    raise DamagedLogError(
+        f"{_hole(store, sequence, run.first_sequence)}, before segment {header.number}; nothing "
+        "was restored",
+        "see 'hybridrt log verify'; name a moment before it, or another source",
+    )
+
+
+def _hole(store: Store, before: int, after: int) -> str:
+    """Say what is missing; in a log that is damaged, more may be left than could be used here."""
+    if isinstance(store, LogFiles) or not after:
+        return f"{store.path} is damaged behind sequence {before}"
+    return f"{store.path} lacks sequences {before + 1} to {after - 1}"
 
 
 def append_note(

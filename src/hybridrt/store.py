@@ -1,20 +1,23 @@
 """Where whole segments come from: an archive or backup, or the directory of a log itself.
 
 An archive keeps each segment in `<uuid>/<number>.seg.zst`, compressed, beside `<number>.json`,
-which says what it holds. A backup has the same form; its last segment need not be full.
+which says what it holds. A backup has the same form; its last segment need not be full. Several may
+write to one place at once: only one writes at a time, and no copy is ever replaced by a lesser one.
 """
 
 import contextlib
+import fcntl
 import os
 import re
+import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 
-from hybridrt.errors import DamagedLogError, InvalidArgumentError
+from hybridrt.errors import AlreadyRunningError, DamagedLogError, InvalidArgumentError
 from hybridrt.records import HEADER as RECORD
 from hybridrt.segments import (
     HEADER,
@@ -33,6 +36,8 @@ POSITION_PLACE = 3  # of the fields of a record's header
 NAME = re.compile(r"([0-9a-f]{16})\.seg\.zst")
 UUID_NAME = re.compile(r"[0-9a-f]{32}")
 MODE = 0o600
+WRITER_S = 30.0  # to wait for another one, who writes one segment
+PAUSE_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +119,18 @@ class Archive:
 
     def numbers(self) -> list[int]:
         """Return the numbers that there are, ascending."""
-        found = [NAME.fullmatch(entry.name) for entry in self.path.glob("*.seg.zst")]
+        try:
+            found = [NAME.fullmatch(entry.name) for entry in self.path.iterdir()]
+        except FileNotFoundError:
+            return []
         return sorted(int(match[1], 16) for match in found if match)
+
+    def is_full(self, number: int) -> bool:
+        """Say whether all of a segment is kept; a backup keeps the beginning of its last one."""
+        try:
+            return self.file(number).exists() and self.info(number).full
+        except DamagedLogError:
+            return False
 
     def file(self, number: int) -> Path:
         """Return where a segment is kept."""
@@ -162,24 +177,62 @@ class Archive:
                 f"{run.sequence}, is damaged; it is not archived"
             )
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
-        kept = data if info.full else data[: info.end]
-        write_whole(self._about(info.number), msgspec.json.encode(asdict(info)) + b"\n")
-        write_whole(self.file(info.number), compressor.compress(bytes(kept)))
+        compressed = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True).compress(
+            bytes(data if info.full else data[: info.end])
+        )
+        with self._alone():
+            there = self._kept(info, data)
+            if there is not None and (there.full or there.end > info.end):
+                info = there
+            else:  # the state at the end does not begin before the one in the middle
+                info = replace(info, head=max(info.head, there.head if there else 0))
+                write_whole(self.file(info.number), compressed)
+            # Afterwards: what is said of a segment may say less than it holds, never more.
+            write_whole(self._about(info.number), msgspec.json.encode(asdict(info)) + b"\n")
         return info
+
+    def _kept(self, info: Info, data: Buffer) -> Info | None:
+        """Return what is kept of a segment; None: nothing sound, or of another history."""
+        try:
+            header, there = self.read(info.number)
+        except DamagedLogError:
+            return None
+        kept = Info(**describe_run(header, survey(header, there)))
+        end = min(kept.end, info.end)
+        if there[HEADER_BYTES:end] != data[HEADER_BYTES:end]:
+            return None
+        return replace(kept, head=max(kept.head, self.info(info.number).head))
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other writers out: an archiver, a backup and 'log archive' may share a place."""
+        fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
+        try:
+            end = time.monotonic() + WRITER_S
+            while not _take(fd):
+                if time.monotonic() > end:
+                    raise AlreadyRunningError(f"somebody else writes to {self.path}", "try again")
+                time.sleep(PAUSE_S)
+            yield
+        finally:
+            os.close(fd)
 
     def remove(self, number: int) -> None:
         """Forget a segment: first its bytes, then what is said about it."""
-        self.file(number).unlink(missing_ok=True)
-        self._about(number).unlink(missing_ok=True)
+        with self._alone():
+            self.file(number).unlink(missing_ok=True)
+            self._about(number).unlink(missing_ok=True)
 
     def clean(self) -> None:
         """Remove what a writer that was killed has left half done."""
-        for path in self.path.glob(".*.tmp"):
-            path.unlink(missing_ok=True)
-        for path in self.path.glob("*.json"):
-            if not path.with_name(f"{path.stem}.seg.zst").exists():
+        if not self.path.exists():
+            return
+        with self._alone():
+            for path in self.path.glob(".*.tmp"):
                 path.unlink(missing_ok=True)
+            for path in self.path.glob("*.json"):
+                if not path.with_name(f"{path.stem}.seg.zst").exists():
+                    path.unlink(missing_ok=True)
 
     def _about(self, number: int) -> Path:
         return self.path / f"{number:016x}.json"
@@ -193,12 +246,13 @@ class LogFiles:
         self.path = path
         self.catalog = Catalog.settled(path)
         self.uuid = self.catalog.uuid
+        numbers = list(self.catalog.numbered)
+        begun = [number for number in numbers if self._has_begun(number)]
+        self._numbers = [number for number in numbers if begun and number <= begun[-1]]
 
     def numbers(self) -> list[int]:
         """Return the numbers that there are, ascending; a segment that waits is none."""
-        numbers = list(self.catalog.numbered)
-        begun = [number for number in numbers if self._has_begun(number)]
-        return [number for number in numbers if begun and number <= begun[-1]]
+        return self._numbers
 
     def _has_begun(self, number: int) -> bool:
         """Say whether a record stands in a segment; a used file that waits holds older ones."""
@@ -212,7 +266,10 @@ class LogFiles:
     def info(self, number: int) -> Info:
         """Say what a segment holds."""
         header, data = self.read(number)
-        return Info(**describe_run(header, survey(header, data)))
+        info = Info(**describe_run(header, survey(header, data)))
+        # What was retired while it was written says the catalog, of the end of the log only.
+        last = number == self._numbers[-1]
+        return replace(info, head=max(info.head, self.catalog.head)) if last else info
 
     def read(self, number: int) -> tuple[Header, bytes]:
         """Return a whole segment, checked."""
@@ -261,10 +318,48 @@ def segment_records(store: Store, numbers: list[int]) -> Iterator[memoryview]:
         sequence, epoch = run.group_sequence, run.epoch
 
 
+def _take(fd: int) -> bool:
+    """Lock a file if nobody else has."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def check_apart(directory: Path, destination: Path) -> None:
+    """Raise InvalidArgumentError when copies of a log would lie in it, or in another log."""
+    place, log = destination.resolve(), directory.resolve()
+    if place == log or log in place.parents:
+        raise InvalidArgumentError(
+            f"{destination} lies in the log itself; nothing was copied",
+            "name a place outside of it, best on another disk",
+        )
+    if any(destination.glob("*.seg")):
+        raise InvalidArgumentError(
+            f"{destination} is the directory of a log; nothing was copied",
+            "name a directory for copies",
+        )
+
+
+@contextlib.contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Hold the log as a supervisor would; raise AlreadyRunningError when somebody does."""
+    fd = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
+    try:
+        # Who waited for a folder that has another name by now holds something else.
+        if not _take(fd) or os.fstat(fd).st_ino != (directory / "lock").stat().st_ino:
+            raise AlreadyRunningError(
+                f"somebody holds the log in {directory}; nothing was changed",
+                "stop the supervisor first",
+            )
+        yield
+    finally:
+        os.close(fd)
+
+
 def is_locked(directory: Path) -> bool:
     """Say whether a supervisor, or a repair, holds the log."""
-    import fcntl
-
     with contextlib.suppress(FileNotFoundError), (directory / "lock").open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hybridrt.config import Config
+from hybridrt.errors import from_os_error
 from hybridrt.holds import Holds
 from hybridrt.native import Runtime
 from hybridrt.scrub import Scrubber
@@ -65,6 +66,8 @@ class Upkeep:
         try:
             self._runtime.sync(BACKUP_SYNC_S)
             return back_up(self._directory, destination, self._counters()["log_durable"])
+        except OSError as error:
+            raise from_os_error(error) from error
         finally:
             self._holds.clear(holder)
 

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from hybridrt.errors import DamagedLogError, InvalidArgumentError
 from hybridrt.exits import Status
 from hybridrt.logreader import Replay, Scan
 from hybridrt.segments import Catalog
-from hybridrt.store import Archive, LogFiles, is_locked, open_store
+from hybridrt.store import Archive, LogFiles, is_locked, locked, open_store
 from hybridrt.units import Duration, Size
 
 DEADLINE_S = 30
@@ -206,6 +207,121 @@ def test_the_next_supervisor_goes_on_with_the_archive(
     await_condition(lambda: not is_locked(instance.log_directory), "it has ended")
 
 
+def test_a_backup_into_an_archive_leaves_no_hole(
+    instance: Any, tmp_path: Path, await_condition: Any
+) -> None:
+    """The beginning of a segment that a backup left in the archive is replaced by the whole."""
+    archive = tmp_path / "archive"
+    process = run(instance, archive={"directory": str(archive)})
+    log = instance.log_directory
+    for _ in range(3):
+        enqueue(instance, 17)
+        answer("log", "backup", "--runtime-dir", instance.directory, log, archive)
+    last = open_store(archive).numbers()[-1]
+    assert not open_store(archive).info(last).full
+    enqueue(instance, 50)
+    instance.call("log.sync")
+    await_condition(
+        lambda: instance.call("status")["upkeep"]["archive"]["next"] > last + 1, "it was archived"
+    )
+    stop(process)
+    answer("log", "archive", log, archive)
+    store = open_store(archive)
+    infos = [store.info(number) for number in store.numbers()]
+    assert all(info.full for info in infos)
+    assert [info.first_sequence for info in infos[1:]] == [
+        info.last_sequence + 1 for info in infos[:-1]
+    ]
+    assert answer("log", "verify", archive)["ok"]
+
+
+def test_a_copy_is_never_replaced_by_a_lesser_one(copies: Path, tmp_path: Path) -> None:
+    shutil.copytree(copies / "archive", tmp_path / "archive")
+    store = open_store(tmp_path / "archive")
+    assert isinstance(store, Archive)
+    whole, (_, data) = store.info(2), store.read(2)
+    assert store.put(data[:30_000], must_be_full=False) == whole
+    assert (store.info(2), store.read(2)[1]) == (whole, data)
+    store.remove(2)
+    half = store.put(data[:30_000], must_be_full=False)
+    assert not half.full
+    assert store.put(data, must_be_full=True, head=2).head == 2  # not what was known before
+
+
+def test_two_backups_to_one_place_at_once_are_both_made(copies: Path, tmp_path: Path) -> None:
+    place = tmp_path / "backup"
+    command = [sys.executable, "-m", "hybridrt.cli", "log", "backup", str(copies / "log")]
+    both = [
+        subprocess.Popen([*command, str(place)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        for _ in range(3)
+    ]
+    said = [process.communicate(timeout=DEADLINE_S)[1] for process in both]
+    assert [process.returncode for process in both] == [Status.OK] * 3, said
+    assert answer("log", "verify", place)["ok"]
+
+
+def test_copies_do_not_lie_in_a_log(copies: Path, tmp_path: Path) -> None:
+    log = Path(shutil.copytree(copies / "log", tmp_path / "log"))
+    before = sorted(path.name for path in log.iterdir())
+    for command in ("archive", "backup"):
+        for place, why in ((log, "in the log itself"), (log / "x", "in the log itself")):
+            done = cli("log", command, log, place)
+            assert (done.returncode, why in done.stderr) == (Status.USAGE, True), done.stderr
+        done = cli("log", command, copies / "log", log)
+        assert "is the directory of a log" in done.stderr
+    assert sorted(path.name for path in log.iterdir()) == before
+
+
+def test_a_place_that_cannot_be_written_is_named(copies: Path) -> None:
+    for command in ("archive", "backup", "restore"):
+        source = copies / ("backup" if command == "restore" else "log")
+        for place in ("/dev/null", "/proc/here"):
+            done = cli("log", command, source, place)
+            assert done.returncode in {Status.IO, Status.PERMISSION}, done.stderr
+            assert "hybridrt: /" in done.stderr
+            assert "Traceback" not in done.stderr
+
+
+UNPRIVILEGED = """
+import os, sys, zstandard
+import hybridrt.backup, hybridrt.damage, hybridrt.restore, hybridrt.cli.log_commands
+from hybridrt.cli.app import app
+if os.geteuid() == 0:
+    os.seteuid(65534)
+app()
+"""
+
+
+def test_what_may_not_be_read_is_called_so(copies: Path, tmp_path: Path) -> None:
+    """Not wrong usage, and not an archive that holds nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        archive = Path(shutil.copytree(copies / "backup", Path(folder) / "archive"))
+        log = Path(shutil.copytree(copies / "log", Path(folder) / "log"))
+        archive.chmod(0o755)
+        closed = open_store(archive).path
+        closed.chmod(0)
+        log.chmod(0)
+        try:
+            for words in (
+                ("restore", archive, Path(folder) / "new"),
+                ("verify", archive),
+                ("verify", log),
+                ("cat", log),
+                ("backup", log, Path(folder) / "copy"),
+            ):
+                command = [sys.executable, "-c", UNPRIVILEGED, "log", *map(str, words)]
+                done = subprocess.run(
+                    command, capture_output=True, text=True, timeout=DEADLINE_S, check=False,
+                    cwd=tmp_path,
+                )  # fmt: skip
+                assert done.returncode == Status.PERMISSION, (words, done.stderr)
+                assert "Permission denied" in done.stderr
+        finally:
+            closed.chmod(0o700)
+            log.chmod(0o700)
+
+
 # ---- backup and restore -------------------------------------------------------------------------
 
 
@@ -321,6 +437,82 @@ def test_a_source_with_a_hole_is_refused_by_number(copies: Path, tmp_path: Path)
     assert done.returncode == Status.BAD_DATA
     assert "lacks segment 3" in done.stderr
     assert not (tmp_path / "log").exists()
+
+
+def test_a_hole_within_a_source_is_refused_by_sequence(copies: Path, tmp_path: Path) -> None:
+    """Also one that the numbers of the segments do not show, and a moment that lies in it."""
+    shutil.copytree(copies / "backup", tmp_path / "backup")
+    store = open_store(tmp_path / "backup")
+    assert isinstance(store, Archive)
+    _, data = store.read(3)
+    store.remove(3)
+    before, after = store.put(data[:30_000], must_be_full=False), store.info(4)
+    hole = f"lacks sequences {before.last_sequence + 1} to {after.first_sequence - 1}"
+    for at in ((), ("--at", str(before.last_sequence + 1)), ("--at", str(after.last_sequence))):
+        done = cli("log", "restore", *at, tmp_path / "backup", tmp_path / "log")
+        assert (done.returncode, hole in done.stderr) == (Status.BAD_DATA, True), done.stderr
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["backup"]
+    made = answer(
+        "log", "restore", "--at", str(before.last_sequence), tmp_path / "backup", tmp_path / "log"
+    )
+    assert made["sequence"] == before.last_sequence
+
+
+def test_a_moment_behind_the_end_is_refused(copies: Path, tmp_path: Path) -> None:
+    end = answer("log", "verify", copies / "backup")["damage"]["sequence"]
+    for source in ("backup", "log"):
+        done = cli("log", "restore", "--at", str(end + 1), copies / source, tmp_path / "log")
+        assert (done.returncode, f"ends with sequence {end}" in done.stderr) == (2, True)
+    made = answer("log", "restore", "--at", str(end), copies / "backup", tmp_path / "log")
+    assert made["sequence"] == end
+
+
+def test_two_restores_to_one_place_do_not_mix(copies: Path, tmp_path: Path) -> None:
+    making = tmp_path / ".log.restoring"
+    making.mkdir()
+    with locked(making):
+        done = cli("log", "restore", copies / "backup", tmp_path / "log")
+    assert done.returncode == Status.TRY_AGAIN
+    assert "somebody else restores to" in done.stderr
+    (making / "00000000.seg").write_bytes(b"of a restore that was killed")
+    command = [sys.executable, "-m", "hybridrt.cli", "log", "restore", str(copies / "backup")]
+    several = [
+        subprocess.Popen(
+            [*command, str(tmp_path / "log")], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+        )
+        for _ in range(3)
+    ]
+    said = [process.communicate(timeout=DEADLINE_S)[1] for process in several]
+    ends = [process.returncode for process in several]
+    assert ends.count(Status.OK) == 1, said
+    assert set(ends) <= {Status.OK, Status.TRY_AGAIN, Status.NOT_READY}, said
+    assert state(tmp_path / "log") == state(copies / "log")
+    assert not making.exists()
+
+
+def test_a_log_is_as_good_a_source_as_its_backup(
+    instance: Any, tmp_path: Path, await_condition: Any
+) -> None:
+    """Also when segments were retired since its last one was begun."""
+    process = run(
+        instance,
+        pool=[instance.python_pool()],
+        queue=[{"name": "default", "result_ttl": 1, "durability": "memory"}],
+    )
+    log = instance.log_directory
+
+    def has_retired() -> bool:
+        client.enqueue("echo", bytes(3000)).result(DEADLINE_S)
+        files = LogFiles(log)
+        return files.read(files.numbers()[-1])[0].head < files.catalog.head
+
+    with hybridrt.connect(instance.directory) as client:
+        await_condition(has_retired, "a segment was retired within another one")
+    process.kill()
+    process.wait()
+    made = answer("log", "restore", log, tmp_path / "again")
+    backup = answer("log", "backup", log, tmp_path / "backup")
+    assert (made["sequence"], made["state_hash"]) == (backup["sequence"], backup["state_hash"])
 
 
 def test_a_copy_is_read_and_verified_like_a_log(copies: Path, tmp_path: Path) -> None:

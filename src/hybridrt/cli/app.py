@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from hybridrt.cli.printing import STATUS_TEXTS, Status, UsageError, report_error
-from hybridrt.errors import HybridrtError
+from hybridrt.errors import HybridrtError, from_os_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,6 +88,8 @@ class CommandTree(click.Group):
             return Status.OK
         except HybridrtError as err:
             return report_error(err, as_json=as_json)
+        except OSError as err:
+            return report_error(from_os_error(err), as_json=as_json)
         return result if isinstance(result, int) else Status.OK
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hybridrt.cli.choices import READABLE_DIRECTORY as DIRECTORY
 from hybridrt.cli.printing import UsageError, fields
 from hybridrt.cli.session import Session, session_options
 from hybridrt.errors import AlreadyRunningError, HybridrtError
@@ -15,13 +16,12 @@ from hybridrt.errors import AlreadyRunningError, HybridrtError
 if TYPE_CHECKING:
     from hybridrt.restore import Moment
 
-DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
-NEW_DIRECTORY = click.Path(file_okay=False, path_type=Path)
+NEW_DIRECTORY = click.Path(file_okay=False, readable=False, path_type=Path)
 BACKUP_S = 3600.0  # that a backup may take
 NANOSECONDS = 1_000_000_000
 
 
-def parse_moment(text: str | None) -> Moment:
+def parse_moment(text: str | None, option: str = "--at") -> Moment:
     """Understand a sequence, a number of seconds with a point, or an ISO time (UTC if unnamed)."""
     from hybridrt.restore import Moment
 
@@ -33,7 +33,7 @@ def parse_moment(text: str | None) -> Moment:
         when = datetime.fromisoformat(text)
     except ValueError as error:
         raise UsageError(
-            f"--at {text!r} is neither a sequence nor a time such as 2026-11-22T01:30:00"
+            f"{option} {text!r} is neither a sequence nor a time such as 2026-11-22T01:30:00"
         ) from error
     when = when if when.tzinfo else when.replace(tzinfo=UTC)
     return Moment(time_ns=round(when.timestamp() * 1e6) * 1000)
@@ -60,8 +60,9 @@ def archive(session: Session, directory: Path, archive: Path) -> None:
     A supervisor with [archive] does it by itself; this is for logs that are not running.
     """
     from hybridrt.archive import archive_log
-    from hybridrt.store import Archive, LogFiles
+    from hybridrt.store import Archive, LogFiles, check_apart
 
+    check_apart(directory, archive)
     files = LogFiles(directory)
     place = Archive(archive / files.uuid.hex())
     place.clean()
@@ -82,8 +83,9 @@ def backup(session: Session, directory: Path, destination: Path) -> None:
     is new. 'hybridrt log restore' makes a log of it.
     """
     from hybridrt.backup import back_up
-    from hybridrt.store import is_locked
+    from hybridrt.store import check_apart, is_locked
 
+    check_apart(directory, destination)
     if is_locked(directory):
         body = _backup_by_supervisor(session, directory, destination)
     else:
@@ -121,16 +123,5 @@ def restore(session: Session, source: Path, directory: Path, at: str | None) -> 
     from hybridrt.store import open_store
 
     made = make(open_store(source), directory, parse_moment(at))
-    body = {**made, "time": time_text(made["time_ns"]), **_contents(directory)}
+    body = {**made, "time": time_text(made["time_ns"])}
     session.show(body, _shown({name: body[name] for name in body if name != "time_ns"}))
-
-
-def _contents(directory: Path) -> dict[str, Any]:
-    """Read the restored log as a supervisor would, and say what is in it."""
-    from hybridrt.logreader import Replay, Scan
-
-    replay = Replay()
-    with Scan(str(directory)) as scan:
-        for record in scan:
-            replay.apply(record)
-    return {"jobs": replay.jobs(), "state_hash": f"{replay.state_hash():016x}"}
