@@ -7,14 +7,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from hybridrt.errors import DamagedLogError, JobNotFoundError
+from hybridrt.errors import DamagedLogError, InvalidArgumentError, JobNotFoundError
 from hybridrt.fillers import LAST
 from hybridrt.logreader import Replay, Scan
 from hybridrt.names import JobState, Outcome
 from hybridrt.records import Describer, read_header
 from hybridrt.restore import Moment
 from hybridrt.segments import Catalog
-from hybridrt.store import open_store, segment_records
+from hybridrt.store import Store, open_store, segment_records
 from hybridrt.verify import last_run
 
 
@@ -26,12 +26,13 @@ class History:
         self._directory = directory
         self._archive = archive
         self.report: dict[str, Any] = {"damage": 0, "text": ""}
+        self.left_out = ""  # what is there and cannot be told, because something behind it is not
 
     def __iter__(self) -> Iterator[memoryview]:
         """Give every record; `report` says afterwards how the log ended."""
         if not any(self._directory.glob("*.seg")):
             store = open_store(self._directory)
-            return segment_records(store, last_run(store.numbers()))
+            return segment_records(store, self._joining(store, store.numbers()))
         return chain(self._archived(), self._logged())
 
     def _logged(self) -> Iterator[memoryview]:
@@ -46,12 +47,27 @@ class History:
         catalog = Catalog.settled(self._directory)
         store = open_store(self._archive, catalog.uuid)
         first = min(catalog.numbered)
-        older = last_run([number for number in store.numbers() if number < first])
+        older = self._joining(store, [number for number in store.numbers() if number < first])
         if older and older[-1] != first - 1:
             raise DamagedLogError(
                 f"{store.path} ends with segment {older[-1]}, the log begins with {first}"
             )
         yield from segment_records(store, older)
+
+    def _joining(self, store: Store, numbers: list[int]) -> list[int]:
+        """Return the segments up to the last one between which no record is missing."""
+        run = last_run(numbers)
+        infos = [store.info(number) for number in run]
+        begin = len(run) - 1
+        while begin > 0 and infos[begin - 1].last_sequence == infos[begin].first_sequence - 1:
+            begin -= 1
+        joining = run[max(begin, 0) :]
+        if len(joining) < len(numbers):
+            self.left_out = (
+                f"{store.path}: segments {numbers[0]} to {joining[0] - 1} are left out: records "
+                f"are missing between them and segment {joining[0]}"
+            )
+        return joining
 
 
 def groups(records: Iterator[memoryview]) -> Iterator[list[memoryview]]:
@@ -70,10 +86,19 @@ def state_at(history: History, moment: Moment) -> tuple[Replay, dict[str, int] |
     for group in groups(iter(history)):
         header = read_header(group[-1])
         if not moment.holds(header):
-            break
+            if last is None:
+                first = read_header(group[0])["sequence"]
+                raise InvalidArgumentError(
+                    f"what is known begins with sequence {first}, after that moment",
+                    "name an archive that goes back further with --archive",
+                )
+            return replay, last
         for record in group:
             replay.apply(record)
         last = header
+    reached = last["sequence"] if last else 0
+    if moment.sequence is not None and moment.sequence > reached:
+        raise InvalidArgumentError(f"what is known ends with sequence {reached}")
     return replay, last
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from struct import Struct
 from typing import Any, Self
 
-from hybridrt.errors import HybridrtError, VersionError
+from hybridrt.errors import HybridrtError, InvalidArgumentError, VersionError
 from hybridrt.history import History, groups
 from hybridrt.logreader import Replay
 from hybridrt.records import read_header
@@ -24,11 +24,12 @@ JOBS_A_HASH = 200  # a hash walks over all jobs: with more of them it is asked f
 # Uses nothing but what every version since the first has.
 OTHER = """
 import struct, sys
+import hybridrt
 from hybridrt import native
 from hybridrt.logreader import Replay
 replay, fault = Replay(), ""
 stdin, stdout = sys.stdin.buffer, sys.stdout
-print(native.version(), flush=True)
+print(native.version(), hybridrt.__file__, flush=True)
 while head := stdin.read(4):
     (length,) = struct.unpack("<I", head)
     if length:
@@ -49,7 +50,12 @@ class Other:
         """Start it; raise VersionError when it cannot be started."""
         environment = dict(os.environ)
         if library is not None:
-            environment["PYTHONPATH"] = str(library)
+            if not (library / "hybridrt" / "__init__.py").exists():
+                raise InvalidArgumentError(
+                    f"there is no hybridrt in {library}",
+                    "name the folder in which the package folder 'hybridrt' lies",
+                )
+            environment["PYTHONPATH"] = str(library.absolute())
         try:
             self._process = subprocess.Popen(
                 [python, "-c", OTHER],
@@ -59,7 +65,11 @@ class Other:
             )
         except OSError as error:
             raise VersionError(f"cannot run {python}: {error.strerror}") from error
-        self.version = self._answer()
+        self.version, _, place = self._answer().partition(" ")
+        self.place = Path(place).parent
+        if library is not None and not self.place.samefile(library / "hybridrt"):
+            self.__exit__()
+            raise VersionError(f"{python} takes hybridrt from {self.place}, not from {library}")
 
     def __enter__(self) -> Self:
         return self
@@ -104,7 +114,7 @@ def compare(history: History, python: str | None, library: Path | None) -> dict[
     program = python or sys.executable
     good = -1
     with Other(program, library) as other:
-        version = other.version
+        version, place = other.version, str(other.place)
         checks = 0
         for check in _checks(history, other, 0, None):
             checks += 1
@@ -112,12 +122,15 @@ def compare(history: History, python: str | None, library: Path | None) -> dict[
                 break
             good = check.index
         else:
-            return {"equal": True, "version": version, "checks": checks, "difference": None}
+            return {
+                "equal": True, "version": version, "place": place, "checks": checks,
+                "difference": None,
+            }  # fmt: skip
     with Other(program, library) as other:
         for found in _checks(history, other, good + 1, check.index):
             if found.mine != found.theirs:
                 return {
-                    "equal": False, "version": version, "checks": checks,
+                    "equal": False, "version": version, "place": place, "checks": checks,
                     "difference": _describe(history, found),
                 }  # fmt: skip
     raise VersionError("the other version answers differently each time")

@@ -1,6 +1,7 @@
 """What a log tells afterwards: filters, past states, the story of a job, another version's view."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import hybridrt
 from hybridrt.exits import Status
 from hybridrt.logreader import Replay, Scan
 from hybridrt.records import read_header
+from hybridrt.store import Archive, open_store
 
 DEADLINE_S = 30
 SMALL = {"segment_size": "64KiB", "max_size": "2MiB"}
@@ -192,3 +194,59 @@ def test_another_version_is_held_against_the_history(past: dict[str, Any], tmp_p
     )  # fmt: skip
     assert found["difference"]["sequence"] >= first["sequence"]
     assert cli("log", "replay", past["log"], "--python", "/no/such").returncode == Status.BAD_DATA
+
+
+def test_a_version_that_is_not_there_is_not_called_equal(
+    past: dict[str, Any], tmp_path: Path
+) -> None:
+    """Without this, the version that runs the command would be held against itself."""
+    for folder in (tmp_path, Path(hybridrt.__file__).parent):
+        done = cli("log", "replay", past["log"], "--library", folder)
+        assert done.returncode == Status.USAGE
+        assert f"there is no hybridrt in {folder}" in done.stderr
+    (same,) = lines("log", "replay", past["log"], "--library", Path(hybridrt.__file__).parents[1])
+    assert same["place"] == str(Path(hybridrt.__file__).parent)
+
+
+def test_a_moment_that_is_not_known_is_no_empty_state(past: dict[str, Any], tmp_path: Path) -> None:
+    shutil.copytree(past["archive"], tmp_path / "archive")
+    store = open_store(tmp_path / "archive")
+    assert isinstance(store, Archive)
+    store.remove(store.numbers()[0])
+    first = store.info(store.numbers()[0]).first_sequence
+    for at in ("5", "2001-01-01T00:00:00"):
+        done = cli("log", "replay", store.path, "--at", at)
+        assert done.returncode == Status.USAGE
+        assert f"begins with sequence {first}" in done.stderr
+    (end,) = lines("log", "replay", past["log"])
+    done = cli("log", "replay", past["log"], "--at", end["sequence"] + 1)
+    assert (done.returncode, f"ends with sequence {end['sequence']}" in done.stderr) == (2, True)
+
+
+def test_a_hole_in_the_archive_hides_only_what_lies_before_it(
+    past: dict[str, Any], tmp_path: Path
+) -> None:
+    shutil.copytree(past["archive"], tmp_path / "archive")
+    store = open_store(tmp_path / "archive")
+    assert isinstance(store, Archive)
+    number = store.numbers()[0]
+    _, data = store.read(number)
+    store.remove(number)
+    store.put(data[: len(data) // 2], must_be_full=False)
+    done = cli("log", "cat", store.path, "--json")
+    first = json.loads(done.stdout.splitlines()[0])["sequence"]
+    assert first == store.info(number + 1).first_sequence
+    assert f"segments {number} to {number} are left out" in done.stderr
+    assert cli("log", "verify", store.path).returncode == Status.FAILED
+
+
+def test_words_that_choose_nothing_are_named(past: dict[str, Any]) -> None:
+    for option, value in (("--kind", "ehco"), ("--queue", "defualt"), ("--key", "two")):
+        done = cli("log", "cat", past["log"], option, value)
+        assert done.stdout == ""
+        assert f"has the {option[2:]} '{value}'" in done.stderr
+    assert cli("log", "cat", past["log"], "--kind", "echo").stderr == ""
+    for option, value in (("--since", "yesterday"), ("--until", "soon"), ("--since", "12")):
+        done = cli("log", "cat", past["log"], option, value)
+        assert (done.returncode, option in done.stderr) == (Status.USAGE, True)
+        assert "--at" not in done.stderr

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hybridrt.cli.choices import READABLE_DIRECTORY as DIRECTORY
 from hybridrt.cli.log_copies import parse_moment, time_text
-from hybridrt.cli.printing import Status, fields, note, table
+from hybridrt.cli.printing import Status, UsageError, fields, note, table
 from hybridrt.cli.session import Session, session_options
+from hybridrt.errors import DamagedLogError, JobNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +26,6 @@ TYPES = (
     "lanes", "void",
 )  # fmt: skip
 SAFE = (0, 1)  # enum hrt_damage
-DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
 ARCHIVE = click.option(
     "--archive", type=DIRECTORY, help="Begin with what this archive has from before the log."
 )
@@ -73,6 +74,15 @@ class Filter:
         known = [self.jobs.get(job, {}) for job in about]
         return any(all(k.get(name) == value for name, value in chosen.items()) for k in known)
 
+    def unknown(self) -> Iterator[str]:
+        """Say which names no record had, after all of them: they may be mistyped."""
+        for name in ("kind", "queue", "key"):
+            value = getattr(self, name)
+            if value is not None and not any(job.get(name) == value for job in self.jobs.values()):
+                yield f"no job in these records has the {name} {value!r}"
+        if self.job is not None and self.job not in self.jobs:
+            yield f"no record here enqueues job {self.job}"
+
 
 def jobs_of(record: dict[str, Any]) -> set[int]:
     """Return the jobs that a record is about."""
@@ -101,8 +111,11 @@ def jobs_of(record: dict[str, Any]) -> set[int]:
 def cat(session: Session, /, directory: Path, archive: Path | None, **options: Any) -> int:
     """Print the records of a log in their order; with --json one object a line."""
     history = open_history(directory, archive)
-    for record in _chosen(history, _filter(options)):
+    wanted = _filter(options)
+    for record in _chosen(history, wanted):
         session.show(record, _line(record))
+    for text in wanted.unknown():
+        note(f"hybridrt: {text}")
     return _conclude(history)
 
 
@@ -110,11 +123,18 @@ def _filter(options: dict[str, Any]) -> Filter:
     since, until = options.pop("since"), options.pop("until")
     after = options.pop("after")
     made = Filter(**options, first=after + 1)
-    made.last = parse_moment(until) if until else None
-    made.since_ns = parse_moment(since).time_ns or 0 if since else 0
+    made.last = parse_moment(until, "--until") if until else None
+    made.since_ns = _time_of(since) if since else 0
     if made.job is not None:
         made.family.add(made.job)
     return made
+
+
+def _time_of(since: str) -> int:
+    time_ns = parse_moment(since, "--since").time_ns
+    if time_ns is None:
+        raise UsageError(f"--since takes a time; for a sequence there is --after {since}")
+    return time_ns
 
 
 def _chosen(history: History, wanted: Filter) -> Iterator[dict[str, Any]]:
@@ -142,6 +162,8 @@ def _line(record: dict[str, Any]) -> str:
 
 def _conclude(history: History) -> Status:
     """Say how the log ended; only damage to committed data is a failure."""
+    if history.left_out:
+        note(f"hybridrt: {history.left_out}")
     if history.report["damage"] == 0:
         return Status.OK
     note(f"hybridrt: {history.report['text']}")
@@ -170,7 +192,15 @@ def _tell(session: Session, history: History, job: int) -> int:
 
     story = Story(job)
     events = list(story.tell(history))
-    ending = story.ending()
+    try:
+        ending = story.ending()
+    except JobNotFoundError as error:
+        if history.report["damage"] in SAFE:
+            raise
+        raise DamagedLogError(
+            f"{history.report['text']}; what can be read before it tells nothing of job {job}",
+            "see 'hybridrt log verify' for all that is damaged, and mend it with 'log repair'",
+        ) from error
     rows = [
         (event.sequence, time_text(event.time_ns), event.state or "gone", event.text)
         for event in events
@@ -245,10 +275,11 @@ def _compare(session: Session, history: History, python: str | None, library: Pa
     from hybridrt.versions import compare
 
     body = compare(history, python, library)
-    text = f"version {body['version']}: equal in {body['checks']} comparisons"
+    other = f"version {body['version']} in {body['place']}"
+    text = f"{other}: equal in {body['checks']} comparisons"
     if (found := body["difference"]) is not None:
         text = (
-            f"version {body['version']}: differs after sequence {found['sequence']}\n"
+            f"{other}: differs after sequence {found['sequence']}\n"
             f"  this one: {found['mine']}\n  other:    {found['theirs']}\n"
         ) + "\n".join(_line(record) for record in found["records"])
     session.show(body, text)
