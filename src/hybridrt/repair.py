@@ -5,11 +5,9 @@ replaced by one rename, so a repair that is killed leaves every file as it was o
 still damaged or whole, and can be run again. The note of an accepted loss goes first.
 """
 
-import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ import msgspec
 
 from hybridrt import damage, fillers
 from hybridrt.damage import Edge, Findings, Gap, header_for
-from hybridrt.errors import AlreadyRunningError, DamagedLogError, HybridrtError
+from hybridrt.errors import DamagedLogError, HybridrtError, VersionError
 from hybridrt.fillers import LAST, Place
 from hybridrt.logreader import Replay, Scan
 from hybridrt.names import JobState
@@ -35,9 +33,9 @@ from hybridrt.segments import (
     records_in,
     seal,
 )
-from hybridrt.store import Store, sync_directory, write_whole
+from hybridrt.store import Store, locked, sync_directory, write_whole
 
-TORN = 1  # enum hrt_damage
+TORN, NEWER = 1, 6  # enum hrt_damage
 FITTING_MAX = 10_000  # records made void because they do not fit to what is left
 NOTE_RANGES_MAX = 4_000  # characters; the report beside the damaged files has all of them
 PIECE_BYTES = fillers.GROUP_BYTES_MAX // 2
@@ -73,23 +71,6 @@ class Loss:
         }  # fmt: skip
 
 
-@contextmanager
-def locked(directory: Path) -> Iterator[None]:
-    """Hold the log as a supervisor would; raise AlreadyRunningError when somebody does."""
-    fd = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise AlreadyRunningError(
-                f"somebody holds the log in {directory}; nothing was changed",
-                "stop the supervisor first",
-            ) from error
-        yield
-    finally:
-        os.close(fd)
-
-
 def verdict(directory: Path) -> dict[str, Any]:
     """Return how the log ends by itself."""
     with Scan(str(directory)) as scan:
@@ -102,7 +83,12 @@ def look(directory: Path) -> "Repair":
     """Find out what is wrong, if nobody holds the log: only then a torn tail is told apart."""
     with locked(directory):
         pass
-    return Repair(directory)
+    found = Repair(directory)
+    if found.report["damage"] == NEWER:
+        raise VersionError(
+            f"{found.report['text']}; nothing was changed", "use that version, or a newer one"
+        )
+    return found
 
 
 class Repair:

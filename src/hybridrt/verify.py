@@ -14,6 +14,7 @@ from hybridrt.store import Store, open_store, segment_records
 # enum hrt_damage; a torn tail was never acknowledged as durable, so nothing is lost by it.
 VERDICTS = ("clean", "torn", "committed", "missing", "header", "foreign", "version")
 SAFE = (0, 1)
+LOSSLESS = ("header", "foreign")  # if nothing else is wrong
 REPAIR = "'hybridrt log repair DIR --from COPY' restores it, '--accept-loss' goes on without it"
 CONSEQUENCES = {
     "clean": "nothing is lost",
@@ -76,8 +77,13 @@ def verify(directory: Path) -> dict[str, Any]:
         if report["damage"] in SAFE:
             return _wrong(directory, error.message)
         return _answer(report, tally, places=[], notes=[])
-    places = [] if report["damage"] in SAFE else _places(damage.analyse(directory))
-    return _answer(report, tally, places=places, notes=_notes(catalog))
+    if report["damage"] in SAFE:
+        return _answer(report, tally, places=[], notes=_notes(catalog))
+    found = damage.analyse(directory)
+    answer = _answer(report, tally, places=_places(found), notes=_notes(catalog))
+    if found.gaps and answer["verdict"] in LOSSLESS:  # the scan names what it met first
+        answer |= {"verdict": "committed", "consequence": CONSEQUENCES["committed"]}
+    return answer
 
 
 def _answer(report: dict[str, Any], tally: Tally, **more: Any) -> dict[str, Any]:

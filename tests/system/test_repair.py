@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,17 @@ from hybridrt.logreader import Replay, Scan
 from hybridrt.native import Runtime, RuntimeOptions, lib
 from hybridrt.records import read_header, type_name
 from hybridrt.repair import look
-from hybridrt.segments import HEADER_BYTES, MARK, MARK_OFFSET, Catalog, DurableMark, seal
-from hybridrt.store import open_store
+from hybridrt.segments import (
+    HEADER,
+    HEADER_BYTES,
+    MARK,
+    MARK_OFFSET,
+    Catalog,
+    DurableMark,
+    Header,
+    seal,
+)
+from hybridrt.store import Archive, open_store
 
 DEADLINE_S = 30
 SEGMENT_BYTES = 65_536
@@ -185,8 +195,8 @@ LOSSLESS = [
 ]
 LOSSY = [
     (flip_a_payload, "committed"),
-    (wipe_some, "header"),
-    (cut_short, "header"),
+    (wipe_some, "committed"),
+    (cut_short, "committed"),
     (lose_one, "missing"),
     (lose_the_oldest, "missing"),
     (lose_the_last, "missing"),
@@ -415,6 +425,42 @@ def test_a_torn_tail_needs_no_repair(log: Path) -> None:
     assert checked["verdict"] == "torn"
     assert "nothing is lost" in checked["consequence"]
     assert asked("log", "repair", log)["steps"] == []
+
+
+def test_a_log_of_a_newer_version_is_not_mended(log: Path) -> None:
+    for path in log.glob("*.seg"):
+        data = path.read_bytes()
+        if header := Header.parse(data):
+            newer = replace(header, format_version=header.format_version + 1)
+            path.write_bytes(newer.pack() + data[HEADER.size :])
+    before = contents(log)
+    assert asked("log", "verify", log, status=Status.FAILED)["verdict"] == "version"
+    done = cli("log", "repair", "--yes", log)
+    assert done.returncode == Status.BAD_DATA
+    assert "nothing was changed" in done.stderr
+    assert contents(log) == before
+
+
+def test_what_damage_hides_is_not_called_unknown(sound: Path, log: Path) -> None:
+    """The story of a job in the gap, a copy of the log, and a copy that lacks the gap too."""
+    jobs = described(log)
+    flip_a_payload(log)
+    gone = min(jobs - described(log))
+    done = cli("log", "why", log, str(gone))
+    assert done.returncode == Status.BAD_DATA
+    assert f"what can be read before it tells nothing of job {gone}" in done.stderr
+    done = cli("log", "restore", log, log.parent / "new")
+    assert done.returncode == Status.BAD_DATA
+    assert "log is damaged behind sequence 1" in done.stderr
+    copy = Path(shutil.copytree(sound / "backup", log.parent / "copy"))
+    store = open_store(copy)
+    assert isinstance(store, Archive)
+    store.remove(3)
+    done = cli("log", "repair", "--from", copy, log)
+    assert f"{copy} lacks it: name another copy" in done.stderr
+    flip_a_header(log)
+    done = cli("log", "restore", log, log.parent / "new")
+    assert "has a bad header or size, segment 3 may be in there" in done.stderr
 
 
 def test_a_directory_that_is_no_log_is_called_so(tmp_path: Path) -> None:

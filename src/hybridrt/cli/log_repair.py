@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hybridrt.cli.choices import READABLE_DIRECTORY as DIRECTORY
 from hybridrt.cli.printing import Status, fields, note
 from hybridrt.cli.session import Session, session_options
 from hybridrt.units import format_size
 
 if TYPE_CHECKING:
     from hybridrt.repair import Repair
-
-DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @click.command()
@@ -75,18 +74,18 @@ def repair(
     in the folder damaged-<time>. Exits 1 while something is left that needs one of the two.
     """
     from hybridrt import repair as mending
-    from hybridrt.store import open_store
+    from hybridrt.store import locked, open_store
 
     found = mending.look(directory)
-    with mending.locked(directory):
+    with locked(directory):
         if source is not None:
             found.restore_from(open_store(source, found.found.catalog.uuid))
         if accept_loss and found.found.gaps:
             found.accept_loss()
-        return _conclude(session, found, yes=yes)
+        return _conclude(session, found, source, yes=yes)
 
 
-def _conclude(session: Session, found: Repair, *, yes: bool) -> int:
+def _conclude(session: Session, found: Repair, source: Path | None, *, yes: bool) -> int:
     left = [gap.describe() for gap in found.found.gaps]
     steps = found.steps()
     body: dict[str, Any] = {
@@ -100,7 +99,8 @@ def _conclude(session: Session, found: Repair, *, yes: bool) -> int:
         body |= {"done": True, "copy": str(found.write())}
     session.show(body, _repair_text(body))
     if left:
-        note("hybridrt: nothing was changed: name a copy with --from, or --accept-loss")
+        lacking = f"{source} lacks it: name another copy" if source else "name a copy with --from"
+        note(f"hybridrt: nothing was changed: {lacking}, or --accept-loss")
         return Status.FAILED
     return Status.OK
 
