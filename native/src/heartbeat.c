@@ -45,9 +45,9 @@ static void give_up(hrt_client *client)
 }
 
 /*
- * A word that died had a runtime that was killed; one that went back to 0 had one that let go. The
- * second means nothing by itself: who closes a lane says so in the lane. With a standby, either
- * lasts until that one holds the word, or until it failed to.
+ * A word that died had a runtime that was killed; one that went back to 0 had one that let go, for
+ * another to go on: who closes a lane says so in the lane. That one, or the standby, has a lease's
+ * time to hold the word.
  */
 static void watch_runtime(hrt_client *client, hrt_vigil *vigil, uint32_t runtime)
 {
@@ -57,13 +57,13 @@ static void watch_runtime(hrt_client *client, hrt_vigil *vigil, uint32_t runtime
         *vigil = (hrt_vigil){.held = true};
     } else if (hrt_load_relaxed_u32(&client->gone) != 0) {
         return;
-    } else if (standby && (died || vigil->held)) {
+    } else if (died && !standby) {
+        give_up(client);
+    } else if (died || vigil->held) {
         if (vigil->missed_ns == 0)
             vigil->missed_ns = hrt_boot_ns();
         if (patience_left(client, vigil) == 0)
             give_up(client);
-    } else if (died) {
-        give_up(client);
     }
 }
 

@@ -206,6 +206,26 @@ static void a_runtime_that_lets_go_is_waited_for(void)
     hrt_hold_end(&hold);
 }
 
+/* Also when nobody had said that there is a standby: somebody let go, and failed to close. */
+static void a_runtime_that_lets_go_for_good_is_given_up(void)
+{
+    peer end;
+    peer_open(&end);
+    end.lane->lease_ns = 200000000;
+    hrt_client *client = peer_attach(&end);
+    hrt_hold hold;
+    REQUIRE(hrt_hold_init(&hold, 1) == HRT_OK);
+    REQUIRE(hrt_hold_take(&hold, &end.lane->runtime_alive) == HRT_OK);
+    await_looks(&end);
+    hrt_hold_drop(&hold, &end.lane->runtime_alive);
+    const hrt_spec spec = {.kind = 0};
+    uint64_t ticket = 0;
+    CHECK_EQ(hrt_enqueue(client, &spec, 1, 0, &ticket), HRT_OK);
+    CHECK_EQ(hrt_wait(client, ticket + 1, -1), HRT_ECLOSED);
+    finish(&end, client);
+    hrt_hold_end(&hold);
+}
+
 static void a_standby_that_does_not_come_is_given_up(void)
 {
     peer end;
@@ -486,6 +506,7 @@ int main(void)
 {
     TAP_LIST(TEST(a_lease_that_came_is_not_taken_again), TEST(what_was_saved_comes_with_its_lease),
              TEST(a_standby_is_waited_for), TEST(a_runtime_that_lets_go_is_waited_for),
+             TEST(a_runtime_that_lets_go_for_good_is_given_up),
              TEST(a_standby_that_does_not_come_is_given_up), TEST(the_next_runtime_is_told_again),
              TEST(an_armed_client_tells_it_too), TEST(the_liveness_thread_tells_it_in_any_case),
              TEST(a_full_ring_delays_it), TEST(many_watches_are_told_again_once_each),
