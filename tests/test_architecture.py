@@ -26,8 +26,9 @@ C_MODULES = {
     "state": "apply core digest dump holders jobs keep keys life list ready replay residents settle"
     " state",
     "scheduler": "agenda judge pick plan scheduler",
-    "dispatch": "adopt attempts audience checkpoint counters dispatch effects events group handover"
-    " keeper lanes operator progress retire room runtime sentinel snapshot standby submissions",
+    "dispatch": "adopt attempts audience checkpoint copier counters dispatch effects events group"
+    " handover keeper lanes offshoot operator progress resume retire room runtime sentinel snapshot"
+    " standby submissions",
 }
 C_MAY_USE = {
     "base": set(),

@@ -16,10 +16,11 @@ typedef struct bench_options {
     const char *queue;
     const char *out;       /* worker: where the histogram goes */
     const char *pool;      /* worker: NULL: from the environment */
-    const char *directory; /* inside, restart, takeover: of the log */
+    const char *directory; /* inside, restart, crash, takeover: of the log */
     uint64_t jobs;         /* producer: how many; 0: until `seconds` have passed */
     uint64_t rate;         /* producer: jobs a second; 0: as fast as it goes */
     uint64_t warmup;       /* producer: first jobs without a stamp */
+    uint64_t gigabytes;    /* crash: of log */
     uint64_t backlog;      /* producer: pauses while more jobs than this are ready */
     uint32_t size;         /* producer: bytes of a payload */
     uint32_t batch;        /* producer: jobs of one enqueue; worker: of one fetch */
@@ -30,7 +31,7 @@ typedef struct bench_options {
     bool latency;          /* worker: record stamp to start */
     bool settled;          /* producer: wait for the end of each job and record enqueue to end */
     bool cold;             /* restart: the log is not in the page cache */
-    bool snapshot;         /* restart: from a snapshot */
+    bool snapshot;         /* restart, crash: from a snapshot; takeover: while one is written */
 } bench_options;
 
 typedef struct bench_histogram {
@@ -51,6 +52,7 @@ int bench_produce(const bench_options *options);
 int bench_work(const bench_options *options);
 int bench_inside(const bench_options *options);
 int bench_restart(const bench_options *options);
+int bench_crash(const bench_options *options);
 int bench_takeover(const bench_options *options);
 /* Enqueues options->jobs jobs of zeros, as fast as it goes. */
 int bench_enqueue_all(hrt_client *client, const hrt_spec *like, const bench_options *options);

@@ -244,6 +244,8 @@ int bench_takeover(const bench_options *options)
                           .abi_version = HRT_ABI_VERSION,
                           .directory = options->directory,
                           .segment_size = SEGMENT_SIZE,
+                          .snapshot = options->snapshot,
+                          .snapshot_bytes = SEGMENT_SIZE,
                           .segments_max = (uint32_t)(bytes / SEGMENT_SIZE) * 2 + SPARE_SEGMENTS}};
     t.stage =
         mmap(NULL, sizeof *t.stage, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

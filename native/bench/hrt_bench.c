@@ -5,6 +5,7 @@
  *   hrt-bench work [--latency --out FILE]
  *   hrt-bench inside --directory LOG --out FILE --jobs N --rate R [--durability sync]
  *   hrt-bench restart --directory LOG --jobs N --size BYTES [--cold] [--snapshot]
+ *   hrt-bench crash --directory LOG --jobs N --size BYTES --gigabytes N [--snapshot]
  *   hrt-bench takeover --directory LOG --jobs N --size BYTES [--rounds N]
  */
 #include "bench.h"
@@ -25,7 +26,8 @@ static const char usage_text[] =
     "       hrt-bench inside  --directory LOG [--durability memory|async|sync] [--out FILE]\n"
     "                         and the options of produce: both ends, the runtime in this process\n"
     "       hrt-bench restart --directory LOG --jobs N [--size BYTES] [--cold] [--snapshot]\n"
-    "       hrt-bench takeover --directory LOG --jobs N [--size BYTES] [--rounds N]\n"
+    "       hrt-bench crash --directory LOG --jobs N --gigabytes N [--size BYTES] [--snapshot]\n"
+    "       hrt-bench takeover --directory LOG --jobs N [--size BYTES] [--rounds N] [--snapshot]\n"
     "                         fills a new log, then opens it again and again\n"
     "Both attach to $HYBRIDRT_ATTACH or $HYBRIDRT_SOCKET.\n";
 
@@ -36,6 +38,7 @@ static const struct option long_options[] = {
     {"concurrency", required_argument, NULL, 'c'},
     {"directory", required_argument, NULL, 'd'},
     {"durability", required_argument, NULL, 'y'},
+    {"gigabytes", required_argument, NULL, 'g'},
     {"jobs", required_argument, NULL, 'j'},
     {"kind", required_argument, NULL, 'k'},
     {"latency", no_argument, NULL, 'l'},
@@ -127,6 +130,9 @@ static void read_option(bench_options *options, int option, const char *text)
     case 'c':
         options->concurrency = (uint32_t)number(text, 1, HRT_CREDIT_MAX);
         break;
+    case 'g':
+        options->gigabytes = number(text, 1, 1000);
+        break;
     case 'j':
         options->jobs = number(text, 1, UINT32_MAX);
         break;
@@ -173,6 +179,9 @@ int main(int argc, char **argv)
         return bench_inside(&options);
     if (strcmp(argv[optind], "restart") == 0 && options.directory != NULL && options.jobs > 0)
         return bench_restart(&options);
+    if (strcmp(argv[optind], "crash") == 0 && options.directory != NULL && options.jobs > 0 &&
+        options.gigabytes > 0)
+        return bench_crash(&options);
     if (strcmp(argv[optind], "takeover") == 0 && options.directory != NULL && options.jobs > 0)
         return bench_takeover(&options);
     if (strcmp(argv[optind], "produce") == 0 && (options.jobs > 0 || options.seconds > 0))

@@ -66,6 +66,8 @@ void serve(hrt_runtime *runtime);
 void start_standby(void);
 void grant_lane(uint64_t incarnation);
 void forget_lane(uint64_t incarnation);
+/* offshoot.c: the standby that made them is gone */
+void end_offshoots(void);
 /* client.c: argument is the scene_client */
 void *produce(void *argument);
 void *work(void *argument);

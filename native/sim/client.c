@@ -167,7 +167,8 @@ static void produce_for(hrt_client *client, scene_client *self)
         if (sim_one_in(CHANCE_WORK, 2)) {
             sim_sleep(sim_below(CHANCE_WORK, 20 * SIM_MS));
         } else if (open.count > 0) {
-            (void)!hrt_wait(client, open.first + open.count, (int64_t)(20 * SIM_MS));
+            int waited = hrt_wait(client, open.first + open.count, (int64_t)(20 * SIM_MS));
+            status = waited == HRT_ECLOSED ? waited : status; /* nothing more to submit */
         }
         read_replies(client, &open);
         self->open = open.count;

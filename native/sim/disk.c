@@ -52,6 +52,7 @@ typedef struct recent {
 typedef struct harm {
     int file;
     uint64_t birth;
+    uint64_t number; /* of the segment */
     uint32_t offset;
     uint8_t good[SIM_SECTOR];
 } harm;
@@ -569,12 +570,19 @@ bool sim_disk_is_blurred(void)
     return false;
 }
 
+static uint64_t number_of(const inode *file)
+{
+    const hrt_segment *head = (const void *)file->cache;
+    return head->number;
+}
+
 static void harm_sector(int number, uint32_t offset, const uint8_t *bytes)
 {
     inode *file = &disk.inodes[number];
     harm *one = &disk.harms[disk.harm_count++];
     one->file = number;
     one->birth = file->birth;
+    one->number = number_of(file);
     one->offset = offset;
     memcpy(one->good, file->cache + offset, SIM_SECTOR);
     memcpy(file->cache + offset, bytes, SIM_SECTOR);
@@ -671,16 +679,50 @@ void sim_disk_heal(void)
     while (disk.harm_count > 0) {
         const harm *one = &disk.harms[--disk.harm_count];
         inode *file = &disk.inodes[one->file];
-        if (file->used && file->birth == one->birth) {
+        bool still = one->offset < HRT_SEGMENT_HEADER || number_of(file) == one->number;
+        if (file->used && file->birth == one->birth && still) {
             memcpy(file->cache + one->offset, one->good, SIM_SECTOR);
             memcpy(disk_side(file) + one->offset, one->good, SIM_SECTOR);
         }
     }
 }
 
-void sim_disk_accept_harm(void)
+void sim_disk_accept_harm(uint64_t position)
 {
-    disk.harm_count = 0;
+    uint32_t left = 0;
+    for (uint32_t i = 0; i < disk.harm_count; i++) {
+        const harm *one = &disk.harms[i];
+        if (one->offset >= HRT_SEGMENT_HEADER &&
+            one->number * SIM_SEGMENT + one->offset + SIM_SECTOR <= position) {
+            disk.harms[left++] = *one;
+        }
+    }
+    disk.harm_count = left;
+}
+
+bool sim_disk_rot_snapshot(void)
+{
+    inode *chosen = NULL;
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < SIM_NAMES_MAX; i++) {
+        const entry *one = &disk.entries[i];
+        bool fit = one->current >= 0 && strncmp(one->name, "snapshot-", 9) == 0 &&
+                   disk.inodes[one->current].size > 0;
+        if (fit && sim_one_in(CHANCE_DISK, ++count)) {
+            chosen = &disk.inodes[one->current];
+        }
+    }
+    if (chosen == NULL) {
+        return false;
+    }
+    uint64_t bits = 1 + sim_below(CHANCE_DISK, ROT_BITS_MAX);
+    for (uint64_t i = 0; i < bits; i++) {
+        uint64_t bit = sim_below(CHANCE_DISK, 8ull * chosen->size);
+        chosen->cache[bit / 8] = (uint8_t)(chosen->cache[bit / 8] ^ (1u << bit % 8));
+        disk_side(chosen)[bit / 8] = chosen->cache[bit / 8];
+    }
+    sim_say("bits of a snapshot rot");
+    return true;
 }
 
 /* ---- for the oracle ---- */

@@ -38,6 +38,7 @@ typedef struct common {
     uint64_t records, jobs, acknowledged, leases, settles, refused;
     uint64_t restarts, takeovers, handovers, power_cuts, damages_named, states_compared, unprovable,
         memory_most;
+    uint64_t snapshots, snapshots_used, snapshots_refused;
     uint64_t hits[FAILPOINTS_MAX];
     uint32_t failure_count;
     failure failures[FAILURES_MAX];
@@ -132,6 +133,9 @@ static void add_outcome(const sim_outcome *outcome)
     add(&shared->power_cuts, outcome->power_cuts);
     add(&shared->damages_named, outcome->damages_named);
     add(&shared->states_compared, outcome->states_compared);
+    add(&shared->snapshots, outcome->snapshots);
+    add(&shared->snapshots_used, outcome->snapshots_used);
+    add(&shared->snapshots_refused, outcome->snapshots_refused);
     add(&shared->unprovable, outcome->unprovable);
     for (uint32_t i = 0; i < FAULT_COUNT; i++) {
         add(&shared->faults[i], outcome->faults[i]);
@@ -458,7 +462,10 @@ static void write_counts(FILE *file)
                   {"power cuts", shared->power_cuts},
                   {"damages named", shared->damages_named},
                   {"runs ended where nothing proves a harm", shared->unprovable},
-                  {"state hashes compared", shared->states_compared}};
+                  {"state hashes compared", shared->states_compared},
+                  {"snapshots written beside the runtime", shared->snapshots},
+                  {"restarts from a snapshot", shared->snapshots_used},
+                  {"restarts that refused all snapshots", shared->snapshots_refused}};
     uint32_t count = sizeof(counts) / sizeof(counts[0]);
     (void)fprintf(file, "  \"counts\": {\n");
     for (uint32_t i = 0; i < count; i++) {
@@ -501,6 +508,10 @@ static void print_summary(double real_s)
     (void)printf("%llu damages named, %llu that nothing proves, %llu states compared\n",
                  (unsigned long long)shared->damages_named, (unsigned long long)shared->unprovable,
                  (unsigned long long)shared->states_compared);
+    (void)printf(
+        "%llu snapshots written beside a runtime, %llu restarts from one, %llu refused all\n",
+        (unsigned long long)shared->snapshots, (unsigned long long)shared->snapshots_used,
+        (unsigned long long)shared->snapshots_refused);
     (void)printf("%.0f virtual s in %.1f real s, %.0f to 1; %.1f processor s, %.0f to 1\n",
                  virtual_s, real_s, virtual_s / real_s, processor_s(), virtual_s / processor_s());
     (void)printf("most memory of one process %.1f MB\n", (double)shared->memory_most / 1e6);

@@ -25,7 +25,7 @@ void oracle_restarts(bool power_was_cut);
 void oracle_before_harm(void);
 void oracle_harmed(void);
 /* What was harmed on the disk has to be found by the opening that follows, or to be harmless. */
-void oracle_judge_open(int status, const char *sentence);
+void oracle_judge_open(int status, const char *sentence, uint64_t read_from);
 /* The hash of the live state, read while the log had `count` records. */
 void oracle_compare_state(uint64_t hash, uint64_t count);
 uint64_t oracle_records(void);

@@ -11,6 +11,7 @@ enum {
     DIES_ONE_IN = 30,
     DIES_AT_START_ONE_IN = 3,
     HANGS_ONE_IN = 150,
+    STANDBY_DIES_ONE_IN = 40,
     POWER_ONE_IN = 120,
     FULL_ONE_IN = 150,
     ROOM_ONE_IN = 15,
@@ -41,6 +42,9 @@ static void harm_disk(void)
         if (sim_strikes(harms[i], HARM_ONE_IN) && !sim_disk_harm(harms[i])) {
             scene.outcome->faults[harms[i]]--;
         }
+    }
+    if (sim_strikes(FAULT_SNAPSHOT_ROT, HARM_ONE_IN) && !sim_disk_rot_snapshot()) {
+        scene.outcome->faults[FAULT_SNAPSHOT_ROT]--;
     }
 }
 
@@ -83,6 +87,24 @@ static void strike_supervisor(void)
         target->frozen_until =
             sim_now() + sim_below(CHANCE_FAULT + FAULT_SUPERVISOR_HANGS, 3 * scene.lease_ns);
     }
+}
+
+/* Alone it is missed when the supervisor dies; together there is nobody but a restart. */
+static void strike_standby(void)
+{
+    sim_process *target = scene.standby;
+    if (target == NULL || !sim_strikes(FAULT_STANDBY_DIES, STANDBY_DIES_ONE_IN)) {
+        return;
+    }
+    uint32_t stream = CHANCE_FAULT + FAULT_STANDBY_DIES;
+    if (sim_one_in(stream, 2)) {
+        target->die_at = target->operations + 1 + sim_below(stream, 3000);
+        return;
+    }
+    if (scene.supervisor != NULL) {
+        sim_process_kill(scene.supervisor);
+    }
+    sim_process_kill(target);
 }
 
 /* ---- the host ---- */
@@ -139,6 +161,7 @@ static void *host(void *unused)
         }
         sim_sleep(SIM_MS + sim_below(CHANCE_WORK, 20 * SIM_MS));
         strike_supervisor();
+        strike_standby();
         strike_host();
         if (sim_calm()) {
             scene.quiet = scene.runtime != NULL && scene.cleaned && open_tickets() == 0 &&

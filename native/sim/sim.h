@@ -9,6 +9,7 @@
  *   thread.c  pthread and futex            disk.c    files, what is synced, power cuts
  *   files.c   descriptors and file calls   shared.c  memfd and mappings
  *   oracle.c  what has to be true          scenario.c supervisor, host and clients
+ *   offshoot.c the copy of a standby that writes a snapshot
  *   plan.c    what a seed decides          main.c    seeds in parallel, shrinking, the summary
  */
 #ifndef HRT_SIM_H
@@ -27,6 +28,7 @@
 #define SIM_FAULT_MAP(X)                                             \
     X(SUPERVISOR_DIES, "supervisor dies at any operation")           \
     X(SUPERVISOR_HANGS, "supervisor stands still")                   \
+    X(STANDBY_DIES, "standby dies, alone or with its supervisor")    \
     X(POWER_CUT, "power is cut")                                     \
     X(WRITE_TORN, "write torn by the death of the writer")           \
     X(WRITES_LOST, "unsynced writes lost by a power cut")            \
@@ -34,6 +36,7 @@
     X(SECTOR_FORGOTTEN, "synced sector that the disk forgot")        \
     X(SECTOR_MISDIRECTED, "synced sector that went elsewhere")       \
     X(BIT_ROT, "bits rot on the disk")                               \
+    X(SNAPSHOT_ROT, "bits rot in a snapshot")                        \
     X(SYNC_FAILS, "fdatasync fails")                                 \
     X(SYNC_STALLS, "fdatasync stalls")                               \
     X(WRITE_FAILS, "write fails")                                    \
@@ -108,6 +111,7 @@ typedef struct sim_outcome {
     uint64_t faults[FAULT_COUNT];
     uint64_t records, jobs, acknowledged, leases, settles, refused;
     uint64_t restarts, takeovers, handovers, power_cuts, damages_named, states_compared;
+    uint64_t snapshots, snapshots_used, snapshots_refused;
     uint64_t memory_most; /* bytes of one process */
     uint32_t strikes;
     bool unprovable; /* ended early: the disk lied where nothing can prove it */
@@ -220,8 +224,10 @@ bool sim_disk_is_full(void);
 bool sim_disk_harm(enum sim_fault fault);
 /* Undoes all harm, as a restore from a backup does. */
 void sim_disk_heal(void);
-/* It is as if it had always been so. */
-void sim_disk_accept_harm(void);
+/* It is as if it had always been so, from this position of the log on. */
+void sim_disk_accept_harm(uint64_t position);
+/* Flips bits of a snapshot. False: there is none. */
+bool sim_disk_rot_snapshot(void);
 bool sim_disk_is_harmed(void);
 bool sim_disk_is_blurred(void); /* a failed sync left things in the page cache alone */
 

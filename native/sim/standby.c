@@ -9,6 +9,7 @@ enum { FENCES_ONE_IN = 3 };
 static void standby_died(sim_process *process)
 {
     sim_say("standby %u is gone", process->number);
+    end_offshoots();
     scene.standby = NULL;
     scene.following = false;
     scene.grant_count = 0;

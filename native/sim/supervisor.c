@@ -34,6 +34,7 @@ hrt_runtime_options supervisor_options(void)
         .cancel_grace_ns = 200 * SIM_MS,
         .jobs_max = 100000,
         .snapshot = 1,
+        .snapshot_bytes = SIM_SEGMENT / 2,
     };
 }
 
@@ -41,13 +42,21 @@ static int open_runtime(hrt_runtime **runtime_out)
 {
     hrt_runtime_options options = supervisor_options();
     char sentence[512];
+    hrt_recovery found = {0};
     int status = hrt_runtime_open(&options, runtime_out);
     (void)hrt_last_error(sentence, sizeof(sentence));
     sim_say("open: %s", status == HRT_OK ? "ok" : sentence);
-    oracle_judge_open(status, sentence);
+    if (status == HRT_OK) {
+        hrt_runtime_recovery(*runtime_out, &found);
+        scene.outcome->snapshots_used += found.snapshot == 1;
+        scene.outcome->snapshots_refused += found.snapshot == 2;
+    }
+    oracle_judge_open(status, sentence, found.snapshot_position);
     scene.damaged = status == HRT_ECORRUPT || status == HRT_EVERSION;
     if (status == HRT_OK) {
-        sim_disk_accept_harm();
+        /* What lies before a snapshot is for the scrubber, and put back from a backup. */
+        sim_disk_accept_harm(found.snapshot_position);
+        sim_disk_heal();
     }
     return status;
 }
@@ -404,6 +413,8 @@ void *supervise(void *unused)
         sim_process_kill(sim_self());
     }
     scene.life++;
+    scene.runtime = runtime;
+    compare_state(); /* as it was recovered, from a snapshot or the whole log */
     serve(runtime);
     return NULL;
 }

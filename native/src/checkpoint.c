@@ -44,6 +44,15 @@ void hrt_checkpoint_begin(hrt_runtime *runtime)
     runtime->checkpoint_ns = runtime->boot_ns;
 }
 
+/* A takeover does not wait for it. */
+static void collect_offshoot(hrt_runtime *runtime)
+{
+    bool done = false;
+    if (runtime->offshoot != 0 && hrt_offshoot_ended(runtime->offshoot, &done)) {
+        runtime->offshoot = 0;
+    }
+}
+
 bool hrt_checkpoint_some(hrt_runtime *runtime)
 {
     uint64_t records = records_since(runtime);
@@ -55,6 +64,9 @@ bool hrt_checkpoint_some(hrt_runtime *runtime)
     bool hashed = timely && hrt_state_capacity(runtime->state) <= HASHED_SLOTS_MAX;
     if (timely) {
         runtime->checkpoint_ns = runtime->boot_ns;
+        /* A snapshot waits until the log is durable, whatever the queues ask for. */
+        runtime->group_async |= runtime->options.snapshot != 0;
+        collect_offshoot(runtime);
     }
     return write_one(runtime, HRT_LOG_NEW_WORK, hashed) == HRT_OK;
 }

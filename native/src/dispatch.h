@@ -23,6 +23,7 @@
 #include "lane.h"
 #include "log.h"
 #include "scheduler.h"
+#include "snapshot.h"
 #include "timer.h"
 #include <hybridrt/runtime.h>
 #include <pthread.h>
@@ -194,8 +195,8 @@ struct hrt_runtime {
     hrt_room room;
     uint32_t pinning_lane;        /* that pointed into the oldest segment last */
     uint64_t prologue_segment;    /* this segment begins with the declarations */
-    bool resumed;                 /* from a snapshot, or tried to */
-    bool distrusts;               /* the snapshot that there is */
+    hrt_search *search;           /* for a snapshot to begin from; while it is opened */
+    int offshoot;                 /* of the standby that it was, killed and not collected; 0 */
     bool prologue_open;           /* they are being written */
     uint64_t checkpoint_sequence; /* of the record after the last CHECKPOINT */
     uint64_t checkpoint_ns;       /* boot clock: when one was last written because of the time */
@@ -372,12 +373,56 @@ uint64_t hrt_checkpoint_wait(const hrt_runtime *runtime); /* ns until one is due
 
 /* ---- snapshot ---- */
 
-/* The state as it is after the group of the checkpoint at this position, the last one sealed. */
-int hrt_snapshot_write(const hrt_runtime *runtime, uint64_t position);
-/* hrt_log_options.on_scan: begins from a snapshot, if there is one. */
+/* hrt_log_options.on_scan: begins from the newest snapshot that is good for anything. */
 int hrt_snapshot_resume(void *runtime, hrt_scan *scan);
-/* Whether every living job has its bytes in the log. */
-bool hrt_snapshot_fits(const hrt_runtime *runtime);
+/* Of a log that was opened from one: the record is a CHECKPOINT. */
+int hrt_snapshot_check_hash(const hrt_runtime *runtime, const hrt_record *record);
+/* All has been read: every living job has its bytes in the log, and they are sound. */
+int hrt_snapshot_check_living(const hrt_runtime *runtime);
+/* The one that was used is to blame. */
+void hrt_snapshot_blame(hrt_search *search, const char *why);
+/* The log is open: what was refused is put aside and told. */
+void hrt_snapshot_report(hrt_runtime *runtime, const hrt_search *search);
+/* At a clean close: as the state is behind the last group, which has to be synced. */
+int hrt_snapshot_close(hrt_runtime *runtime, uint64_t checkpoint);
+
+/* ---- copier ---- */
+
+/* When a standby writes snapshots. */
+typedef struct hrt_copier {
+    uint64_t every; /* bytes of log */
+    uint64_t at;    /* position; UINT64_MAX: never */
+    uint64_t position;
+    uint64_t written_position;
+    uint32_t written;
+    uint32_t failures;
+    int pid;     /* of the copy that writes, 0: none */
+    int dropped; /* of the one that was killed, until it is collected */
+} hrt_copier;
+
+/* The log begins at `head`, and the state is whole from `tail` on. */
+void hrt_copier_begin(hrt_copier *copier, uint64_t every, uint64_t head, uint64_t tail);
+static inline bool hrt_copier_due(const hrt_copier *copier, uint64_t position)
+{
+    return position >= copier->at;
+}
+/* Fills in what is doomed. */
+void hrt_copier_start(hrt_copier *copier, hrt_snapshot_order *order);
+/* Notices the end of the copy. */
+void hrt_copier_look(hrt_copier *copier);
+/* Abandons what is being written, and writes no more. */
+void hrt_copier_drop(hrt_copier *copier);
+
+/* ---- offshoot ---- */
+
+/* Of all descriptors it has only `kept`. */
+int hrt_offshoot_start(int (*body)(const void *argument), const void *argument, int kept,
+                       int *pid_out);
+/* *done_out: it came to a good end. Collects it. */
+bool hrt_offshoot_ended(int pid, bool *done_out);
+void hrt_offshoot_kill(int pid);
+/* Waits for the end of one that was killed. 0: there is none. */
+void hrt_offshoot_collect(int pid);
 
 /* ---- lanes ---- */
 
@@ -421,6 +466,7 @@ typedef struct hrt_heritage {
     uint32_t lane_count;
     const hrt_lanes_entry *taken; /* of the last LANES record */
     const uint32_t *taken_count;
+    int offshoot; /* of the standby, killed and not collected; 0: none */
 } hrt_heritage;
 
 /* Checks options, and puts in what is left to be decided. */

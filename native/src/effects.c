@@ -205,6 +205,7 @@ void hrt_effect_release(hrt_runtime *runtime)
         return;
     }
     uint64_t durable = hrt_log_durable(runtime->log);
+    hrt_store_release(&runtime->page->runtime.log_durable, durable);
     for (uint32_t lane = 0; lane < runtime->seat_count; lane++) {
         hrt_seat *seat = &runtime->seats[lane];
         if (seat->phase == HRT_LANE_LIVE && (seat->mark_count > 0 || seat->overflow_count > 0)) {

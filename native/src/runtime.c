@@ -41,6 +41,7 @@ int hrt_runtime_complete(const hrt_runtime_options *options, hrt_runtime_options
     DEFAULT(jobs_max, 20000000);
     DEFAULT(checkpoint_records, 10000);
     DEFAULT(checkpoint_ns, (uint64_t)1000000000);
+    DEFAULT(snapshot_bytes, (uint64_t)512 << 20);
 #undef DEFAULT
     if ((copy->segment_size & (copy->segment_size - 1)) != 0 || copy->segment_size < 65536 ||
         copy->segment_size > (1u << 30)) {
@@ -90,7 +91,12 @@ static uint32_t segment_size_on_disk(const char *directory)
 static int apply_recovered(void *context, const hrt_record *record)
 {
     hrt_runtime *runtime = context;
-    int status = hrt_state_apply(runtime->state, record);
+    bool compares = runtime->search->used[0] != '\0' && record->type == HRT_RECORD_CHECKPOINT;
+    int status = compares ? hrt_snapshot_check_hash(runtime, record) : HRT_OK;
+    if (status != HRT_OK) {
+        return status;
+    }
+    status = hrt_state_apply(runtime->state, record);
     if (status == HRT_ECORRUPT) {
         return hrt_fail(status, "record %llu at position %llu does not fit the records before it",
                         (unsigned long long)record->sequence, (unsigned long long)record->position);
@@ -118,8 +124,7 @@ static int open_log(hrt_runtime *runtime, const hrt_heritage *from)
         .async_ns = runtime->options.async_ns,
         .on_durable = hrt_runtime_durable,
         .on_failure = flusher_failed,
-        .on_scan =
-            runtime->distrusts || runtime->options.snapshot == 0 ? NULL : hrt_snapshot_resume,
+        .on_scan = runtime->options.snapshot == 0 ? NULL : hrt_snapshot_resume,
         .context = runtime,
     };
     hrt_damage_report report = {0};
@@ -128,13 +133,19 @@ static int open_log(hrt_runtime *runtime, const hrt_heritage *from)
                                                   &runtime->log, &runtime->recovery, &report)
                               : hrt_log_open(&options, apply_recovered, runtime, &runtime->log,
                                              &runtime->recovery, &report);
-    if (status == HRT_OK && runtime->resumed && !hrt_snapshot_fits(runtime)) {
-        status = hrt_fail(HRT_ECORRUPT, "the snapshot does not fit the log");
+    bool resumed = from == NULL && runtime->search->used[0] != '\0';
+    if (status == HRT_OK && resumed) {
+        status = hrt_snapshot_check_living(runtime);
     }
     if (status != HRT_OK) {
         return status;
     }
-    runtime->recovery.snapshot = runtime->distrusts ? 2 : runtime->resumed;
+    if (resumed) {
+        runtime->recovery.snapshot = 1;
+        runtime->recovery.snapshot_position = runtime->search->position;
+    } else if (from == NULL && runtime->search->refusal_count > 0) {
+        runtime->recovery.snapshot = 2;
+    }
     uint32_t epoch = hrt_log_epoch(runtime->log) + 1;
     hrt_log_set_epoch(runtime->log, epoch);
     hrt_log_counters(runtime->log, &runtime->page->runtime);
@@ -271,6 +282,7 @@ static int make_parts(hrt_runtime *runtime, const hrt_heritage *from)
 
 void hrt_runtime_free(hrt_runtime *runtime)
 {
+    hrt_offshoot_collect(runtime->offshoot);
     hrt_sentinel_free(runtime->sentinel);
     if (runtime->log != NULL) {
         hrt_log_close(runtime->log);
@@ -330,6 +342,7 @@ static hrt_runtime *new_runtime(const hrt_runtime_options *options, const hrt_he
         runtime->page = from->page;
         runtime->page_fd = from->page_fd;
         runtime->state = from->state;
+        runtime->offshoot = from->offshoot;
     }
     return runtime;
 }
@@ -370,18 +383,18 @@ int hrt_runtime_inherit(const hrt_runtime_options *options, const hrt_heritage *
 }
 
 /* *again_out: it failed with a snapshot, so it may be the snapshot's fault. */
-static int open_once(const hrt_runtime_options *options, bool distrusts, hrt_runtime **runtime_out,
-                     bool *again_out)
+static int open_once(const hrt_runtime_options *options, hrt_search *search,
+                     hrt_runtime **runtime_out, bool *again_out)
 {
     hrt_runtime *runtime = new_runtime(options, NULL);
     if (runtime == NULL) {
         return HRT_ENOMEM;
     }
-    runtime->distrusts = distrusts;
+    runtime->search = search;
     int status = find_directory(runtime);
     status = status == HRT_OK ? start(runtime, NULL) : status;
-    *again_out = status != HRT_OK && runtime->resumed;
     if (status != HRT_OK) {
+        *again_out = search->used[0] != '\0' && (status == HRT_ECORRUPT || status == HRT_EVERSION);
         hrt_runtime_free(runtime);
         return status;
     }
@@ -392,13 +405,26 @@ static int open_once(const hrt_runtime_options *options, bool distrusts, hrt_run
 int hrt_runtime_open(const hrt_runtime_options *options, hrt_runtime **runtime_out)
 {
     hrt_runtime_options whole;
+    hrt_search search = {0};
     bool again = false;
     int status = hrt_runtime_complete(options, &whole);
     if (status != HRT_OK) {
         return status;
     }
-    status = open_once(&whole, false, runtime_out, &again);
-    return again ? open_once(&whole, true, runtime_out, &again) : status;
+    do {
+        if (again) {
+            char why[HRT_SNAPSHOT_WHY_SIZE];
+            (void)hrt_last_error(why, sizeof(why));
+            hrt_snapshot_blame(&search, why);
+        }
+        again = false;
+        status = open_once(&whole, &search, runtime_out, &again);
+    } while (again);
+    if (status == HRT_OK) {
+        hrt_snapshot_report(*runtime_out, &search);
+        (*runtime_out)->search = NULL;
+    }
+    return status;
 }
 
 void hrt_runtime_recovery(const hrt_runtime *runtime, hrt_recovery *recovery_out)
@@ -429,11 +455,14 @@ void hrt_runtime_close(hrt_runtime *runtime)
     }
     if (!hrt_runtime_has_failed(runtime)) {
         hrt_runtime_lock(runtime);
-        uint64_t mark = hrt_checkpoint_last(runtime);
-        if (mark != 0 && runtime->options.snapshot != 0) {
-            (void)hrt_snapshot_write(runtime, mark); /* without one a restart reads more */
-        }
+        uint64_t checkpoint = hrt_checkpoint_last(runtime);
         hrt_runtime_unlock(runtime);
+        bool wanted = checkpoint != 0 && runtime->options.snapshot != 0;
+        if (wanted && hrt_runtime_sync(runtime, -1) == HRT_OK) {
+            hrt_runtime_lock(runtime);
+            (void)hrt_snapshot_close(runtime, checkpoint); /* without one a restart reads more */
+            hrt_runtime_unlock(runtime);
+        }
     }
     end(runtime);
 }

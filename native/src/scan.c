@@ -601,41 +601,73 @@ static bool resume(hrt_scan *scan)
     return true;
 }
 
+/* ---- beginning in the middle ---- */
+
+bool hrt_scan_here(const hrt_scan *scan, const hrt_record *record, hrt_scan_start *start_out)
+{
+    bool ends = (record->flags & HRT_RECORD_LAST) != 0 && record->type != HRT_RECORD_PAD;
+    if (!ends || !scan->has_boot) {
+        return false;
+    }
+    *start_out = (hrt_scan_start){.mark = record->position,
+                                  .mark_crc = record->crc,
+                                  .epoch = record->epoch,
+                                  .position = record->position + span_of(record),
+                                  .sequence = record->sequence,
+                                  .durable = scan->durable};
+    memcpy(start_out->uuid, scan->catalog.uuid, sizeof(start_out->uuid));
+    memcpy(start_out->boot_id, scan->boot_id, sizeof(start_out->boot_id));
+    return true;
+}
+
 static bool has_mark(hrt_scan *scan, const hrt_scan_start *start)
 {
     uint64_t offset = start->mark % segment_size(scan);
-    if (offset < HRT_SEGMENT_HEADER || read_window(scan, offset) != HRT_OK) {
+    if (offset < HRT_SEGMENT_HEADER || offset % HRT_RECORD_ALIGN != 0 ||
+        read_window(scan, offset) != HRT_OK || !valid_at(scan, offset)) {
         return false;
     }
     const hrt_record *record = record_at(scan, offset);
-    return valid_at(scan, offset) && record->crc == start->mark_crc &&
-           record->epoch == start->epoch && record->sequence <= start->sequence;
+    return (record->flags & HRT_RECORD_LAST) != 0 && record->type != HRT_RECORD_PAD &&
+           record->crc == start->mark_crc && record->epoch == start->epoch &&
+           record->sequence == start->sequence &&
+           record->position + span_of(record) == start->position;
 }
 
-int hrt_scan_resume(hrt_scan *scan, const hrt_scan_start *start)
+static void go_on_behind(hrt_scan *scan, const hrt_scan_start *start)
 {
-    if (scan->ended || segment_size(scan) == 0 ||
-        memcmp(start->uuid, scan->catalog.uuid, sizeof(start->uuid)) != 0) {
-        return HRT_ENOTFOUND;
-    }
-    uint64_t number = start->position / segment_size(scan);
-    uint64_t offset = start->position % segment_size(scan);
-    const hrt_catalog_entry *entry = hrt_catalog_find(&scan->catalog, number);
-    bool sound = entry != NULL && start->mark / segment_size(scan) == number &&
-                 start->mark < start->position && offset % HRT_RECORD_ALIGN == 0;
-    int status = sound ? enter(scan, entry) : HRT_ENOTFOUND;
-    if (status != HRT_OK || !has_mark(scan, start)) {
-        return HRT_ENOTFOUND;
-    }
-    scan->offset = offset;
-    scan->cursor = offset;
+    scan->offset = start->position % segment_size(scan);
+    scan->cursor = scan->offset;
     scan->sequence = start->sequence;
     scan->durable = start->durable;
     scan->epoch = start->epoch;
     scan->epoch_max = start->epoch;
     memcpy(scan->boot_id, start->boot_id, sizeof(scan->boot_id));
     scan->has_boot = true;
-    return HRT_OK;
+}
+
+const char *hrt_scan_resume(hrt_scan *scan, const hrt_scan_start *start)
+{
+    if (scan->ended || segment_size(scan) == 0) {
+        return "there is no log";
+    }
+    if (memcmp(start->uuid, scan->catalog.uuid, sizeof(start->uuid)) != 0) {
+        return "it is of another log";
+    }
+    uint64_t number = start->mark / segment_size(scan);
+    if (number < scan->catalog.head) {
+        return "the log has given up what followed it";
+    }
+    const hrt_catalog_entry *entry = hrt_catalog_find(&scan->catalog, number);
+    if (entry == NULL) {
+        return "it is newer than the log's end";
+    }
+    if (enter(scan, entry) == HRT_OK && has_mark(scan, start)) {
+        go_on_behind(scan, start);
+        return NULL;
+    }
+    scan->ended = enter(scan, &scan->catalog.entries[0]) != HRT_OK;
+    return "the log has no such record at its place, or ends before it";
 }
 
 int hrt_scan_directory(const hrt_scan *scan)

@@ -20,13 +20,13 @@ typedef struct hrt_scan_end {
     uint64_t bytes;
 } hrt_scan_end;
 
-/* Where reading may begin: behind the group of a record that is known by its checksum. */
+/* Where reading may begin: behind a record that ended a group and is known by its checksum. */
 typedef struct hrt_scan_start {
     uint8_t uuid[16];
     uint8_t boot_id[16]; /* of the last EPOCH before */
     uint64_t mark;       /* position of the record */
-    uint64_t position;   /* behind its group */
-    uint64_t sequence;   /* of the last record of the group */
+    uint64_t position;   /* behind it */
+    uint64_t sequence;   /* its own */
     uint64_t durable;
     uint32_t mark_crc;
     uint32_t epoch;
@@ -42,8 +42,10 @@ int hrt_scan_begin(int directory, bool live, hrt_scan **scan_out);
 void hrt_scan_follow(hrt_scan *scan, uint64_t tail);
 /* The writer is gone for good: gives the rest, and judges the end as without a writer. */
 int hrt_scan_finish(hrt_scan *scan);
-/* Before the first record: leaves out what lies before. HRT_ENOTFOUND: the record is not there. */
-int hrt_scan_resume(hrt_scan *scan, const hrt_scan_start *start);
+/* Behind the record that was handed out last. False: nobody may begin there. */
+bool hrt_scan_here(const hrt_scan *scan, const hrt_record *record, hrt_scan_start *start_out);
+/* Before the first record: leaves out what lies before. NULL: it does; else why it does not. */
+const char *hrt_scan_resume(hrt_scan *scan, const hrt_scan_start *start);
 int hrt_scan_directory(const hrt_scan *scan); /* owned by whoever began the scan */
 /* Of the next group. */
 uint64_t hrt_scan_position(const hrt_scan *scan);

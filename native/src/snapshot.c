@@ -1,49 +1,134 @@
 /*
- * Snapshots: the state as it was at one record, in a file beside the segments, so that a restart
- * reads only what came after. It is a convenience and never believed: where it does not fit the log
- * in every way that can be told, the whole log is read.
- *
- * A file is written under another name, synced, and renamed; the directory is synced behind it. So
- * there is a whole one or none, wherever the writer is stopped.
+ * Writing a snapshot. The file is written under another name, synced, and renamed when the log is
+ * durable up to it; the directory is synced behind it. So there is a whole one or none, wherever
+ * the writer is stopped, and the log always reaches as far as any snapshot of it.
  */
-#include "dispatch.h"
+#include "snapshot.h"
 
-#include "check.h"
+#include "atomic.h"
 #include "dump.h"
 #include "error.h"
 #include "record.h"
-#include "scan.h"
 #include "segment.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-#define MAGIC 0x4e545248u /* "HRTN" */
 #define PREFIX "snapshot-"
-#define UNFINISHED "snapshot.new"
+#define UNFINISHED "snapshot."
+#define ASIDE "refused-"
+#define DURABLE_LOOK_NS 5000000
 
-enum { VERSION = 1, BUFFER_SIZE = 1048576, NAME_SIZE = 32, SIZE_MAX_BITS = 40 };
+enum { BUFFER_SIZE = 32768, DIGITS = 16, DURABLE_LOOKS = 2000, ASIDES_KEPT = 2 };
 
-typedef struct snapshot_head {
-    uint32_t magic;
-    uint32_t version;
-    hrt_scan_start start;
-    uint32_t segment_size;
-    uint32_t reserved;
-} snapshot_head; /* then the dump */
+/* ---- names ---- */
 
-typedef struct snapshot_tail {
-    uint32_t crc; /* CRC32C of everything before */
-    uint32_t magic;
-} snapshot_tail;
+static bool has_sequence(const char *name, const char *prefix)
+{
+    size_t length = strlen(prefix);
+    return strncmp(name, prefix, length) == 0 && strlen(name) == length + DIGITS &&
+           strspn(name + length, "0123456789abcdef") == DIGITS;
+}
 
-_Static_assert(sizeof(snapshot_head) == 96 && sizeof(snapshot_tail) == 8, "no holes");
+static bool is_snapshot(const char *name)
+{
+    return has_sequence(name, PREFIX);
+}
+
+static bool is_aside(const char *name)
+{
+    return has_sequence(name, ASIDE);
+}
+
+static bool is_unfinished(const char *name)
+{
+    return strncmp(name, UNFINISHED, strlen(UNFINISHED)) == 0 &&
+           strlen(name) < HRT_SNAPSHOT_NAME_SIZE;
+}
+
+/* Newest first; of too many the oldest are left out. */
+static void insert(hrt_snapshot_names *names, const char *name)
+{
+    uint32_t place = names->count;
+    while (place > 0 && strcmp(names->names[place - 1], name) < 0) {
+        place--;
+    }
+    if (place == HRT_SNAPSHOT_NAMES_MAX) {
+        return;
+    }
+    names->count += names->count < HRT_SNAPSHOT_NAMES_MAX;
+    memmove(names->names + place + 1, names->names + place,
+            (names->count - place - 1) * sizeof(names->names[0]));
+    (void)snprintf(names->names[place], HRT_SNAPSHOT_NAME_SIZE, "%s", name);
+}
+
+static void list(int directory, bool (*wanted)(const char *name), hrt_snapshot_names *names_out)
+{
+    int fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *entry;
+    names_out->count = 0;
+    while (stream != NULL && (entry = readdir(stream)) != NULL) {
+        if (wanted(entry->d_name)) {
+            insert(names_out, entry->d_name);
+        }
+    }
+    if (stream != NULL) {
+        (void)closedir(stream);
+    } else if (fd >= 0) {
+        (void)close(fd);
+    }
+}
+
+static void name_of(uint64_t sequence, char name_out[HRT_SNAPSHOT_NAME_SIZE])
+{
+    (void)snprintf(name_out, HRT_SNAPSHOT_NAME_SIZE, PREFIX "%016llx",
+                   (unsigned long long)sequence);
+}
+
+bool hrt_snapshot_is_named(const char *name, uint64_t sequence)
+{
+    char right[HRT_SNAPSHOT_NAME_SIZE];
+    name_of(sequence, right);
+    return strcmp(name, right) == 0;
+}
+
+void hrt_snapshot_list(int directory, hrt_snapshot_names *names_out)
+{
+    list(directory, is_snapshot, names_out);
+}
+
+void hrt_snapshot_doom(int directory, hrt_snapshot_names *doomed_out)
+{
+    hrt_snapshot_names whole;
+    list(directory, is_snapshot, &whole);
+    list(directory, is_unfinished, doomed_out);
+    for (uint32_t i = HRT_SNAPSHOTS_KEPT - 1; i < whole.count; i++) {
+        insert(doomed_out, whole.names[i]);
+    }
+}
+
+static void remove_all(int directory, const hrt_snapshot_names *names, uint32_t from)
+{
+    for (uint32_t i = from; i < names->count; i++) {
+        (void)unlinkat(directory, names->names[i], 0);
+    }
+}
+
+void hrt_snapshot_put_aside(int directory, const char *name)
+{
+    char aside[HRT_SNAPSHOT_NAME_SIZE];
+    hrt_snapshot_names asides;
+    (void)snprintf(aside, sizeof(aside), ASIDE "%s", name + strlen(PREFIX));
+    (void)renameat(directory, name, directory, aside);
+    list(directory, is_aside, &asides);
+    remove_all(directory, &asides, ASIDES_KEPT);
+}
 
 /* ---- writing ---- */
 
@@ -52,7 +137,7 @@ typedef struct output {
     uint32_t crc;
     uint64_t offset;
     size_t used;
-    uint8_t *buffer;
+    uint8_t buffer[BUFFER_SIZE]; /* on the stack: nothing may be allocated here */
 } output;
 
 static int flush(output *out)
@@ -82,15 +167,16 @@ static int put(void *context, const void *bytes, size_t length)
     return HRT_OK;
 }
 
-static int write_all(const hrt_runtime *runtime, const hrt_scan_start *start, output *out)
+static int write_all(const hrt_snapshot_order *order, output *out)
 {
-    snapshot_head head = {.magic = MAGIC,
-                          .version = VERSION,
-                          .start = *start,
-                          .segment_size = hrt_log_segment_size(runtime->log)};
+    const hrt_snapshot_head head = {.magic = HRT_SNAPSHOT_MAGIC,
+                                    .version = HRT_SNAPSHOT_VERSION,
+                                    .start = order->start,
+                                    .segment_size = order->segment_size,
+                                    .state_hash = hrt_state_hash(order->state)};
     int status = put(out, &head, sizeof(head));
-    status = status == HRT_OK ? hrt_state_dump(runtime->state, put, out) : status;
-    snapshot_tail tail = {.crc = out->crc, .magic = MAGIC};
+    status = status == HRT_OK ? hrt_state_dump(order->state, put, out) : status;
+    const hrt_snapshot_tail tail = {.crc = out->crc, .magic = HRT_SNAPSHOT_MAGIC};
     status = status == HRT_OK ? put(out, &tail, sizeof(tail)) : status;
     status = status == HRT_OK ? flush(out) : status;
     if (status == HRT_OK && fsync(out->fd) != 0) {
@@ -99,199 +185,73 @@ static int write_all(const hrt_runtime *runtime, const hrt_scan_start *start, ou
     return status;
 }
 
-static void remove_others(int directory, const char *name)
+/*
+ * A snapshot of records that a power cut may still take back would be a state that the log never
+ * had, or has lost.
+ */
+static int await_durable(const hrt_snapshot_order *order)
 {
-    int fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *stream = fd < 0 ? NULL : fdopendir(fd);
-    const struct dirent *entry;
-    while (stream != NULL && (entry = readdir(stream)) != NULL) {
-        if (strncmp(entry->d_name, PREFIX, strlen(PREFIX)) == 0 &&
-            strcmp(entry->d_name, name) != 0) {
-            (void)unlinkat(directory, entry->d_name, 0);
+    const struct timespec pause = {.tv_nsec = DURABLE_LOOK_NS};
+    for (uint32_t looks = 0; order->page != NULL && looks < DURABLE_LOOKS; looks++) {
+        if (hrt_load_acquire(&order->page->runtime.log_durable) >= order->start.position) {
+            return HRT_OK;
+        }
+        (void)nanosleep(&pause, NULL);
+    }
+    return order->page == NULL ? HRT_OK : HRT_ETIMEOUT;
+}
+
+static int publish(const hrt_snapshot_order *order, const char *unfinished)
+{
+    char name[HRT_SNAPSHOT_NAME_SIZE];
+    name_of(order->start.sequence, name);
+    if (renameat(order->directory, unfinished, order->directory, name) != 0 ||
+        fsync(order->directory) != 0) {
+        return hrt_status_of(errno);
+    }
+    for (uint32_t i = 0; i < order->doomed.count; i++) {
+        if (strcmp(order->doomed.names[i], name) != 0) {
+            (void)unlinkat(order->directory, order->doomed.names[i], 0);
         }
     }
-    if (stream != NULL) {
-        (void)closedir(stream);
-    }
+    return HRT_OK;
 }
 
-static int publish(int directory, uint64_t sequence)
+int hrt_snapshot_write(const hrt_snapshot_order *order)
 {
-    char name[NAME_SIZE];
-    (void)snprintf(name, sizeof(name), PREFIX "%016llx", (unsigned long long)sequence);
-    int status = HRT_OK;
-    if (renameat(directory, UNFINISHED, directory, name) != 0) {
-        status = hrt_status_of(errno);
+    char unfinished[HRT_SNAPSHOT_NAME_SIZE];
+    output out = {0};
+    (void)snprintf(unfinished, sizeof(unfinished), UNFINISHED "%d.new", (int)getpid());
+    (void)unlinkat(order->directory, unfinished, 0);
+    out.fd = openat(order->directory, unfinished,
+                    O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (out.fd < 0) {
+        return hrt_status_of(errno);
     }
-    if (status == HRT_OK && fsync(directory) != 0) {
-        status = hrt_status_of(errno);
-    }
-    if (status == HRT_OK) {
-        remove_others(directory, name);
-    }
-    return status;
-}
-
-/* The checkpoint at `position` is the mark by which the snapshot is known to belong to the log. */
-static bool find_start(const hrt_runtime *runtime, uint64_t position, hrt_scan_start *start)
-{
-    const hrt_record *mark = hrt_log_at(runtime->log, position);
-    if (mark == NULL) {
-        return false;
-    }
-    *start = (hrt_scan_start){.mark = position,
-                              .mark_crc = mark->crc,
-                              .epoch = mark->epoch,
-                              .position = hrt_log_tail(runtime->log),
-                              .sequence = hrt_log_next_sequence(runtime->log) - 1,
-                              .durable = mark->durable};
-    memcpy(start->uuid, hrt_log_uuid(runtime->log), sizeof(start->uuid));
-    return hrt_boot_id(start->boot_id) == HRT_OK;
-}
-
-int hrt_snapshot_write(const hrt_runtime *runtime, uint64_t position)
-{
-    int directory = hrt_log_directory(runtime->log);
-    hrt_scan_start start;
-    if (!find_start(runtime, position, &start)) {
-        return HRT_ESYSTEM;
-    }
-    output out = {.buffer = malloc(BUFFER_SIZE)};
-    if (out.buffer == NULL) {
-        return HRT_ENOMEM;
-    }
-    out.fd =
-        openat(directory, UNFINISHED, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    int status = out.fd < 0 ? hrt_status_of(errno) : write_all(runtime, &start, &out);
-    if (out.fd >= 0) {
-        (void)close(out.fd);
-    }
-    free(out.buffer);
-    status = status == HRT_OK ? publish(directory, start.sequence) : status;
+    int status = write_all(order, &out);
+    (void)close(out.fd);
+    status = status == HRT_OK ? await_durable(order) : status;
+    status = status == HRT_OK ? publish(order, unfinished) : status;
     if (status != HRT_OK) {
-        (void)unlinkat(directory, UNFINISHED, 0);
+        (void)unlinkat(order->directory, unfinished, 0);
     }
     return status;
 }
 
 /* ---- reading ---- */
 
-static int find_newest(int directory, char name_out[NAME_SIZE])
+const char *hrt_snapshot_judge(const void *bytes, size_t size, hrt_snapshot_head *head_out)
 {
-    int fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *stream = fd < 0 ? NULL : fdopendir(fd);
-    const struct dirent *entry;
-    name_out[0] = '\0';
-    while (stream != NULL && (entry = readdir(stream)) != NULL) {
-        bool ours = strncmp(entry->d_name, PREFIX, strlen(PREFIX)) == 0 &&
-                    strlen(entry->d_name) == strlen(PREFIX) + 16;
-        if (ours && strcmp(entry->d_name, name_out) > 0) {
-            (void)snprintf(name_out, NAME_SIZE, "%s", entry->d_name);
-        }
+    hrt_snapshot_tail tail;
+    if (size < sizeof(*head_out) + sizeof(tail)) {
+        return "it is cut short";
     }
-    if (stream != NULL) {
-        (void)closedir(stream);
+    memcpy(head_out, bytes, sizeof(*head_out));
+    memcpy(&tail, (const uint8_t *)bytes + size - sizeof(tail), sizeof(tail));
+    if (head_out->magic != HRT_SNAPSHOT_MAGIC || head_out->version != HRT_SNAPSHOT_VERSION) {
+        return "it has another format";
     }
-    return name_out[0] != '\0' ? HRT_OK : HRT_ENOTFOUND;
-}
-
-static int read_file(int directory, const char *name, uint8_t **bytes_out, size_t *size_out)
-{
-    struct stat about;
-    int fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    int status = fd < 0 || fstat(fd, &about) != 0 ? HRT_EIO : HRT_OK;
-    uint64_t size = status == HRT_OK ? (uint64_t)about.st_size : 0;
-    if (size < sizeof(snapshot_head) + sizeof(snapshot_tail) || size >> SIZE_MAX_BITS != 0) {
-        status = HRT_ECORRUPT;
-    }
-    *bytes_out = status == HRT_OK ? malloc(size) : NULL;
-    *size_out = 0;
-    if (status == HRT_OK) {
-        status = *bytes_out == NULL ? HRT_ENOMEM : hrt_read_at(fd, *bytes_out, size, 0, size_out);
-    }
-    if (fd >= 0) {
-        (void)close(fd);
-    }
-    return status == HRT_OK && *size_out != size ? HRT_ECORRUPT : status;
-}
-
-/* Whole, and of a version that we know. */
-static bool is_sound(const uint8_t *bytes, size_t size)
-{
-    snapshot_head head;
-    snapshot_tail tail;
-    memcpy(&head, bytes, sizeof(head));
-    memcpy(&tail, bytes + size - sizeof(tail), sizeof(tail));
-    return head.magic == MAGIC && head.version == VERSION && tail.magic == MAGIC &&
-           tail.crc == hrt_crc32c_update(0, bytes, size - sizeof(tail));
-}
-
-static int use(hrt_runtime *runtime, hrt_scan *scan, const uint8_t *bytes, size_t size)
-{
-    snapshot_head head;
-    memcpy(&head, bytes, sizeof(head));
-    if (!is_sound(bytes, size) || head.segment_size != runtime->options.segment_size) {
-        return HRT_ECORRUPT;
-    }
-    int status = hrt_scan_resume(scan, &head.start);
-    if (status != HRT_OK) {
-        return status;
-    }
-    return hrt_state_load(runtime->state, bytes + sizeof(head),
-                          size - sizeof(head) - sizeof(snapshot_tail));
-}
-
-int hrt_snapshot_resume(void *context, hrt_scan *scan)
-{
-    hrt_runtime *runtime = context;
-    char name[NAME_SIZE];
-    uint8_t *bytes = NULL;
-    size_t size = 0;
-    int directory = hrt_scan_directory(scan);
-    if (find_newest(directory, name) != HRT_OK) {
-        return HRT_OK;
-    }
-    int status = read_file(directory, name, &bytes, &size);
-    status = status == HRT_OK ? use(runtime, scan, bytes, size) : status;
-    free(bytes);
-    runtime->resumed = true;
-    return status;
-}
-
-/* ---- what came of it ---- */
-
-static bool lies_in_log(const hrt_runtime *runtime, uint64_t position, uint64_t length)
-{
-    uint64_t size = hrt_log_segment_size(runtime->log);
-    uint64_t offset = position % size;
-    return position >= hrt_log_head(runtime->log) && position < hrt_log_tail(runtime->log) &&
-           offset >= HRT_SEGMENT_HEADER && length <= size - offset;
-}
-
-static bool record_fits(const hrt_runtime *runtime, const hrt_state_job *job)
-{
-    const hrt_record *record = hrt_log_at(runtime->log, job->position);
-    return record != NULL && record->position == job->position &&
-           hrt_record_span(record->length) == job->record_span &&
-           (record->type == HRT_RECORD_KEEP || record->sequence == job->id);
-}
-
-bool hrt_snapshot_fits(const hrt_runtime *runtime)
-{
-    for (uint32_t index = 0; index < hrt_state_capacity(runtime->state); index++) {
-        const hrt_state_job *job = hrt_state_at(runtime->state, index);
-        if (job->id == 0) {
-            continue;
-        }
-        bool fits = lies_in_log(runtime, job->position, job->record_span) &&
-                    record_fits(runtime, job) &&
-                    (job->result_length == 0 ||
-                     lies_in_log(runtime, job->result_position, job->result_length)) &&
-                    (job->saved_length == 0 ||
-                     lies_in_log(runtime, job->saved_position, job->saved_length));
-        if (!fits) {
-            return false;
-        }
-    }
-    return true;
+    bool sound = tail.magic == HRT_SNAPSHOT_MAGIC &&
+                 tail.crc == hrt_crc32c_update(0, bytes, size - sizeof(tail));
+    return sound ? NULL : "its checksum is wrong";
 }

@@ -10,7 +10,7 @@
 #include "error.h"
 #include "park.h"
 #include "record.h"
-#include "scan.h"
+#include "snapshot.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -41,6 +41,7 @@ struct hrt_standby {
     hrt_lanes_entry taken[HRT_LANES_MAX]; /* of the last LANES record */
     uint32_t taken_count;
     uint32_t stopping; /* atomic; run sleeps on it */
+    hrt_copier copier;
 
     pthread_mutex_t lock; /* for what follows */
     hrt_standby_info info;
@@ -161,6 +162,30 @@ static int apply(void *context, const hrt_record *record)
                           (unsigned long long)record->position);
 }
 
+/* ---- snapshots ---- */
+
+static void plan_snapshots(hrt_standby *standby)
+{
+    uint64_t head = hrt_scan_catalog(standby->scan)->head * standby->options.segment_size;
+    uint64_t tail = hrt_load_acquire(&standby->page->runtime.log_tail);
+    if (standby->options.snapshot == 0) {
+        standby->copier.at = UINT64_MAX;
+    } else {
+        hrt_copier_begin(&standby->copier, standby->options.snapshot_bytes, head, tail);
+    }
+}
+
+static void copy_state(hrt_standby *standby, const hrt_record *record)
+{
+    hrt_snapshot_order order = {.directory = standby->directory,
+                                .segment_size = standby->options.segment_size,
+                                .state = standby->state,
+                                .page = standby->page};
+    if (hrt_scan_here(standby->scan, record, &order.start)) {
+        hrt_copier_start(&standby->copier, &order);
+    }
+}
+
 /* ---- following ---- */
 
 /* A log that has lost its beginning has copied by now what still lives of it. */
@@ -179,17 +204,24 @@ static int begin_reading(hrt_standby *standby)
     standby->state = hrt_state_new(NULL, standby->options.segment_size);
     int status = standby->state == NULL ? HRT_ENOMEM
                                         : hrt_scan_begin(standby->directory, true, &standby->scan);
-    standby->whole_from = status == HRT_OK ? find_whole(standby) : 0;
+    if (status == HRT_OK) {
+        standby->whole_from = find_whole(standby);
+        plan_snapshots(standby);
+    }
     return status;
 }
 
 static void publish(hrt_standby *standby, uint64_t sequence)
 {
     uint64_t position = standby->scan == NULL ? 0 : hrt_scan_position(standby->scan);
+    hrt_copier_look(&standby->copier);
     (void)pthread_mutex_lock(&standby->lock);
     standby->info.position = position;
     standby->info.sequence = sequence != 0 ? sequence : standby->info.sequence;
     standby->info.jobs = hrt_state_jobs(standby->state);
+    standby->info.snapshots = standby->copier.written;
+    standby->info.snapshot_failures = standby->copier.failures;
+    standby->info.snapshot_position = standby->copier.written_position;
     (void)pthread_mutex_unlock(&standby->lock);
 }
 
@@ -217,6 +249,9 @@ static int catch_up(hrt_standby *standby, bool *found_out)
         *found_out = true;
         sequence = record->sequence;
         status = apply(standby, record);
+        if (status == HRT_OK && hrt_copier_due(&standby->copier, record->position)) {
+            copy_state(standby, record);
+        }
         if (status == HRT_OK && standby->applied >= LOOK_EVERY) {
             standby->applied = 0;
             publish(standby, sequence);
@@ -369,6 +404,8 @@ void hrt_standby_close(hrt_standby *standby)
     if (standby == NULL) {
         return;
     }
+    hrt_copier_drop(&standby->copier);
+    hrt_offshoot_collect(standby->copier.dropped);
     for (uint32_t lane = 0; lane < standby->lane_count; lane++) {
         close_fds(standby->lanes[lane].fds);
     }
@@ -425,6 +462,7 @@ static int finish_reading(hrt_standby *standby)
 int hrt_standby_take_over(hrt_standby *standby, int64_t timeout_ns, hrt_runtime **runtime_out)
 {
     int lock = -1;
+    hrt_copier_drop(&standby->copier);
     int status = wait_for_lock(standby, timeout_ns, &lock);
     if (status == HRT_EBUSY) {
         return status;
@@ -442,9 +480,11 @@ int hrt_standby_take_over(hrt_standby *standby, int64_t timeout_ns, hrt_runtime 
             .lane_count = standby->lane_count,
             .taken = standby->taken,
             .taken_count = &standby->taken_count, /* as it is when all was read */
+            .offshoot = standby->copier.dropped,  /* it may take a while to go */
         };
         standby->page = NULL;
         standby->page_fd = -1;
+        standby->copier.dropped = 0;
         status = hrt_runtime_inherit(&standby->options, &from, runtime_out);
         standby->state = NULL;
     } else if (lock >= 0) {

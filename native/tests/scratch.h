@@ -30,17 +30,22 @@ static inline void scratch_remove(void)
     scratch_path[0] = '\0';
 }
 
-static inline void scratch_make(char path_out[SCRATCH_PATH])
+static inline void scratch_make_in(const char *root, char path_out[SCRATCH_PATH])
 {
     static int watched;
     scratch_remove();
-    (void)snprintf(scratch_path, sizeof(scratch_path), "/tmp/hybridrt-test-XXXXXX");
+    (void)snprintf(scratch_path, sizeof(scratch_path), "%s/hybridrt-test-XXXXXX", root);
     REQUIRE(mkdtemp(scratch_path) != NULL);
     scratch_owner = getpid();
     if (!watched) {
         watched = atexit(scratch_remove) == 0;
     }
     memcpy(path_out, scratch_path, sizeof(scratch_path));
+}
+
+static inline void scratch_make(char path_out[SCRATCH_PATH])
+{
+    scratch_make_in("/tmp", path_out);
 }
 
 #endif

@@ -48,6 +48,7 @@ class LogConfig(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint_interval: Duration = Duration(1)
     checkpoint_records: Positive = 10_000
     snapshot: bool = False
+    snapshot_every: Size = Size(512 * 1024**2)
 
 
 class ProofConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -79,6 +79,7 @@ class EventType(IntEnum):
     KILL = 7
     DEAD = 8
     FAILED = 9
+    SNAPSHOT = 10
 
 
 class Delivery(IntEnum):

@@ -611,6 +611,7 @@ class RuntimeOptions:
     checkpoint_ns: int = 0
     checkpoint_records: int = 0
     snapshot: bool = False
+    snapshot_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -667,6 +668,7 @@ def _runtime_options(wanted: RuntimeOptions) -> tuple[Any, Any]:
     options.checkpoint_ns = wanted.checkpoint_ns
     options.checkpoint_records = wanted.checkpoint_records
     options.snapshot = wanted.snapshot
+    options.snapshot_bytes = wanted.snapshot_bytes
     return options, directory
 
 

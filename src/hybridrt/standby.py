@@ -16,6 +16,7 @@ import threading
 import time
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from hybridrt import handover, native
 from hybridrt.config import Config
@@ -64,6 +65,8 @@ class Follower:
         self._next_ping = time.monotonic()
         self._pings = 0  # sent
         self._pong = 0  # the last one that was answered
+        self._snapshots = 0  # that were told of
+        self._snapshot_failures = 0
         self._interval = float(self.config.runtime.hang_timeout) / PINGS
 
     def run(self) -> Estate | None:
@@ -141,11 +144,20 @@ class Follower:
     def _ping(self) -> None:
         """Ask for a sign of life, and say how far we are."""
         status = self._standby.status()
+        self._tell_of_snapshots(status)
         self._pings += 1
         self._next_ping = time.monotonic() + self._interval
         self._tell(
             handover.Ping(number=self._pings, sequence=status["sequence"], behind=status["behind"])
         )
+
+    def _tell_of_snapshots(self, status: dict[str, Any]) -> None:
+        if status["snapshots"] != self._snapshots:
+            self._snapshots = status["snapshots"]
+            log.info("a snapshot was written", position=status["snapshot_position"])
+        if status["snapshot_failures"] != self._snapshot_failures:
+            self._snapshot_failures = status["snapshot_failures"]
+            log.warning("a snapshot could not be written; the next one follows")
 
     def _tell(self, message: Message) -> None:
         try:

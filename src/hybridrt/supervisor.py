@@ -117,6 +117,7 @@ def runtime_options(config: Config) -> RuntimeOptions:
         checkpoint_ns=to_nanoseconds(settings.checkpoint_interval),
         checkpoint_records=settings.checkpoint_records,
         snapshot=settings.snapshot,
+        snapshot_bytes=settings.snapshot_every,
         lease_ns=to_nanoseconds(config.runtime.lease),
         cancel_grace_ns=to_nanoseconds(config.runtime.cancel_grace),
     )
@@ -299,6 +300,11 @@ class Supervisor(Producer):
             return
         report = log.warning if found["tail_bytes"] else log.info
         report("log recovered", **found)
+        if found["snapshot_position"] and not self.config.scrub.rate:
+            log.warning(
+                "nobody reads what lies before the snapshot: [scrub] rate is 0",
+                position=found["snapshot_position"],
+            )
 
     async def _open_control(self) -> None:
         from hybridrt.control import ControlServer  # imports zmq, which a bare client never needs
@@ -395,6 +401,8 @@ class Supervisor(Producer):
             self._tell_client("died", event)
         elif kind in {EventType.FAULT, EventType.HUNG, EventType.KILL}:
             self._condemn(kind, event)
+        elif kind is EventType.SNAPSHOT:
+            log.warning("a snapshot was refused and put aside", err=event.text)
         else:
             self._attached(kind, event)
 

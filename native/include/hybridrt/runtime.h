@@ -37,9 +37,10 @@ typedef struct hrt_runtime_options {
     uint32_t jobs_max;           /* living jobs; 0: 20 million */
     uint32_t checkpoint_records; /* a CHECKPOINT record after so many others; 0: 10,000 */
     uint64_t checkpoint_ns;      /* and after so long, if anything was written; 0: 1 s */
-    uint32_t snapshot; /* 1: a restart begins from the snapshot of the last clean close, and what
-                          lies before it is not read; 0: it reads and checks the whole log */
+    uint32_t snapshot; /* 1: a restart begins from the newest snapshot, and of what lies before it
+                          reads only where a job lives; 0: it reads and checks the whole log */
     uint32_t reserved;
+    uint64_t snapshot_bytes; /* a standby writes one after so many bytes of log; 0: 512 MiB */
 } hrt_runtime_options;
 
 typedef struct hrt_recovery {
@@ -53,8 +54,9 @@ typedef struct hrt_recovery {
     uint64_t tail_bytes;    /* torn off: never acknowledged as durable */
     uint64_t epoch;         /* the new one */
     uint8_t created;        /* 1: the directory held no log */
-    uint8_t snapshot;       /* 1: began from one; 2: did not trust one and read the whole log */
+    uint8_t snapshot;       /* 1: began from one; 2: refused all there were, read the whole log */
     uint8_t reserved[6];
+    uint64_t snapshot_position; /* behind it the log was read; 0: all of it was */
 } hrt_recovery;
 
 /*
@@ -143,7 +145,10 @@ typedef struct hrt_standby_info {
     uint64_t behind;        /* bytes of the log not yet applied */
     uint64_t state_hash_at; /* sequence of the last CHECKPOINT whose hash was equal */
     uint32_t lanes;
-    uint32_t restarts; /* times it fell so far behind that it began anew */
+    uint32_t restarts;  /* times it fell so far behind that it began anew */
+    uint32_t snapshots; /* written */
+    uint32_t snapshot_failures;
+    uint64_t snapshot_position; /* of the last one */
 } hrt_standby_info;
 
 /* Any thread. */
@@ -242,6 +247,7 @@ enum hrt_event_type {
     HRT_EVENT_KILL = 7,   /* job is over its limit or cancelled and goes on: kill the process */
     HRT_EVENT_DEAD = 8,   /* a job became a dead letter */
     HRT_EVENT_FAILED = 9, /* the log failed; code; the run function returns */
+    HRT_EVENT_SNAPSHOT = 10, /* one was refused and put aside; text names it and says why */
 };
 
 typedef struct hrt_event {

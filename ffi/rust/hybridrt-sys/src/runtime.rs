@@ -34,6 +34,7 @@ pub struct hrt_runtime_options {
     pub checkpoint_ns: u64,
     pub snapshot: u32,
     pub reserved: u32,
+    pub snapshot_bytes: u64,
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -50,6 +51,7 @@ pub struct hrt_recovery {
     pub created: u8,
     pub snapshot: u8,
     pub reserved: [u8; 6usize],
+    pub snapshot_position: u64,
 }
 #[repr(C)]
 #[derive(Debug)]
@@ -81,6 +83,9 @@ pub struct hrt_standby_info {
     pub state_hash_at: u64,
     pub lanes: u32,
     pub restarts: u32,
+    pub snapshots: u32,
+    pub snapshot_failures: u32,
+    pub snapshot_position: u64,
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -115,6 +120,7 @@ pub const HRT_EVENT_HUNG: hrt_event_type = 6;
 pub const HRT_EVENT_KILL: hrt_event_type = 7;
 pub const HRT_EVENT_DEAD: hrt_event_type = 8;
 pub const HRT_EVENT_FAILED: hrt_event_type = 9;
+pub const HRT_EVENT_SNAPSHOT: hrt_event_type = 10;
 pub type hrt_event_type = ::core::ffi::c_uint;
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]

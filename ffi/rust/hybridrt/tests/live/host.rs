@@ -64,6 +64,7 @@ impl Host {
             checkpoint_ns: 0,
             snapshot: 0,
             reserved: 0,
+            snapshot_bytes: 0,
         };
         let mut raw = null_mut();
         // SAFETY: options and path live through the call.
