@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from hybridrt.config import Config
-from hybridrt.errors import ConfigError
+from hybridrt.errors import ConfigError, PermissionDeniedError
 
 FILE_NAME = "hybridrt.toml"
 ENVIRONMENT_NAME = "HYBRIDRT_CONFIG"
@@ -29,13 +29,15 @@ def find(path: str | Path | None = None) -> Path | None:
 
 
 def load(path: str | Path | None = None) -> Config:
-    """Read and check the configuration file; raise ConfigError."""
+    """Read and check the configuration file; raise ConfigError, PermissionDeniedError."""
     place = find(path)
     if place is None:
         looked = ", ".join(str(candidate) for candidate in candidates())
         raise ConfigError([f"no configuration file: looked for {looked}"], "use --config FILE")
     try:
         text = place.read_text(encoding="utf-8")
+    except PermissionError as error:
+        raise PermissionDeniedError(f"{place}: cannot read the file: {error.strerror}") from error
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ConfigError([f"{place}: cannot read the file: {reason}"]) from error

@@ -79,6 +79,7 @@ class Notary:
             "size": self._progress.get("size", 0),
             "sequence": self._progress.get("sequence", 0),
             "behind_bytes": max(tail - self._progress.get("position", 0), 0),
+            "directory": str(configfile.proof_directory(self._config)),
             "failure": self._failure,
         }
 
@@ -168,7 +169,7 @@ class Notary:
     def _hear(self, line: bytes) -> None:
         """Take progress; what is no JSON object is what a prover says before it fails."""
         if not line.startswith(b"{"):
-            text = line.decode("utf-8", "replace")
+            text = line.decode("utf-8", "replace").removeprefix("hybridrt: ")
             log.warning(text)
             if not text.startswith(" "):  # a hint follows the sentence that it is for
                 self._failure = text

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from hybridrt.config import Config
-from hybridrt.errors import ConfigError, HybridrtError
+from hybridrt.errors import ConfigError, HybridrtError, PermissionDeniedError
 from hybridrt.estate import Estate
 from hybridrt.exits import Status, exit_status
 from hybridrt.logs import configure, get_logger
@@ -147,7 +147,7 @@ class Service:
         """Read the file again; a bad one is logged and the old configuration stays."""
         try:
             config = Config.load(self._supervisor.config.origin)
-        except ConfigError as error:
+        except (ConfigError, PermissionDeniedError) as error:
             log.warning("the new configuration is bad, keeping the old", err=str(error))
             return
         notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
@@ -162,10 +162,10 @@ def run(
     """Run a supervisor until it is told to stop; return the exit status of the process."""
     try:
         config = Config.load(path)
-    except ConfigError as error:
+    except (ConfigError, PermissionDeniedError) as error:
         configure(log_level or "info", log_format or "auto")
         log.critical("bad configuration", err=str(error), hint=error.hint or None)
-        return Status.CONFIG
+        return exit_status(error.code)
     runtime = msgspec.structs.replace(
         config.runtime,
         log_level=log_level or config.runtime.log_level,

@@ -25,6 +25,7 @@ import msgspec
 from hybridrt import configfile
 from hybridrt.attach import Listener, listen
 from hybridrt.config import SEGMENTS_MIN, Config, PoolConfig, QueueConfig
+from hybridrt.diskspace import lack_of_space
 from hybridrt.dispatching import DispatchThread
 from hybridrt.errors import (
     AlreadyRunningError,
@@ -157,6 +158,7 @@ class Supervisor(Producer):
         self._notary: Notary | None = None
         self._tasks = Tasks()
         self._lock_fd = -1
+        self._lacking_space = ""
         self._changed = asyncio.Event()
 
     # ---- life -----------------------------------------------------------------------------------
@@ -370,7 +372,18 @@ class Supervisor(Producer):
                         }
                 except (psutil.Error, KeyError):
                     worker.sample = {}
+            self.lack_of_space()
             await asyncio.sleep(self.config.runtime.sample_interval)
+
+    def lack_of_space(self) -> str:
+        """Return why the log cannot grow although it may; empty: it can. Logs when that changes."""
+        before = self._lacking_space
+        self._lacking_space = lacking = lack_of_space(self.log_directory, self.config.log)
+        if lacking and not before:
+            log.error(lacking, directory=str(self.log_directory))
+        elif before and not lacking:
+            log.info("the disk has room for the log again", directory=str(self.log_directory))
+        return lacking
 
     # ---- events of the runtime ------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from hybridrt.errors import (
     ControlError,
     HybridrtError,
     JobStateError,
+    LogFullError,
     UnknownKindError,
     UnknownQueueError,
 )
@@ -55,10 +56,14 @@ async def _status(supervisor: "Supervisor", _: messages.Arguments) -> Reply:
     pools = [pool.describe() for pool in supervisor.pools.values()]
     lacking = [p["pool"] for p in pools if p["required"] and p["ready"] < p["wanted"]]
     started_ns = counters["started_ns"]
+    proof, upkeep = supervisor.proof_status(), {}
+    if supervisor.upkeep is not None:
+        upkeep = supervisor.upkeep.describe()
     return {
         "state": supervisor.state,
         "ready": supervisor.state == "running" and not lacking,
         "lacking": lacking,
+        "troubles": _troubles(proof, upkeep, supervisor.lack_of_space()),
         "pid": os.getpid(),
         "version": native.version(),
         "config": supervisor.config.origin,
@@ -74,12 +79,24 @@ async def _status(supervisor: "Supervisor", _: messages.Arguments) -> Reply:
         "role": "active",
         "standby": supervisor.standby_status(),
         "takeover": supervisor.takeover,
-        "proof": supervisor.proof_status(),
+        "proof": proof,
         "recovery": supervisor.runtime.recovery(),
-        "upkeep": supervisor.upkeep.describe() if supervisor.upkeep else {},
+        "upkeep": upkeep,
         "queues": _queues(supervisor),
         "pools": pools,
     }
+
+
+def _troubles(proof: Reply | None, upkeep: Reply, lack_of_space: str) -> list[str]:
+    """Return what somebody has to look after although the service goes on."""
+    found = [lack_of_space] if lack_of_space else []
+    if proof and proof["failure"]:
+        found.append(f"the log is not proven, and held until it is: {proof['failure']}")
+    if (archive := upkeep.get("archive")) and archive["fault"]:
+        found.append(f"the log is not archived: {archive['fault']}")
+    if (scrub := upkeep.get("scrub")) and scrub["findings"]:
+        found.append("the log is damaged: see scrub, and 'hybridrt log verify'")
+    return found
 
 
 async def _stats(supervisor: "Supervisor", _: messages.Arguments) -> Reply:
@@ -125,7 +142,12 @@ async def _log_backup(supervisor: "Supervisor", arguments: messages.BackupArgume
 
 async def _enqueue(supervisor: "Supervisor", arguments: messages.EnqueueArguments) -> Reply:
     fields = msgspec.structs.asdict(arguments)
-    job = await supervisor.enqueue(fields.pop("kind"), fields.pop("payload"), **fields)
+    try:
+        job = await supervisor.enqueue(fields.pop("kind"), fields.pop("payload"), **fields)
+    except LogFullError as error:
+        if lacking := supervisor.lack_of_space():
+            raise LogFullError(lacking, "make room on the disk, then try again") from error
+        raise
     return {"id": job.id, "durability": job.durability.name.lower()}
 
 

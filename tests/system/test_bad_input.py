@@ -316,6 +316,35 @@ def test_another_user_does_not_get_into_the_directory(running: Any, foreign_tool
 
 
 @needs_root
+def test_what_one_may_not_read_exits_77(tmp_path: Path) -> None:
+    """As root without the right to pass over permissions: Python itself may lie in its home."""
+    powerless = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
+    secret = tmp_path / "secret"
+    secret.write_text("nothing to see")
+    secret.chmod(0o600)
+    for path in (secret, tmp_path):
+        os.chown(path, NOBODY, NOBODY)
+    tmp_path.chmod(0o755)
+    for words in (
+        ["config", "check", str(secret)],
+        ["status", "--config", str(secret)],
+        ["enqueue", "echo", "--file", str(secret)],
+        ["checkpoint", "key", str(secret)],
+        ["checkpoint", "rotate", str(secret)],
+        ["checkpoint", "keygen", "example.org/log", "--output", str(tmp_path / "new")],
+        ["receipt", "verify", str(secret), "--key", str(secret)],
+    ):
+        command = [*powerless, sys.executable, "-m", "hybridrt.cli", *words]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=DEADLINE_S, check=False
+        )
+        assert done.returncode == Status.PERMISSION, (words, done.stderr)
+        assert "ermission denied" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["secret"]
+
+
+@needs_root
 def test_another_user_is_refused_where_everybody_can_connect(
     instance: Any, foreign_tool: Any
 ) -> None:

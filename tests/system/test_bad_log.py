@@ -308,11 +308,15 @@ def test_a_full_disk_refuses_new_jobs_and_loses_none(
         acknowledged = fill(client)
         done = cli("enqueue", "echo", "x" * 4000, "--runtime-dir", instance.directory)
         assert done.returncode == Status.TRY_AGAIN
-        assert "the log has reached its size limit" in done.stderr
+        assert "the disk is full: the log has" in done.stderr
+        (trouble,) = instance.call("status")["troubles"]
+        assert trouble in done.stderr
+        assert "the disk is full: the log has" in instance.output()
         (tmp_path / "started.go").touch()
         assert running.result(DEADLINE_S) == b"done"  # what runs can still commit
         disk.call("rm", str(disk.directory / "ballast"))
         await_condition(lambda: takes_a_job(client), "the log grows where space came back")
+        assert instance.call("status")["troubles"] == []
         acknowledged += 1 + fill(client)
     process.kill()
     process.wait()

@@ -131,6 +131,16 @@ def test_a_payload_over_the_limit_exits_64(served: Any) -> None:
     assert error["code"] == "HRT_ETOOLARGE"
 
 
+def test_a_payload_that_no_message_could_hold_is_refused_before_it_is_sent(served: Any) -> None:
+    file = served.log_directory.parent / "huge"
+    with file.open("wb") as sparse:
+        sparse.truncate(40 * 2**20)
+    status, error = refused(served, "enqueue", "echo", "--file", str(file))
+    assert status == Status.BAD_DATA
+    assert error["code"] == "HRT_ETOOLARGE"
+    assert "256 KiB" in error["message"]
+
+
 def test_a_delayed_job_is_cancelled(served: Any) -> None:
     job = enqueue(served, "echo", "later", "--delay", "1h")
     assert ask(served, "job", "show", job)["state"] == "scheduled"

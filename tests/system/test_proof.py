@@ -3,6 +3,8 @@
 import base64
 import fcntl
 import json
+import os
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 
 from hybridrt.errors import HybridrtError, ProofError
+from hybridrt.exits import Status
 from hybridrt.proof import keys, note
 from hybridrt.proof.audit import audit, extends, read_checkpoint
 from hybridrt.proof.checkpoint import Head
@@ -20,6 +23,8 @@ from hybridrt.proof.tiles import Folder, Tiles
 
 ORIGIN = "example.org/jobs"
 RECEIPT_BYTES_MAX = 2048
+NOBODY = 65534
+needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
 
 
 class Proof:
@@ -142,6 +147,84 @@ def test_a_rotation_under_load_has_no_gap(
     assert finished["vkey"] == str(new)
     enqueue(instance, 5)
     await_condition(lambda: signers() == [new], "a head by the new key")
+
+
+def run_command(*words: str, files: str = "unlimited") -> "subprocess.CompletedProcess[str]":
+    """Run a command that may write files of so many blocks."""
+    limited = ["sh", "-c", f'ulimit -f {files}; exec "$@"', "sh"]
+    program = [*limited, sys.executable, "-m", "hybridrt.cli", *words]
+    return subprocess.run(program, check=False, capture_output=True, text=True, timeout=60)
+
+
+@needs_root
+def test_a_rotation_leaves_the_key_file_to_its_owner(proof: Proof) -> None:
+    """The administrator rotates, the service has to read it."""
+    link = proof.key_path.with_name("link")
+    link.symlink_to(proof.key_path)
+    os.chown(proof.key_path, NOBODY, NOBODY)
+    proof.key_path.chmod(0o400)
+    for words in ((), ("--finish",)):
+        proof.command("checkpoint", "rotate", str(link), *words)
+        status = proof.key_path.stat()
+        assert (status.st_uid, status.st_gid) == (NOBODY, NOBODY)
+        assert stat.S_IMODE(status.st_mode) == 0o400
+    assert link.is_symlink()
+
+
+def test_a_key_that_cannot_be_written_leaves_nothing_behind(proof: Proof, tmp_path: Path) -> None:
+    fresh, before = tmp_path / "new.key", proof.key_path.read_bytes()
+    made = run_command("checkpoint", "keygen", ORIGIN, "--output", str(fresh), files="0")
+    rotated = run_command("checkpoint", "rotate", str(proof.key_path), files="0")
+    for done, path in ((made, fresh), (rotated, proof.key_path)):
+        assert done.returncode == Status.IO, done.stderr
+        assert f"hybridrt: {path}: File too large" in done.stderr
+    assert proof.key_path.read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} <= {"key", "log"}
+
+
+def test_a_witness_that_cannot_remember_cosigns_nothing(
+    instance: Any, proof: Proof, await_condition: Callable[..., Any], tmp_path: Path
+) -> None:
+    instance.run(**proof.tables())
+    enqueue(instance, 1)
+    await_condition(lambda: proof.head().size > 0, "a head")
+    signer, state = tmp_path / "w.key", tmp_path / "w"
+    keys.make(signer, "example.org/witness", note.COSIGNATURE)
+    words = ["--key", str(proof.verifier), "--signer", str(signer), "--state", str(state)]
+    done = run_command("witness", str(proof.directory), *words, files="0")
+    assert done.returncode == Status.IO, done.stderr
+    assert "checkpoint: File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert [path.name for path in state.glob("*/*")] == ["lock"]
+
+
+def test_a_proof_that_fails_is_seen_in_the_status(
+    instance: Any, proof: Proof, await_condition: Callable[..., Any]
+) -> None:
+    proof.key_path.chmod(0o644)
+    instance.run(**proof.tables())
+    (trouble,) = await_condition(lambda: instance.call("status")["troubles"], "it is told")
+    assert trouble.endswith(f"held until it is: {proof.key_path} is open to other users")
+    shown = run_command("status", "--runtime-dir", str(instance.directory))
+    assert shown.returncode == Status.OK
+    assert "running, ready, but in trouble" in shown.stdout
+    assert trouble in shown.stdout
+    proof.key_path.chmod(0o600)
+    await_condition(lambda: not instance.call("status")["troubles"], "it goes on")
+
+
+def test_a_receipt_needs_no_configuration_beside_a_supervisor(
+    instance: Any, proof: Proof, await_condition: Callable[..., Any], tmp_path: Path
+) -> None:
+    instance.run(**proof.tables())
+    (job,) = enqueue(instance, 1)
+    words = ["receipt", str(job), "--runtime-dir", str(instance.directory)]
+    output = tmp_path / "receipts"
+    await_condition(
+        lambda: run_command(*words, "--output", str(output)).returncode == 0, "it is proven"
+    )
+    assert (output / f"{job}-enqueue.tlog-proof").exists()
 
 
 def test_segments_are_held_until_they_are_proven(

@@ -196,6 +196,34 @@ def test_doctor_fails_and_advises_when_the_log_cannot_be_written() -> None:
     assert findings["disk sync"].advice
 
 
+def test_doctor_looks_at_the_disk_of_the_configured_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "state" / "log"
+    place.mkdir(parents=True)
+    (tmp_path / "hybridrt.toml").write_text(f'[log]\ndirectory = "{place}"\n')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HYBRIDRT_CONFIG", raising=False)
+    findings = {
+        found["name"]: found for found in json.loads(run("doctor", "--json").stdout)["findings"]
+    }
+    assert findings["disk sync"]["value"].endswith(f"in {place}")
+
+
+def test_the_version_is_an_option_too() -> None:
+    result = run("--version")
+    assert (result.exit_code, result.stdout) == (0, run("version").stdout)
+
+
+@pytest.mark.parametrize("name", ["nofile", "/etc"])
+def test_a_key_that_is_neither_key_nor_file_is_told_so(tmp_path: Path, name: str) -> None:
+    result = run("checkpoint", "verify", str(tmp_path), "--key", name, "--json")
+    assert result.exit_code == printing.Status.BAD_DATA
+    error = error_of(result)
+    assert error["code"] == "PROOF_KEY"
+    assert f"{name} is no verifier key, and no file that holds one" in error["message"]
+
+
 def test_quick_commands_import_nothing_heavy() -> None:
     """What a start costs is what it imports; time itself is too noisy to assert on."""
     heavy = ["numpy", "zmq", "uvloop", "psutil", "rich", "asyncio", "structlog", "_native"]

@@ -93,7 +93,23 @@ class CommandTree(click.Group):
         return result if isinstance(result, int) else Status.OK
 
 
+def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from hybridrt import __version__
+
+        click.echo(__version__)
+        ctx.exit()
+
+
 @click.group(cls=CommandTree, epilog=EXIT_TEXT, context_settings={"max_content_width": 100})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Print the version.",
+)
 def app() -> None:
     """Background jobs on one machine in Go, Rust and Python, with no broker.
 

@@ -15,6 +15,7 @@ from hybridrt.cli.proofs import (
     directory_option,
     keys_option,
     log_option,
+    read_exactly,
     verifiers,
 )
 from hybridrt.cli.session import Session, session_options
@@ -85,7 +86,7 @@ def show_key(session: Session, file: Path) -> None:
     """Print the verifier keys of a file of private keys."""
     from hybridrt.proof import note
 
-    lines = file.read_text().splitlines()
+    lines = read_exactly(file).splitlines()
     found = [str(note.Signer.parse(line).verifier) for line in lines if line]
     session.show({"vkeys": found}, "\n".join(found))
 

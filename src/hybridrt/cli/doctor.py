@@ -20,7 +20,7 @@ COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 @click.command()
 @click.option(
     "--log-dir",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False, readable=False, path_type=Path),
     help="Where the log lies or will lie; else the configuration says it.",
 )
 @session_options
@@ -39,11 +39,10 @@ def doctor(session: Session, log_dir: Path | None) -> int:
 
 
 def _configured_log_directory(session: Session) -> Path:
-    if session.config_path is None:
-        return Path.cwd()
-    from hybridrt.config import Config
+    from hybridrt import configfile
 
-    return Path(Config.load(session.config_path).log.directory)
+    place = configfile.find(session.config_path)
+    return configfile.log_directory(configfile.load(place)) if place else Path.cwd()
 
 
 def _lines(findings: list[Finding]) -> list[str]:

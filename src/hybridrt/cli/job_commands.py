@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import click
 
@@ -12,6 +12,9 @@ from hybridrt.cli.choices import JOB_ID, STATES, duration
 from hybridrt.cli.printing import UsageError, fields
 from hybridrt.cli.render import deeds, job_fields, job_table
 from hybridrt.cli.session import Session, session_options
+from hybridrt.errors import PayloadTooLargeError
+from hybridrt.names import PAYLOAD_BYTES_MAX
+from hybridrt.units import format_size
 
 ENQUEUE_OPTIONS = (
     ("delay", duration, "Start no sooner than this from now, such as 30s or 1h30m."),
@@ -33,8 +36,12 @@ def enqueue_options(function: Any) -> Any:
 @click.command()
 @click.argument("kind")
 @click.argument("payload", required=False)
-@click.option("--file", "file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
-              help="Read the payload from a file, - for standard input.")  # fmt: skip
+@click.option(
+    "--file",
+    "file",
+    type=click.Path(dir_okay=False, readable=False, allow_dash=True, path_type=Path),
+    help="Read the payload from a file, - for standard input.",
+)
 @click.option("--queue", default="default", show_default=True, help="Where the job waits.")
 @click.option("--key", help="Jobs with one key start in order, one at a time.")
 @enqueue_options
@@ -68,12 +75,24 @@ def _payload(text: str | None, file: Path | None) -> bytes:
     if file is None:
         return (text or "").encode("utf-8", "surrogateescape")
     if str(file) == "-":
-        return sys.stdin.buffer.read()
+        return _within_limit(sys.stdin.buffer)
     try:
-        return file.read_bytes()
+        with file.open("rb") as opened:
+            return _within_limit(opened)
+    except PermissionError:
+        raise
     except OSError as err:
         message = f"cannot read {file}: {err.strerror}"
         raise UsageError(message) from err
+
+
+def _within_limit(source: IO[bytes]) -> bytes:
+    """Read a payload; one that no supervisor takes is not even sent."""
+    data = source.read(PAYLOAD_BYTES_MAX + 1)
+    if len(data) > PAYLOAD_BYTES_MAX:
+        text = f"the payload is over the limit of {format_size(PAYLOAD_BYTES_MAX)}"
+        raise PayloadTooLargeError(text, "put it into a file, and its name into the payload")
+    return data
 
 
 @click.group()

@@ -27,9 +27,12 @@ def status(session: Session) -> int:
 def _status_text(reply: dict[str, Any]) -> str:
     """Show a status; an older supervisor does not tell of all that there is by now."""
     ready = "ready" if reply["ready"] else f"not ready: {', '.join(reply['lacking']) or 'starting'}"
+    troubles = [("TROUBLE", text) for text in reply.get("troubles", [])]
+    but = ", but in trouble" if troubles else ""
     summary = fields(
         [
-            ("state", f"{reply['state']}, {ready}"),
+            ("state", f"{reply['state']}, {ready}{but}"),
+            *troubles,
             ("version", f"{reply['version']}, pid {reply['pid']}"),
             ("uptime", format_duration(reply["uptime_s"])),
             ("config", reply["config"] or "none"),

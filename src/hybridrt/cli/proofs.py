@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from hybridrt.config import Config
     from hybridrt.proof.note import Verifier
 
-FOLDER = click.Path(file_okay=False, path_type=Path)
-FILE = click.Path(dir_okay=False, path_type=Path)
+# Not "readable" to click, which takes what one may not read for wrong usage.
+FOLDER = click.Path(file_okay=False, readable=False, path_type=Path)
+FILE = click.Path(dir_okay=False, readable=False, path_type=Path)
 
 log_option = click.option("--log", type=FOLDER, help="The log; else as configured.")
 directory_option = click.option("--directory", type=FOLDER, help="The proof; else as configured.")
@@ -37,6 +38,21 @@ class Places:
     log: Path
     directory: Path
     config: Config
+
+    @classmethod
+    def published(cls, session: Session, log: Path | None, directory: Path | None) -> Places:
+        """Return the same; where nothing is configured, a supervisor that runs says where."""
+        from hybridrt import configfile
+        from hybridrt.config import Config
+
+        named = log is not None and directory is not None
+        if named or configfile.find(session.config_path) is not None:
+            return cls.find(session, log, directory)
+        reply = session.ask("status")
+        place = (reply.get("proof") or {}).get("directory", "")
+        if directory is None and not place:
+            raise UsageError("the supervisor keeps no proof: name --directory")
+        return cls(log or Path(reply["log_directory"]), directory or Path(place), Config())
 
     @classmethod
     def find(cls, session: Session, log: Path | None, directory: Path | None) -> Places:
@@ -62,6 +78,8 @@ def read_exactly(path: Path) -> str:
 
     try:
         return path.read_bytes().decode()
+    except PermissionError:
+        raise
     except (OSError, UnicodeDecodeError) as error:
         raise ProofError(f"cannot read {path} as text: {error}") from error
 
@@ -70,8 +88,17 @@ def verifiers(texts: tuple[str, ...]) -> list[Verifier]:
     """Read verifier keys, or the files that hold them."""
     from hybridrt.proof.note import Verifier
 
-    return [Verifier.parse(Path(text).read_text() if _is_file(text) else text) for text in texts]
+    return [Verifier.parse(text if "+" in text else _key_of(Path(text))) for text in texts]
 
 
-def _is_file(text: str) -> bool:
-    return "+" not in text and Path(text).is_file()
+def _key_of(path: Path) -> str:
+    """Read the file of a verifier key; what has no plus is no key itself."""
+    from hybridrt.errors import ProofKeyError
+
+    try:
+        return path.read_text()
+    except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError) as error:
+        raise ProofKeyError(
+            f"{path} is no verifier key, and no file that holds one",
+            "a verifier key is NAME+ID+KEY, as 'hybridrt checkpoint key FILE' prints it",
+        ) from error

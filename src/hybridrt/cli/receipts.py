@@ -62,7 +62,7 @@ def make(
     from hybridrt.proof.receipt import SUFFIX
     from hybridrt.proof.tiles import Folder
 
-    places = Places.find(session, log, directory)
+    places = Places.published(session, log, directory)
     source = Folder(places.directory)
     checkpoint = read_exactly(signed) if signed else read_checkpoint(source)
     output.mkdir(parents=True, exist_ok=True)

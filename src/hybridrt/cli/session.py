@@ -62,7 +62,7 @@ def config_option(text: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         "--config",
         "config_path",
         envvar="HYBRIDRT_CONFIG",
-        type=click.Path(dir_okay=False, path_type=Path),
+        type=click.Path(dir_okay=False, readable=False, path_type=Path),
         help=f"{text}  [env: HYBRIDRT_CONFIG]",
     )
 
@@ -70,7 +70,7 @@ def config_option(text: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 runtime_dir_option = click.option(
     "--runtime-dir",
     envvar="HYBRIDRT_RUNTIME_DIR",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False, readable=False, path_type=Path),
     help="Where the sockets of the supervisor are.  [env: HYBRIDRT_RUNTIME_DIR]",
 )
 

@@ -26,7 +26,9 @@ def config() -> None:
 
 
 @config.command("check")
-@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@click.argument(
+    "file", required=False, type=click.Path(dir_okay=False, readable=False, path_type=Path)
+)
 @session_options
 def check_config(session: Session, file: Path | None) -> int:
     """Check a configuration file whole; every fault is named with its place."""

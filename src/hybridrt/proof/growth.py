@@ -128,9 +128,14 @@ class Growth:
 
 
 def write_file(
-    path: Path, data: bytes | bytearray, mode: int = MODE, *, durable: bool = False
+    path: Path,
+    data: bytes | bytearray,
+    mode: int = MODE,
+    *,
+    durable: bool = False,
+    owner: tuple[int, int] | None = None,
 ) -> None:
-    """Write a file that readers see whole or not at all."""
+    """Write a file that readers see whole or not at all, perhaps for another user and group."""
     fresh = path.with_name(f".{path.name}.new")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
     try:
@@ -138,8 +143,16 @@ def write_file(
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(fresh, flags, mode)
-    _write_all(fd, data, durable=durable)
-    fresh.replace(path)
+    try:
+        if owner is not None:
+            os.fchmod(fd, mode)  # it may have been left behind with another one
+            os.fchown(fd, *owner)
+        _write_all(fd, data, durable=durable)
+        fresh.replace(path)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        error.filename = error.filename or str(path)
+        raise
 
 
 def _write_all(fd: int, data: bytes | bytearray, *, durable: bool = False) -> None:
@@ -155,9 +168,11 @@ def _write_all(fd: int, data: bytes | bytearray, *, durable: bool = False) -> No
         os.close(fd)
 
 
-def write_durably(path: Path, data: bytes, mode: int = MODE) -> None:
+def write_durably(
+    path: Path, data: bytes, mode: int = MODE, owner: tuple[int, int] | None = None
+) -> None:
     """Replace a file so that after a power cut the old or the new one is there, whole."""
-    write_file(path, data, mode, durable=True)
+    write_file(path, data, mode, durable=True, owner=owner)
     _sync_directory(path.parent)
 
 

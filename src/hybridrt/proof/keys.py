@@ -1,9 +1,10 @@
 """Key files: private keys one a line, for one name. Two lines mean that a rotation is under way."""
 
 import os
+import stat
 from pathlib import Path
 
-from hybridrt.errors import PermissionDeniedError, ProofKeyError
+from hybridrt.errors import HybridrtError, PermissionDeniedError, ProofKeyError
 from hybridrt.proof.growth import write_durably
 from hybridrt.proof.note import ED25519, Signer, Verifier
 
@@ -20,12 +21,15 @@ def make(path: Path, name: str, kind: int = ED25519) -> Verifier:
         raise ProofKeyError(
             f"{path} exists already", "name another file; 'checkpoint rotate' changes a key"
         ) from error
+    try:
+        with os.fdopen(fd, "w") as file:
+            file.write(signer.private_text() + "\n")
+            file.flush()
+            os.fsync(fd)
     except OSError as error:
-        raise ProofKeyError(f"cannot make {path}: {error.strerror}") from error
-    with os.fdopen(fd, "w") as file:
-        file.write(signer.private_text() + "\n")
-        file.flush()
-        os.fsync(fd)
+        path.unlink()  # half a key would be in the way of the next one
+        error.filename = str(path)
+        raise
     return signer.verifier
 
 
@@ -34,17 +38,17 @@ def stamp(path: Path) -> tuple[int, int]:
     try:
         status = path.stat()
     except OSError as error:
-        raise ProofKeyError(f"cannot read the key file {path}: {error.strerror}") from error
+        raise _unreadable(path, error) from error
     return status.st_ino, status.st_mtime_ns
 
 
 def load(path: Path, kind: int = ED25519) -> list[Signer]:
-    """Read a key file, the old key first."""
+    """Read a key file, the old key first. Raises ProofKeyError, PermissionDeniedError."""
     try:
         text = path.read_text()
         mode = path.stat().st_mode
     except (OSError, UnicodeDecodeError) as error:
-        raise ProofKeyError(f"cannot read the key file {path}: {error}") from error
+        raise _unreadable(path, error) from error
     if mode & 0o077:
         raise PermissionDeniedError(f"{path} is open to other users", f"chmod 600 {path}")
     signers = [Signer.parse(line) for line in text.splitlines() if line]
@@ -53,6 +57,14 @@ def load(path: Path, kind: int = ED25519) -> list[Signer]:
     if any(signer.kind != kind for signer in signers):
         raise ProofKeyError(f"the key in {path} is for something else: logs 1, witnesses 4")
     return signers
+
+
+def _unreadable(path: Path, error: OSError | UnicodeDecodeError) -> HybridrtError:
+    reason = error.strerror if isinstance(error, OSError) else "it is not text"
+    text = f"cannot read the key file {path}: {reason}"
+    if not isinstance(error, PermissionError):
+        return ProofKeyError(text)
+    return PermissionDeniedError(text, "it has to belong to the user of the prover: chown it")
 
 
 def begin_rotation(path: Path) -> Verifier:
@@ -75,5 +87,9 @@ def finish_rotation(path: Path) -> Verifier:
 
 
 def _write(path: Path, signers: list[Signer]) -> None:
+    """Replace the keys. The file stays its owner's, who may not be who rotates."""
     text = "".join(signer.private_text() + "\n" for signer in signers)
-    write_durably(path, text.encode(), MODE)
+    place = path.resolve()  # a link stays one
+    before = place.stat()
+    mode, owner = stat.S_IMODE(before.st_mode), (before.st_uid, before.st_gid)
+    write_durably(place, text.encode(), mode, owner)
