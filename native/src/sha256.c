@@ -18,8 +18,10 @@
 #define BLOCK 64
 #define LENGTH_AT 56 /* in the last block: the length in bits */
 #define ROUNDS 64
+#define STEPS 16 /* of four rounds */
 
 typedef void compress_function(uint32_t state[8], const uint8_t *data, size_t blocks);
+typedef void compress_two_function(uint32_t states[2][8], const uint8_t *data[2], size_t blocks);
 
 static const uint32_t round_constants[ROUNDS] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
@@ -86,6 +88,12 @@ static void compress_portable(uint32_t state[8], const uint8_t *data, size_t blo
     }
 }
 
+static void compress_two_portable(uint32_t states[2][8], const uint8_t *data[2], size_t blocks)
+{
+    compress_portable(states[0], data[0], blocks);
+    compress_portable(states[1], data[1], blocks);
+}
+
 #if defined(__x86_64__)
 
 static bool has_hardware(void)
@@ -98,77 +106,103 @@ static bool has_hardware(void)
            __builtin_cpu_supports("sse4.1");
 }
 
-/* The instructions want the state as two vectors, (a b e f) and (c d g h). */
-__attribute__((target("sha,sse4.1"))) static void
-compress_hardware(uint32_t state[8], const uint8_t *data, size_t blocks)
+#define INSTRUCTIONS __attribute__((target("sha,sse4.1")))
+#define INLINE_INSTRUCTIONS static inline __attribute__((target("sha,sse4.1"), always_inline))
+
+/* One message on its way: the instructions want the state as two vectors. */
+typedef struct stream {
+    __m128i abef;
+    __m128i cdgh;
+    __m128i words[4];
+} stream;
+
+INLINE_INSTRUCTIONS void begin(stream *one, const uint32_t state[8])
 {
-    const __m128i big_endian = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
     __m128i low = _mm_shuffle_epi32(_mm_loadu_si128((const __m128i *)(const void *)state), 0xb1);
     __m128i high =
         _mm_shuffle_epi32(_mm_loadu_si128((const __m128i *)(const void *)(state + 4)), 0x1b);
-    __m128i abef = _mm_alignr_epi8(low, high, 8);
-    __m128i cdgh = _mm_blend_epi16(high, low, 0xf0);
-    for (; blocks > 0; blocks--, data += BLOCK) {
-        __m128i before0 = abef;
-        __m128i before1 = cdgh;
-        __m128i words[4];
-#pragma GCC unroll 16
-        for (int i = 0; i < 16; i++) {
-            __m128i *word = &words[i % 4];
-            if (i < 4) {
-                const void *place = data + (size_t)16 * (size_t)i;
-                *word = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)place), big_endian);
-            } else {
-                __m128i last = words[(i + 3) % 4];
-                __m128i sum = _mm_add_epi32(_mm_sha256msg1_epu32(*word, words[(i + 1) % 4]),
-                                            _mm_alignr_epi8(last, words[(i + 2) % 4], 4));
-                *word = _mm_sha256msg2_epu32(sum, last);
-            }
-            const void *constants = round_constants + (size_t)4 * (size_t)i;
-            __m128i input = _mm_add_epi32(*word, _mm_loadu_si128((const __m128i *)constants));
-            cdgh = _mm_sha256rnds2_epu32(cdgh, abef, input);
-            abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(input, 0x0e));
-        }
-        abef = _mm_add_epi32(abef, before0);
-        cdgh = _mm_add_epi32(cdgh, before1);
-    }
-    low = _mm_shuffle_epi32(abef, 0x1b);
-    high = _mm_shuffle_epi32(cdgh, 0xb1);
+    one->abef = _mm_alignr_epi8(low, high, 8);
+    one->cdgh = _mm_blend_epi16(high, low, 0xf0);
+}
+
+INLINE_INSTRUCTIONS void end(const stream *one, uint32_t state[8])
+{
+    __m128i low = _mm_shuffle_epi32(one->abef, 0x1b);
+    __m128i high = _mm_shuffle_epi32(one->cdgh, 0xb1);
     _mm_storeu_si128((__m128i *)(void *)state, _mm_blend_epi16(low, high, 0xf0));
     _mm_storeu_si128((__m128i *)(void *)(state + 4), _mm_alignr_epi8(high, low, 8));
 }
 
-#endif
-
-static void digest(compress_function *compress, const void *data, size_t length, uint8_t *out)
+/* Rounds 4 * step to 4 * step + 3 of a block. */
+INLINE_INSTRUCTIONS void four_rounds(stream *one, const uint8_t *block, int step)
 {
-    uint32_t state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
-                         0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
-    size_t whole = length / BLOCK;
-    size_t rest = length % BLOCK;
-    uint8_t tail[2 * BLOCK] = {0};
-    size_t tail_blocks = rest < LENGTH_AT ? 1 : 2;
-    const uint8_t *bytes = data;
-    compress(state, bytes, whole);
-    memcpy(tail, bytes + whole * BLOCK, rest);
-    tail[rest] = 0x80;
-    uint64_t bits = (uint64_t)length * 8;
-    uint8_t *end = tail + (tail_blocks - 1) * BLOCK + LENGTH_AT;
-    store_big(end, (uint32_t)(bits >> 32));
-    store_big(end + 4, (uint32_t)bits);
-    compress(state, tail, tail_blocks);
-    for (size_t i = 0; i < 8; i++) {
-        store_big(out + 4 * i, state[i]);
+    const __m128i big_endian = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
+    __m128i *word = &one->words[step % 4];
+    if (step < 4) {
+        const void *place = block + (size_t)16 * (size_t)step;
+        *word = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)place), big_endian);
+    } else {
+        __m128i last = one->words[(step + 3) % 4];
+        __m128i sum = _mm_add_epi32(_mm_sha256msg1_epu32(*word, one->words[(step + 1) % 4]),
+                                    _mm_alignr_epi8(last, one->words[(step + 2) % 4], 4));
+        *word = _mm_sha256msg2_epu32(sum, last);
     }
+    const void *constants = round_constants + (size_t)4 * (size_t)step;
+    __m128i input = _mm_add_epi32(*word, _mm_loadu_si128((const __m128i *)constants));
+    one->cdgh = _mm_sha256rnds2_epu32(one->cdgh, one->abef, input);
+    one->abef = _mm_sha256rnds2_epu32(one->abef, one->cdgh, _mm_shuffle_epi32(input, 0x0e));
 }
 
-void hrt_sha256_portable(const void *data, size_t length, uint8_t digest_out[HRT_SHA256_SIZE])
+INLINE_INSTRUCTIONS void add(stream *one, __m128i abef, __m128i cdgh)
 {
-    digest(compress_portable, data, length, digest_out);
+    one->abef = _mm_add_epi32(one->abef, abef);
+    one->cdgh = _mm_add_epi32(one->cdgh, cdgh);
 }
+
+INSTRUCTIONS static void compress_hardware(uint32_t state[8], const uint8_t *data, size_t blocks)
+{
+    stream one;
+    begin(&one, state);
+    for (; blocks > 0; blocks--, data += BLOCK) {
+        __m128i abef = one.abef;
+        __m128i cdgh = one.cdgh;
+#pragma GCC unroll 16
+        for (int step = 0; step < STEPS; step++) {
+            four_rounds(&one, data, step);
+        }
+        add(&one, abef, cdgh);
+    }
+    end(&one, state);
+}
+
+/* Each round waits for the one before it: a second message is done in the time of that. */
+INSTRUCTIONS static void compress_two_hardware(uint32_t states[2][8], const uint8_t *data[2],
+                                               size_t blocks)
+{
+    stream left;
+    stream right;
+    begin(&left, states[0]);
+    begin(&right, states[1]);
+    for (size_t at = 0; at < blocks * BLOCK; at += BLOCK) {
+        stream left_before = left;
+        stream right_before = right;
+#pragma GCC unroll 16
+        for (int step = 0; step < STEPS; step++) {
+            four_rounds(&left, data[0] + at, step);
+            four_rounds(&right, data[1] + at, step);
+        }
+        add(&left, left_before.abef, left_before.cdgh);
+        add(&right, right_before.abef, right_before.cdgh);
+    }
+    end(&left, states[0]);
+    end(&right, states[1]);
+}
+
+#endif
 
 /* Written once, under pthread_once: to ask the processor takes longer than to hash a leaf. */
 static compress_function *best_compress = compress_portable;
+static compress_two_function *best_compress_two = compress_two_portable;
 static pthread_once_t best_once = PTHREAD_ONCE_INIT;
 
 static void choose(void)
@@ -176,12 +210,69 @@ static void choose(void)
 #if defined(__x86_64__)
     if (has_hardware()) {
         best_compress = compress_hardware;
+        best_compress_two = compress_two_hardware;
     }
 #endif
+}
+
+static const uint32_t initial_state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+                                          0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+
+/* The last bytes of a message with its end and its length; returns the blocks that they take. */
+static size_t fill_tail(uint8_t tail[2 * BLOCK], const uint8_t *data, size_t length)
+{
+    size_t rest = length % BLOCK;
+    size_t blocks = rest < LENGTH_AT ? 1 : 2;
+    memset(tail, 0, 2 * (size_t)BLOCK);
+    memcpy(tail, data + (length - rest), rest);
+    tail[rest] = 0x80;
+    uint64_t bits = (uint64_t)length * 8;
+    uint8_t *end_of_tail = tail + (blocks - 1) * BLOCK + LENGTH_AT;
+    store_big(end_of_tail, (uint32_t)(bits >> 32));
+    store_big(end_of_tail + 4, (uint32_t)bits);
+    return blocks;
+}
+
+static void store_digest(const uint32_t state[8], uint8_t *out)
+{
+    for (size_t i = 0; i < 8; i++) {
+        store_big(out + 4 * i, state[i]);
+    }
+}
+
+static void digest(compress_function *compress, const void *data, size_t length, uint8_t *out)
+{
+    uint32_t state[8];
+    uint8_t tail[2 * BLOCK];
+    memcpy(state, initial_state, sizeof(state));
+    compress(state, data, length / BLOCK);
+    compress(state, tail, fill_tail(tail, data, length));
+    store_digest(state, out);
+}
+
+void hrt_sha256_portable(const void *data, size_t length, uint8_t digest_out[HRT_SHA256_SIZE])
+{
+    digest(compress_portable, data, length, digest_out);
 }
 
 void hrt_sha256(const void *data, size_t length, uint8_t digest_out[HRT_SHA256_SIZE])
 {
     (void)pthread_once(&best_once, choose);
     digest(best_compress, data, length, digest_out);
+}
+
+void hrt_sha256_two(const void *left, const void *right, size_t length,
+                    uint8_t left_out[HRT_SHA256_SIZE], uint8_t right_out[HRT_SHA256_SIZE])
+{
+    (void)pthread_once(&best_once, choose);
+    uint32_t states[2][8];
+    uint8_t tails[2][2 * BLOCK];
+    memcpy(states[0], initial_state, sizeof(states[0]));
+    memcpy(states[1], initial_state, sizeof(states[1]));
+    size_t blocks = fill_tail(tails[0], left, length);
+    (void)fill_tail(tails[1], right, length);
+    best_compress_two(states, (const uint8_t *[2]){left, right}, length / BLOCK);
+    best_compress_two(states, (const uint8_t *[2]){tails[0], tails[1]}, blocks);
+    store_digest(states[0], left_out);
+    store_digest(states[1], right_out);
 }

@@ -8,7 +8,10 @@
 #define HRT_SHA256_SIZE 32
 
 void hrt_sha256(const void *data, size_t length, uint8_t digest_out[HRT_SHA256_SIZE]);
-/* The same without special instructions, for tests. */
+/* Of two messages of one length, in little more than the time of one. */
+void hrt_sha256_two(const void *left, const void *right, size_t length,
+                    uint8_t left_out[HRT_SHA256_SIZE], uint8_t right_out[HRT_SHA256_SIZE]);
+/* hrt_sha256 without special instructions, for tests. */
 void hrt_sha256_portable(const void *data, size_t length, uint8_t digest_out[HRT_SHA256_SIZE]);
 
 #endif

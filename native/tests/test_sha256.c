@@ -55,8 +55,27 @@ static void both_ways_agree_at_every_length(void)
     CHECK_EQ(differing, 0);
 }
 
+static void two_at_once_are_each_as_alone(void)
+{
+    uint8_t data[2][LENGTH_MAX];
+    uint32_t differing = 0;
+    for (size_t i = 0; i < LENGTH_MAX; i++) {
+        data[0][i] = (uint8_t)(i * 167 + 13);
+        data[1][i] = (uint8_t)(i * 91 + 7);
+    }
+    for (size_t length = 0; length <= LENGTH_MAX; length++) {
+        uint8_t digests[2][HRT_SHA256_SIZE];
+        uint8_t alone[2][HRT_SHA256_SIZE];
+        hrt_sha256_two(data[0], data[1], length, digests[0], digests[1]);
+        hrt_sha256_portable(data[0], length, alone[0]);
+        hrt_sha256_portable(data[1], length, alone[1]);
+        differing += memcmp(digests, alone, sizeof(digests)) != 0;
+    }
+    CHECK_EQ(differing, 0);
+}
+
 int main(void)
 {
     TAP_LIST(TEST(the_examples_of_the_standard), TEST(a_million_letters),
-             TEST(both_ways_agree_at_every_length));
+             TEST(both_ways_agree_at_every_length), TEST(two_at_once_are_each_as_alone));
 }

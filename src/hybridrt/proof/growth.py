@@ -4,7 +4,6 @@ The files are derived from the log, so they are not synced one by one: `sync` ma
 durable before the log may forget what they came from.
 """
 
-import contextlib
 import ctypes
 import os
 import shutil
@@ -107,8 +106,9 @@ class Growth:
             write_file(Path(path), data)
         else:
             _write_all(fd, data)
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(f"{path}.p")
+        partial = f"{path}.p"
+        if os.path.isdir(partial):  # noqa: PTH112 - twice for each bundle, and Path is slow
+            shutil.rmtree(partial)
 
     def _write(self, name: str, data: bytearray) -> None:
         write_file(self._directory / name, data)
