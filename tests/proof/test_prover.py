@@ -24,6 +24,7 @@ from hybridrt.proof.prover import Prover
 from hybridrt.proof.tiles import CHECKPOINT, Folder, Tiles
 from hybridrt.proof.tree import root_of
 from hybridrt.records import TYPE_OFFSET, RecordType
+from hybridrt.segments import MARK_OFFSET
 from tests.proof import proven_log
 from tests.proof.proven_log import EVERYTHING, Proven, prove
 
@@ -104,10 +105,10 @@ def test_nothing_is_signed_that_the_disk_may_not_have(proven: Proven) -> None:
 
 
 def test_a_log_that_was_rolled_back_is_not_signed(proven: Proven) -> None:
-    """Its last records are gone, as after the restore of an old copy."""
+    """Its last records are gone, and the mark of them, as after the restore of an old copy."""
     last = [path for path in segments(proven.log) if any(path.read_bytes()[4096:])][-1]
     data = last.read_bytes()
-    last.write_bytes(data[:4096] + bytes(len(data) - 4096))
+    last.write_bytes(data[:MARK_OFFSET] + bytes(len(data) - MARK_OFFSET))
     before = checkpoint(proven)
     with pytest.raises(ForkError, match="does not go on"):
         prove(proven.options())
