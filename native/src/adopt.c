@@ -189,6 +189,7 @@ int hrt_adopt_lanes(hrt_runtime *runtime, const hrt_heritage *from)
             status = restore_attempts(runtime, lane);
         }
     }
+    hrt_room_look(runtime); /* what is submitted may not take the room of those that run */
     for (uint32_t lane = 0; lane < runtime->seat_count && status == HRT_OK; lane++) {
         if ((spoiled[lane >> 6] >> (lane & 63)) & 1) {
             hrt_lanes_fault(runtime, lane, "its indices make no sense");

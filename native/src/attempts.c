@@ -80,6 +80,7 @@ static void begin_attempt(hrt_runtime *runtime, hrt_seat *seat, const hrt_state_
         .flags = job->suspect ? HRT_ATTEMPT_SUSPECT : 0,
     };
     seat->held++;
+    runtime->room.running++;
 }
 
 void hrt_attempt_tell(hrt_runtime *runtime, uint32_t lane, const hrt_state_job *job, bool sync)
@@ -182,6 +183,7 @@ void hrt_attempt_release(hrt_runtime *runtime, uint32_t lane, hrt_attempt *attem
     attempt->note = NULL;
     attempt->job = 0;
     seat->held--;
+    runtime->room.running--;
     give_place(seat, place);
 }
 
@@ -245,21 +247,23 @@ static void announce(hrt_runtime *runtime, const hrt_state_job *job, const hrt_s
     if (!is_end(entry->outcome)) {
         return;
     }
-    hrt_audience_tell(runtime, entry->job, end_state(entry->outcome), position, entry->data_length,
-                      sync);
+    bool given_up = data == NULL && entry->outcome == HRT_OUTCOME_OK;
+    hrt_audience_tell(runtime, entry->job, given_up ? HRT_ENOTFOUND : end_state(entry->outcome),
+                      position, entry->data_length, sync);
     if (entry->outcome == HRT_OUTCOME_DEAD) {
         tell_of_dead_letter(runtime, job, entry, entry->data_length > 0 ? data : "");
     }
 }
 
-/* In a log full of living jobs none of them may take more: the error text goes, the result too. */
-static void make_lean(hrt_settle_entry *entry)
+/*
+ * In a log full of living jobs none of them may take more: the error text goes, and the result is
+ * not kept. Without data it was given up before.
+ */
+static void make_lean(hrt_settle_entry *entry, const void *data)
 {
-    if (is_end(entry->outcome) && entry->outcome != HRT_OUTCOME_DEAD) {
-        entry->due_ns = 0;
-    } else {
-        entry->data_length = 0;
-    }
+    bool leaves = is_end(entry->outcome) && entry->outcome != HRT_OUTCOME_DEAD;
+    entry->due_ns = leaves ? 0 : entry->due_ns;
+    entry->data_length = leaves && data != NULL ? entry->data_length : 0;
 }
 
 int hrt_attempt_settle(hrt_runtime *runtime, uint32_t lane, hrt_attempt *attempt, uint8_t outcome,
@@ -272,11 +276,11 @@ int hrt_attempt_settle(hrt_runtime *runtime, uint32_t lane, hrt_attempt *attempt
     hrt_settle_entry entry = {.job = attempt->job, .token = attempt->token, .data_length = length};
     hrt_scheduler_judge(runtime->scheduler, job, outcome_after_stop(attempt, outcome), delay_ns,
                         runtime->wall_ns, &entry);
-    if (HRT_UNLIKELY(hrt_room_pressed(runtime))) {
-        make_lean(&entry);
+    if (HRT_UNLIKELY(data == NULL || hrt_room_pressed(runtime, length))) {
+        make_lean(&entry, data);
     }
     uint64_t position = 0;
-    int status = hrt_group_settle(runtime, &entry, data, &position);
+    int status = hrt_group_settle(runtime, &entry, data, HRT_LOG_END, &position);
     if (status != HRT_OK) {
         return status;
     }
@@ -298,7 +302,7 @@ int hrt_attempt_lose(hrt_runtime *runtime, uint64_t id)
     HRT_ASSERT(job != NULL && job->state == HRT_JOB_RUNNING);
     hrt_settle_entry entry = {.job = id, .token = job->token, .data_length = sizeof(why) - 1};
     hrt_scheduler_judge(runtime->scheduler, job, HRT_OUTCOME_LOST, 0, runtime->wall_ns, &entry);
-    int status = hrt_group_settle(runtime, &entry, why, NULL);
+    int status = hrt_group_settle(runtime, &entry, why, HRT_LOG_END, NULL);
     runtime->recovery.lost_leases += status == HRT_OK;
     return status;
 }

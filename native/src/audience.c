@@ -119,7 +119,7 @@ void hrt_audience_leave(hrt_audience *audience, uint32_t lane)
     }
 }
 
-void hrt_audience_tell(hrt_runtime *runtime, uint64_t job, uint8_t state, uint64_t position,
+void hrt_audience_tell(hrt_runtime *runtime, uint64_t job, int32_t code, uint64_t position,
                        uint32_t length, bool sync)
 {
     uint64_t lanes[2];
@@ -127,7 +127,7 @@ void hrt_audience_tell(hrt_runtime *runtime, uint64_t job, uint8_t state, uint64
         return;
     }
     hrt_delivery delivery = {.type = HRT_DELIVERY_RESULT,
-                             .code = state,
+                             .code = code,
                              .job = job,
                              .token = position,
                              .slot = UINT32_MAX,

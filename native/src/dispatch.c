@@ -108,7 +108,7 @@ int hrt_dispatch_end_job(hrt_runtime *runtime, const hrt_settle_entry *entry, co
     hrt_settle_entry whole = *entry;
     whole.data_length = (uint32_t)strlen(why);
     uint64_t position = 0;
-    int status = hrt_group_settle(runtime, &whole, why, &position);
+    int status = hrt_group_settle(runtime, &whole, why, HRT_LOG_OLD_WORK, &position);
     if (status != HRT_OK) {
         return status;
     }
@@ -173,11 +173,12 @@ static bool lease_ready_jobs(hrt_runtime *runtime)
     uint64_t jobs[HRT_PASS_BATCH];
     uint32_t lane = 0;
     bool found = false;
-    if (HRT_UNLIKELY(runtime->room.barred)) {
-        return false; /* what room there is belongs to the settles of those that run */
-    }
     for (uint32_t i = 0; i < LEASES_PER_PASS; i++) {
-        uint32_t count = hrt_scheduler_pick(runtime->scheduler, &lane, jobs, HRT_PASS_BATCH);
+        uint32_t most = hrt_room_leases(runtime);
+        if (HRT_UNLIKELY(most == 0)) {
+            break;
+        }
+        uint32_t count = hrt_scheduler_pick(runtime->scheduler, &lane, jobs, most);
         if (count == 0 || hrt_attempt_lease(runtime, lane, jobs, count) != HRT_OK) {
             break;
         }
@@ -263,7 +264,7 @@ static uint64_t time_to_sleep(const hrt_runtime *runtime)
         bool stalled = runtime->seats[i].stalled || hrt_lanes_owes(&runtime->seats[i]);
         wait = stalled && wait > STALL_RETRY_NS ? STALL_RETRY_NS : wait;
     }
-    wait = runtime->room.waited || runtime->room.barred ? STALL_RETRY_NS : wait;
+    wait = runtime->room.waited ? STALL_RETRY_NS : wait;
     wait = beat < wait ? beat : wait;
     wait = checkpoint < wait ? checkpoint : wait;
     hrt_timer_entry kill;

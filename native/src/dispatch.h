@@ -122,6 +122,7 @@ enum hrt_default {
     HRT_GROUP_SOFT = 256 * 1024, /* a group is sealed past this: keeps latency below two syncs */
     HRT_MAX_ATTEMPTS = 10,
     HRT_MAX_CRASHES = 3,
+    HRT_END_TEXT_MAX = 64, /* bytes that every end of an attempt has room for */
 };
 
 /* Whether the living jobs of a segment are worth copying, as found when `live` were there. */
@@ -143,9 +144,14 @@ typedef struct hrt_room {
     uint64_t living_max;  /* new work is refused when copies of all living jobs would take more */
     uint64_t living_hard; /* and ends keep neither result nor error text */
     uint32_t reserve;     /* files that new work leaves free */
-    bool starved;         /* old work was refused since then */
-    bool waited;          /* old work was refused before the last look: new work stands back */
-    bool barred;          /* the oldest segment is read, and there is no room to put it aside */
+    uint32_t floor;       /* and old work: what copies need, and what is apart */
+    uint32_t apart;       /* files that only ends of attempts may use */
+    uint32_t running;     /* attempts in the hands of lanes */
+    uint32_t ends_of_a_file; /* attempts whose ends fit one of them */
+    uint32_t ends_max;       /* and all of them */
+    bool starved;            /* old work was refused since then */
+    bool waited;             /* old work was refused before the last look: new work stands back */
+    uint64_t stuck_ns; /* boot clock: since then old work is refused and no copy helps; or 0 */
     hrt_aside *asides;
     uint32_t aside_count, aside_capacity;
     uint64_t asides_ns; /* boot clock: when they were looked at */
@@ -250,10 +256,10 @@ int hrt_group_add(hrt_runtime *runtime, uint8_t type, size_t body_length, enum h
                   hrt_record **record_out);
 /* Adds one entry to the SETTLE record of the group. *position_out: of its data, for results. */
 int hrt_group_settle(hrt_runtime *runtime, const hrt_settle_entry *entry, const void *data,
-                     uint64_t *position_out);
+                     enum hrt_log_class class, uint64_t *position_out);
 int hrt_group_due(hrt_runtime *runtime, uint64_t job);
 int hrt_group_control(hrt_runtime *runtime, uint32_t verb, uint32_t id, const void *data,
-                      uint32_t length);
+                      uint32_t length, enum hrt_log_class class);
 /* Applies records that were left open to grow. Before the state is read for a decision. */
 int hrt_group_close(hrt_runtime *runtime);
 int hrt_group_apply(hrt_runtime *runtime, const hrt_record *record);
@@ -288,7 +294,11 @@ void hrt_progress_publish(hrt_runtime *runtime);
 
 int hrt_attempt_lease(hrt_runtime *runtime, uint32_t lane, const uint64_t *jobs, uint32_t count);
 hrt_attempt *hrt_attempt_find(hrt_runtime *runtime, uint32_t lane, uint64_t job, uint64_t token);
-/* Ends an attempt as `outcome`, after the scheduler judged it, and lets go of it. */
+/*
+ * Ends an attempt as `outcome`, after the scheduler judged it, and lets go of it. There is always
+ * room for it with HRT_END_TEXT_MAX bytes of data; for more the caller has reserved some. NULL: the
+ * data was given up for want of room.
+ */
 int hrt_attempt_settle(hrt_runtime *runtime, uint32_t lane, hrt_attempt *attempt, uint8_t outcome,
                        uint64_t delay_ns, const void *data, uint32_t length);
 void hrt_attempt_release(hrt_runtime *runtime, uint32_t lane, hrt_attempt *attempt);
@@ -334,8 +344,8 @@ bool hrt_audience_add(hrt_audience *audience, uint64_t job, uint32_t lane);
 bool hrt_audience_take(hrt_audience *audience, uint64_t job, uint64_t lanes_out[2]);
 bool hrt_audience_waits(hrt_audience *audience, uint64_t job);
 void hrt_audience_leave(hrt_audience *audience, uint32_t lane);
-/* Tells everybody who waits that a job ended. position: of its data. */
-void hrt_audience_tell(hrt_runtime *runtime, uint64_t job, uint8_t state, uint64_t position,
+/* Tells everybody who waits that a job ended: its state, or a status. position: of its data. */
+void hrt_audience_tell(hrt_runtime *runtime, uint64_t job, int32_t code, uint64_t position,
                        uint32_t length, bool sync);
 
 /* ---- retire ---- */
@@ -352,12 +362,16 @@ int hrt_retire_inherit(hrt_runtime *runtime);
 void hrt_room_look(hrt_runtime *runtime);
 /* Whether a new job of so many bytes may live in this log. */
 bool hrt_room_admits(const hrt_runtime *runtime, size_t bytes);
-/* Living jobs take so much that none of them may take more. */
-bool hrt_room_pressed(const hrt_runtime *runtime);
+/* Whether so many bytes more are too much for living jobs to have. */
+bool hrt_room_pressed(const hrt_runtime *runtime, size_t more);
+/* Attempts that may begin now: the end of each of them has its room. */
+uint32_t hrt_room_leases(hrt_runtime *runtime);
 /* Whether the log can do without one more file. */
-bool hrt_room_for_aside(const hrt_runtime *runtime);
+bool hrt_room_spares_one(const hrt_runtime *runtime);
 /* The log had no room for work of this class. */
 void hrt_room_refused(hrt_runtime *runtime, enum hrt_log_class class);
+/* Old work is refused for long, and nothing makes room: ends of attempts do with less. */
+bool hrt_room_stuck(const hrt_runtime *runtime);
 /* Whether a full segment is worth copying too, for what lies behind it. */
 bool hrt_room_worth_copying(const hrt_runtime *runtime);
 

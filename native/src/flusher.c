@@ -272,7 +272,7 @@ bool hrt_flusher_may_grow(const hrt_log *log)
 /* The files that there should be: the next segment and the reserve beyond those in use. */
 static bool wants_file(const hrt_log *log)
 {
-    uint64_t target = hrt_log_used(log) + hrt_log_asides(log) + 1 + log->reserve;
+    uint64_t target = hrt_log_used(log) + hrt_log_asides(log) + 1 + log->kept[HRT_LOG_NEW_WORK];
     return log->files < target || log->files < log->options.segments_min;
 }
 

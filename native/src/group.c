@@ -96,6 +96,9 @@ int hrt_group_reserve(hrt_runtime *runtime, size_t bytes, enum hrt_log_class cla
     }
     /* A new segment: it has to begin with the declarations before anything may refer to them. */
     status = hrt_group_prologue(runtime);
+    if (status == HRT_OK && runtime->room.segment != 0) {
+        hrt_room_look(runtime);
+    }
     return status != HRT_OK ? status : hrt_group_reserve(runtime, bytes, class);
 }
 
@@ -114,13 +117,12 @@ int hrt_group_add(hrt_runtime *runtime, uint8_t type, size_t body_length, enum h
 }
 
 int hrt_group_settle(hrt_runtime *runtime, const hrt_settle_entry *entry, const void *data,
-                     uint64_t *position_out)
+                     enum hrt_log_class class, uint64_t *position_out)
 {
     size_t data_span = hrt_align_up(entry->data_length, 8);
     size_t body = sizeof(*entry) + data_span;
     /* Alignment can add up to one more unit when a record grows. */
-    int status =
-        hrt_group_reserve(runtime, sizeof(hrt_record) + body + HRT_RECORD_ALIGN, HRT_LOG_OLD_WORK);
+    int status = hrt_group_reserve(runtime, sizeof(hrt_record) + body + HRT_RECORD_ALIGN, class);
     if (status != HRT_OK) {
         return status;
     }
@@ -171,11 +173,11 @@ int hrt_group_due(hrt_runtime *runtime, uint64_t job)
 }
 
 int hrt_group_control(hrt_runtime *runtime, uint32_t verb, uint32_t id, const void *data,
-                      uint32_t length)
+                      uint32_t length, enum hrt_log_class class)
 {
     hrt_record *record = NULL;
     int status = hrt_group_add(runtime, HRT_RECORD_CONTROL, sizeof(hrt_control_body) + length,
-                               HRT_LOG_OLD_WORK, &record);
+                               class, &record);
     if (status != HRT_OK) {
         return status;
     }
@@ -196,7 +198,7 @@ int hrt_group_epoch(hrt_runtime *runtime)
 {
     hrt_record *record = NULL;
     int status =
-        hrt_group_add(runtime, HRT_RECORD_EPOCH, sizeof(hrt_epoch_body), HRT_LOG_OLD_WORK, &record);
+        hrt_group_add(runtime, HRT_RECORD_EPOCH, sizeof(hrt_epoch_body), HRT_LOG_END, &record);
     if (status != HRT_OK) {
         return status;
     }
@@ -216,13 +218,14 @@ static int declare_all(hrt_runtime *runtime)
     int status = hrt_group_epoch(runtime);
     for (uint32_t kind = 0; status == HRT_OK && kind < page->kind_count; kind++) {
         const char *name = page->kinds[kind].text;
-        status = hrt_group_control(runtime, HRT_CONTROL_KIND, kind, name, (uint32_t)strlen(name));
+        status = hrt_group_control(runtime, HRT_CONTROL_KIND, kind, name, (uint32_t)strlen(name),
+                                   HRT_LOG_END);
     }
     for (uint32_t queue = 0; status == HRT_OK && queue < page->queue_count; queue++) {
         status = hrt_group_control(runtime, HRT_CONTROL_QUEUE, queue, &page->queues[queue],
-                                   sizeof(page->queues[queue]));
+                                   sizeof(page->queues[queue]), HRT_LOG_END);
         if (status == HRT_OK && hrt_state_queue_at(runtime->state, (uint16_t)queue)->paused) {
-            status = hrt_group_control(runtime, HRT_CONTROL_PAUSE, queue, NULL, 0);
+            status = hrt_group_control(runtime, HRT_CONTROL_PAUSE, queue, NULL, 0, HRT_LOG_END);
         }
     }
     return status;
@@ -247,7 +250,7 @@ static size_t declarations_size(const hrt_page *page)
 static int declare_in_one_segment(hrt_runtime *runtime)
 {
     uint64_t segment = 0;
-    int room = hrt_group_reserve(runtime, declarations_size(runtime->page), HRT_LOG_OLD_WORK);
+    int room = hrt_group_reserve(runtime, declarations_size(runtime->page), HRT_LOG_END);
     if (room != HRT_OK && room != HRT_ETOOLARGE) {
         return room;
     }

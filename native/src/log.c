@@ -51,24 +51,21 @@ hrt_segment hrt_log_head_for(const hrt_log *log, uint64_t number, uint64_t head)
 
 /* ---- room ---- */
 
-/* Files that work of this class leaves free. Mutex held. */
-static uint32_t kept_free(const hrt_log *log, enum hrt_log_class class)
-{
-    switch (class) {
-    case HRT_LOG_NEW_WORK:
-        return log->reserve;
-    case HRT_LOG_OLD_WORK:
-        return log->floor;
-    default:
-        return 0;
-    }
-}
-
 /* Whether `more` further segments leave free what has to be. Mutex held. */
 static bool leaves_enough(const hrt_log *log, enum hrt_log_class class, uint64_t more)
 {
     uint64_t taken = hrt_log_used(log) + hrt_log_asides(log) + more;
-    return log->files >= taken + kept_free(log, class);
+    return log->files >= taken + log->kept[class];
+}
+
+/* What is left of the current segment is for those only whose files are free. Mutex held. */
+static enum hrt_log_class least_class(const hrt_log *log)
+{
+    enum hrt_log_class class = HRT_LOG_NEW_WORK;
+    while (class < HRT_LOG_END && !leaves_enough(log, class, 0)) {
+        class ++;
+    }
+    return class;
 }
 
 /* Whether waiting can bring what is missing. Mutex held. */
@@ -165,19 +162,20 @@ static int advance(hrt_log *log, enum hrt_log_class class)
     (void)pthread_mutex_lock(&log->mutex);
     log->current++;
     log->fd = fd;
-    log->reserve_only = !leaves_enough(log, HRT_LOG_NEW_WORK, 0);
+    log->least = least_class(log);
     hrt_store_release(&log->tail, (log->current << log->segment_shift) + HRT_SEGMENT_HEADER);
     (void)pthread_cond_signal(&log->flusher.wanted);
     (void)pthread_mutex_unlock(&log->mutex);
     return HRT_OK;
 }
 
-/* Old work is in the reserve: new work waits as long as files are made, else the log is full. */
-static int check_reserve(hrt_log *log)
+/* Others are in what this class leaves free: it waits while files are made, else the log is full.
+ */
+static int check_kept(hrt_log *log, enum hrt_log_class class)
 {
     int status = HRT_OK;
     (void)pthread_mutex_lock(&log->mutex);
-    while (status == HRT_OK && !leaves_enough(log, HRT_LOG_NEW_WORK, 0)) {
+    while (status == HRT_OK && !leaves_enough(log, class, 0)) {
         if (log->failed != 0) {
             status = hrt_log_failed(log);
         } else if (log->flusher.making.fd < 0 && !hrt_flusher_may_grow(log)) {
@@ -186,7 +184,7 @@ static int check_reserve(hrt_log *log)
             wait_step(log);
         }
     }
-    log->reserve_only = !leaves_enough(log, HRT_LOG_NEW_WORK, 0);
+    log->least = least_class(log);
     (void)pthread_mutex_unlock(&log->mutex);
     return status;
 }
@@ -196,8 +194,8 @@ int hrt_log_reserve(hrt_log *log, size_t bytes, enum hrt_log_class class)
     if (HRT_UNLIKELY(bytes > log->group_max)) {
         return HRT_ETOOLARGE;
     }
-    if (HRT_UNLIKELY(log->reserve_only && class == HRT_LOG_NEW_WORK)) {
-        int status = log->pending > 0 ? HRT_EAGAIN : check_reserve(log);
+    if (HRT_UNLIKELY(class < log->least)) {
+        int status = log->pending > 0 ? HRT_EAGAIN : check_kept(log, class);
         if (status != HRT_OK) {
             return status;
         }
@@ -452,7 +450,7 @@ static bool is_tight(const hrt_log *log)
     bool wanted = log->files < log->options.segments_min || log->hold < log->head;
     bool growing = wanted && hrt_flusher_may_grow(log);
     uint64_t taken = hrt_log_used(log) + hrt_log_asides(log);
-    return !growing && taken + 2 + log->reserve > log->files;
+    return !growing && taken + 2 + log->kept[HRT_LOG_NEW_WORK] > log->files;
 }
 
 bool hrt_log_tight(const hrt_log *log)
@@ -473,15 +471,14 @@ hrt_log_room hrt_log_room_now(const hrt_log *log)
     return room;
 }
 
-void hrt_log_keep_free(hrt_log *log, uint32_t reserve, uint32_t floor)
+void hrt_log_keep_free(hrt_log *log, const uint32_t kept[HRT_LOG_CLASSES])
 {
-    if (log->reserve == reserve && log->floor == floor) {
+    if (memcmp(log->kept, kept, sizeof(log->kept)) == 0) {
         return;
     }
     (void)pthread_mutex_lock(&log->mutex);
-    log->reserve = reserve;
-    log->floor = floor;
-    log->reserve_only = !leaves_enough(log, HRT_LOG_NEW_WORK, 0);
+    memcpy(log->kept, kept, sizeof(log->kept));
+    log->least = least_class(log);
     (void)pthread_cond_signal(&log->flusher.wanted);
     (void)pthread_mutex_unlock(&log->mutex);
 }

@@ -72,8 +72,10 @@ void hrt_log_close(hrt_log *log);
 
 enum hrt_log_class {
     HRT_LOG_NEW_WORK = 0, /* refused with HRT_ELOGFULL when only the reserve is left */
-    HRT_LOG_OLD_WORK = 1, /* settles, leases: may use the reserve down to its floor */
-    HRT_LOG_COPY = 2,     /* what makes room: copies of living jobs may use all */
+    HRT_LOG_OLD_WORK = 1, /* leases, timers, results: may use the reserve down to its floor */
+    HRT_LOG_COPY = 2,     /* what makes room: copies of living jobs use all but what is for ends */
+    HRT_LOG_END = 3,      /* bare ends of attempts, and what each segment begins with: all */
+    HRT_LOG_CLASSES = 4,
 };
 
 /*
@@ -139,10 +141,10 @@ typedef struct hrt_log_room {
 } hrt_log_room;
 hrt_log_room hrt_log_room_now(const hrt_log *log);
 /*
- * Files that new work, and the floor that old work, has to leave free for copies. At first the
- * options' reserve, and 0.
+ * Files that each class leaves free, none of them more than the class before. At first the options'
+ * reserve for new work. A class that finds fewer is refused in the current segment too.
  */
-void hrt_log_keep_free(hrt_log *log, uint32_t reserve, uint32_t floor);
+void hrt_log_keep_free(hrt_log *log, const uint32_t kept[HRT_LOG_CLASSES]);
 /*
  * Gives up the oldest segment: nothing in it is needed any more once `position` is durable
  * (`must_sync`) or at once. The flusher recycles it under a new number when its turn comes.

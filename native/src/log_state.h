@@ -53,9 +53,9 @@ struct hrt_log {
     uint64_t time_ns;
     uint64_t group_durable; /* durable, as the records of the open group will say */
     uint32_t epoch;
-    int fd; /* of the current segment; the flusher closes none that is current */
-    bool reserve_only;
-    bool inherited; /* clients of the writer before read on */
+    int fd;                   /* of the current segment; the flusher closes none that is current */
+    enum hrt_log_class least; /* that may go on in the current segment */
+    bool inherited;           /* clients of the writer before read on */
 
     /* one writes, any thread reads, through atomic.h */
     uint64_t tail;    /* writer */
@@ -74,8 +74,7 @@ struct hrt_log {
     uint32_t slots_used; /* the slot of the next new file */
     uint32_t *spares;
     uint32_t spare_count;
-    uint32_t reserve; /* files that new work leaves free */
-    uint32_t floor;   /* and old work */
+    uint32_t kept[HRT_LOG_CLASSES]; /* files that each class leaves free */
     hrt_log_aside *asides;
     uint32_t aside_count;
     hrt_flusher flusher;

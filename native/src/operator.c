@@ -57,7 +57,9 @@ int hrt_runtime_kind_locked(hrt_runtime *runtime, const char *name, uint16_t *ki
                         HRT_KINDS_MAX, name);
     }
     uint32_t kind = page->kind_count;
-    status = hrt_group_control(runtime, HRT_CONTROL_KIND, kind, name, (uint32_t)strlen(name));
+    /* There are few, and a worker cannot register without them. */
+    status = hrt_group_control(runtime, HRT_CONTROL_KIND, kind, name, (uint32_t)strlen(name),
+                               HRT_LOG_COPY);
     if (status == HRT_OK) {
         tell_of_names(runtime);
         *kind_out = (uint16_t)kind;
@@ -116,7 +118,8 @@ static int declare_queue(hrt_runtime *runtime, const hrt_queue_settings *wanted,
         memcmp(&page->queues[queue], &settings, sizeof(settings)) == 0) {
         return HRT_OK;
     }
-    int status = hrt_group_control(runtime, HRT_CONTROL_QUEUE, queue, &settings, sizeof(settings));
+    int status = hrt_group_control(runtime, HRT_CONTROL_QUEUE, queue, &settings, sizeof(settings),
+                                   HRT_LOG_OLD_WORK);
     if (status == HRT_OK) {
         tell_of_names(runtime);
     }
@@ -148,7 +151,7 @@ int hrt_runtime_pause(hrt_runtime *runtime, uint16_t queue, int paused)
         status = hrt_fail(HRT_EQUEUE, "there is no queue number %u", queue);
     } else if (hrt_state_queue_at(runtime->state, queue)->paused != (paused != 0)) {
         status = hrt_group_control(runtime, paused ? HRT_CONTROL_PAUSE : HRT_CONTROL_RESUME, queue,
-                                   NULL, 0);
+                                   NULL, 0, HRT_LOG_OLD_WORK);
         if (status == HRT_OK) {
             status = hrt_dispatch_finish(runtime);
         }
@@ -447,7 +450,7 @@ static int retry_locked(hrt_runtime *runtime, uint64_t id)
         return wrong_state(job, "retried");
     }
     hrt_settle_entry entry = {.job = id, .outcome = HRT_OUTCOME_REVIVED};
-    return hrt_group_settle(runtime, &entry, NULL, NULL);
+    return hrt_group_settle(runtime, &entry, NULL, HRT_LOG_OLD_WORK, NULL);
 }
 
 int hrt_runtime_retry(hrt_runtime *runtime, uint64_t job)
@@ -465,7 +468,7 @@ static int discard_locked(hrt_runtime *runtime, uint64_t id)
         return wrong_state(job, "discarded; cancel it first");
     }
     hrt_settle_entry entry = {.job = id, .outcome = HRT_OUTCOME_FORGOTTEN};
-    return hrt_group_settle(runtime, &entry, NULL, NULL);
+    return hrt_group_settle(runtime, &entry, NULL, HRT_LOG_OLD_WORK, NULL);
 }
 
 int hrt_runtime_discard(hrt_runtime *runtime, uint64_t job)

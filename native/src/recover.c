@@ -102,7 +102,7 @@ static int make_tables(hrt_log *log, const hrt_catalog *catalog)
     log->retire_at = calloc(places, sizeof(*log->retire_at));
     log->aside_at = calloc(places, sizeof(*log->aside_at));
     log->asides = calloc(slots, sizeof(*log->asides));
-    log->reserve = log->options.segments_reserve;
+    log->kept[HRT_LOG_NEW_WORK] = log->options.segments_reserve;
     log->staging = aligned_alloc(4096, hrt_align_up(log->group_max, 4096));
     bool made = log->slots != NULL && log->spares != NULL && log->order != NULL &&
                 log->retire_at != NULL && log->aside_at != NULL && log->asides != NULL &&

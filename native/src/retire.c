@@ -74,10 +74,12 @@ static int restate_retained(hrt_runtime *runtime, uint16_t queue)
     int status = hrt_group_reserve(runtime, 2 * hrt_record_span(length), HRT_LOG_COPY);
     runtime->unit_open = true;
     if (status == HRT_OK) {
-        status = hrt_group_control(runtime, HRT_CONTROL_QUEUE, queue, &narrow, sizeof(narrow));
+        status = hrt_group_control(runtime, HRT_CONTROL_QUEUE, queue, &narrow, sizeof(narrow),
+                                   HRT_LOG_COPY);
     }
     if (status == HRT_OK) {
-        status = hrt_group_control(runtime, HRT_CONTROL_QUEUE, queue, &right, sizeof(right));
+        status = hrt_group_control(runtime, HRT_CONTROL_QUEUE, queue, &right, sizeof(right),
+                                   HRT_LOG_COPY);
     }
     runtime->unit_open = false;
     runtime->group_sync = sync;
@@ -142,8 +144,7 @@ int hrt_retire_inherit(hrt_runtime *runtime)
  */
 static bool put_oldest_aside(hrt_runtime *runtime, uint64_t oldest)
 {
-    runtime->room.barred = !hrt_room_for_aside(runtime);
-    if (runtime->room.barred || !restate_all_retained(runtime) ||
+    if (!hrt_room_spares_one(runtime) || !restate_all_retained(runtime) ||
         !remember_aside(runtime, oldest)) {
         return false;
     }
@@ -156,7 +157,8 @@ static bool let_go_of_asides(hrt_runtime *runtime)
 {
     hrt_room *room = &runtime->room;
     uint32_t before = room->aside_count;
-    if (HRT_LIKELY(before == 0) || runtime->boot_ns - room->asides_ns < ASIDES_PAUSE_NS) {
+    bool early = runtime->boot_ns - room->asides_ns < ASIDES_PAUSE_NS;
+    if (HRT_LIKELY(before == 0) || (early && !room->starved)) {
         return false;
     }
     room->asides_ns = runtime->boot_ns;
@@ -208,6 +210,10 @@ static bool retire_oldest(hrt_runtime *runtime)
     if (oldest >= hrt_log_current(runtime->log) || oldest >= runtime->prologue_segment) {
         return false;
     }
+    /* To copy one that somebody reads takes room and gives none back. */
+    if (!hrt_room_spares_one(runtime) && hrt_effect_pinned(runtime, oldest)) {
+        return false;
+    }
     uint32_t live = hrt_state_live(runtime->state, oldest);
     if (live > 0) {
         return worth_copying(runtime, oldest, live) && copy_some_forward(runtime, oldest);
@@ -221,12 +227,13 @@ bool hrt_retire_some(hrt_runtime *runtime)
     HRT_ASSERT(hrt_log_pending(runtime->log) == 0);
     hrt_room *room = &runtime->room;
     bool found = let_go_of_asides(runtime);
-    room->barred = false;
     hrt_room_look(runtime);
     if (HRT_UNLIKELY(room->log.tight)) {
         found |= retire_oldest(runtime);
         hrt_room_look(runtime);
     }
+    bool stuck = HRT_UNLIKELY(room->starved) && !found;
+    room->stuck_ns = !stuck ? 0 : room->stuck_ns == 0 ? runtime->boot_ns : room->stuck_ns;
     room->waited = room->starved;
     room->starved = false;
     return found;

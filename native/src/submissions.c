@@ -229,17 +229,27 @@ static bool is_unread(const hrt_runtime *runtime, const hrt_submit_settle *submi
            !hrt_audience_waits(runtime->audience, submit->job);
 }
 
-/* Room for a settle and its follow-ups. In a full log, a result that nobody reads goes without. */
+/*
+ * Room for a settle, its data and its follow-ups. In a full log the data goes: at once what nobody
+ * reads, else when nothing makes room for it. What is left of the settle always has room, but
+ * follow-ups wait.
+ */
 static int reserve_settle(hrt_runtime *runtime, const hrt_submit_settle *submit, size_t room,
-                          uint32_t *data_length_out)
+                          bool *whole_out)
 {
     size_t own = hrt_record_span(sizeof(hrt_record) + sizeof(hrt_settle_entry)) + room;
     size_t data = hrt_record_span(submit->data_length) + HRT_RECORD_ALIGN;
-    *data_length_out = submit->data_length;
-    int status = hrt_group_reserve(runtime, own + data, HRT_LOG_OLD_WORK);
-    if (status == HRT_ELOGFULL && is_unread(runtime, submit)) {
-        *data_length_out = 0;
-        status = hrt_group_reserve(runtime, own + HRT_RECORD_ALIGN, HRT_LOG_OLD_WORK);
+    bool bare = submit->follow_count == 0 && submit->data_length <= HRT_END_TEXT_MAX;
+    *whole_out = true;
+    int status = hrt_group_reserve(runtime, own + data, bare ? HRT_LOG_END : HRT_LOG_OLD_WORK);
+    if (submit->follow_count > 0) {
+        bool fits = status != HRT_OK || !hrt_room_pressed(runtime, room);
+        return fits ? status : HRT_ELOGFULL;
+    }
+    if (status == HRT_ELOGFULL && !bare &&
+        (is_unread(runtime, submit) || hrt_room_stuck(runtime))) {
+        *whole_out = false;
+        status = hrt_group_reserve(runtime, own + HRT_RECORD_ALIGN, HRT_LOG_END);
     }
     return status;
 }
@@ -267,8 +277,8 @@ static bool take_settle(hrt_runtime *runtime, uint32_t lane, const hrt_submit_se
         refuse_settle(runtime, lane, submit, HRT_ESTALE);
         return true;
     }
-    uint32_t data_length = 0;
-    int status = reserve_settle(runtime, submit, room, &data_length);
+    bool whole = false;
+    int status = reserve_settle(runtime, submit, room, &whole);
     if (status == HRT_ELOGFULL) {
         unit->left = 0;
         seat->stalled = true; /* it stays in the ring until there is room */
@@ -282,7 +292,7 @@ static bool take_settle(hrt_runtime *runtime, uint32_t lane, const hrt_submit_se
         unit->accepted = true;
         runtime->unit_open = submit->follow_count > 0;
         status = hrt_attempt_settle(runtime, lane, attempt, submit->outcome, submit->delay_ns,
-                                    entry + sizeof(*submit), data_length);
+                                    whole ? entry + sizeof(*submit) : NULL, submit->data_length);
     }
     if (status != HRT_OK) {
         unit->accepted = false;

@@ -21,6 +21,8 @@ enum {
     STEPS_LONG = 200000,
     PAYLOAD_MAX = 6000,
     RESULT_MAX = 3000,
+    RESULT_LARGE_MAX = 16000,
+    HELD_FEW = 4,
     HOLD_STEPS = 1500,
 };
 
@@ -29,7 +31,15 @@ typedef struct held {
     uint32_t until; /* step */
 } held;
 
+typedef struct shape {
+    uint32_t segments_max;
+    uint32_t held_max; /* jobs that the worker has at a time */
+    uint32_t result_max;
+    uint8_t durability;
+} shape;
+
 typedef struct world {
+    shape shape;
     char directory[SCRATCH_PATH];
     hrt_runtime *runtime;
     hrt_client *producer;
@@ -61,7 +71,8 @@ static void attach_worker(world *w)
     static const char *const kinds[] = {"test.job"};
     hrt_attach_options options = {.struct_size = sizeof(options), .abi_version = HRT_ABI_VERSION};
     hrt_register_options served = {
-        .kinds = kinds, .kind_count = 1, .concurrency = HELD_MAX, .language = "c"};
+
+        .kinds = kinds, .kind_count = 1, .concurrency = w->shape.held_max, .language = "c"};
     int fds[HRT_FD_COUNT];
     uint64_t incarnation = 0;
     char text[64];
@@ -72,19 +83,19 @@ static void attach_worker(world *w)
     REQUIRE(hrt_register(w->worker, &served) == HRT_OK);
 }
 
-static void open_world(world *w, uint32_t segments_max, uint8_t durability)
+static void open_world(world *w)
 {
     hrt_runtime_options options = {.struct_size = sizeof(options),
                                    .abi_version = HRT_ABI_VERSION,
                                    .directory = w->directory,
                                    .segment_size = SEGMENT,
-                                   .segments_max = segments_max};
+                                   .segments_max = w->shape.segments_max};
     hrt_queue_settings settings = {.name = "default",
                                    .weight = 1,
                                    .retain_max = 20,
                                    .retry_base_ms = 1,
                                    .retry_cap_ms = 2,
-                                   .durability = durability,
+                                   .durability = w->shape.durability,
                                    .max_attempts = 4,
                                    .max_crashes = 3};
     REQUIRE(hrt_runtime_open(&options, &w->runtime) == HRT_OK);
@@ -132,7 +143,7 @@ static void check_payload(const hrt_job *job)
 
 static void settle(world *w, uint32_t place, uint8_t outcome)
 {
-    static const uint8_t data[RESULT_MAX];
+    static const uint8_t data[RESULT_LARGE_MAX];
     hrt_job job = w->jobs[place].job;
     w->jobs[place] = w->jobs[--w->held_count];
     check_payload(&job);
@@ -141,7 +152,7 @@ static void settle(world *w, uint32_t place, uint8_t outcome)
                                  .outcome = outcome,
                                  .delay_ns = UINT64_MAX,
                                  .data = data,
-                                 .data_length = roll(w, RESULT_MAX)};
+                                 .data_length = roll(w, w->shape.result_max)};
     CHECK_EQ(hrt_settle(w->worker, &settlement, 1), HRT_OK);
 }
 
@@ -160,7 +171,7 @@ static uint32_t fetch(world *w, int64_t timeout_ns)
 {
     hrt_job job;
     uint32_t count = 0;
-    if (w->held_count == HELD_MAX) {
+    if (w->held_count == w->shape.held_max) {
         return 0;
     }
     int status = hrt_fetch(w->worker, &job, 1, timeout_ns, &count);
@@ -194,11 +205,16 @@ static uint64_t living(const world *w)
     return hrt_load_relaxed(&hrt_runtime_page(w->runtime)->runtime.jobs);
 }
 
-/* Everything that was accepted comes to its end, and that within reason. */
+/* Everything that was accepted comes to its end: something ends all the time. */
 static void finish(world *w)
 {
+    uint64_t least = living(w);
     uint64_t until_ns = hrt_monotonic_ns() + PATIENCE_NS;
     while (living(w) > 0 && hrt_monotonic_ns() < until_ns) {
+        if (living(w) < least) {
+            least = living(w);
+            until_ns = hrt_monotonic_ns() + PATIENCE_NS;
+        }
         while (w->held_count > 0) {
             settle(w, w->held_count - 1, HRT_OUTCOME_OK);
         }
@@ -208,14 +224,15 @@ static void finish(world *w)
     CHECK_EQ(living(w), 0);
 }
 
-static void soak(uint64_t seed, uint32_t segments_max, uint8_t durability)
+static void soak(uint64_t seed, shape given)
 {
     static world w;
     uint32_t steps = getenv("LONG") == NULL ? STEPS : STEPS_LONG;
     memset(&w, 0, sizeof(w));
     w.random = seed;
+    w.shape = given;
     scratch_make(w.directory);
-    open_world(&w, segments_max, durability);
+    open_world(&w);
     for (w.step = 0; w.step < steps; w.step++) {
         enqueue(&w);
         if (roll(&w, 3) != 0) {
@@ -228,36 +245,57 @@ static void soak(uint64_t seed, uint32_t segments_max, uint8_t durability)
     }
     uint64_t files = hrt_load_relaxed(&hrt_runtime_page(w.runtime)->runtime.segments);
     finish(&w);
-    CHECK(files <= segments_max);
+    CHECK(files <= given.segments_max);
     CHECK(w.accepted > 0);
-    printf("# %u segments, seed %llu: %llu accepted, %llu refused, %llu copied\n", segments_max,
-           (unsigned long long)seed, (unsigned long long)w.accepted, (unsigned long long)w.refused,
+    printf("# %u segments, seed %llu: %llu accepted, %llu refused, %llu copied\n",
+           given.segments_max, (unsigned long long)seed, (unsigned long long)w.accepted,
+           (unsigned long long)w.refused,
            (unsigned long long)hrt_load_relaxed(&hrt_runtime_page(w.runtime)->runtime.kept));
     close_world(&w);
     scratch_remove();
 }
 
+/* A log of so many files, and a worker that sits on many jobs. */
+static shape of_files(uint32_t segments_max)
+{
+    return (shape){.segments_max = segments_max,
+                   .held_max = HELD_MAX,
+                   .result_max = RESULT_MAX,
+                   .durability = HRT_DURABILITY_MEMORY};
+}
+
 static void the_smallest_log_never_wedges(void)
 {
-    soak(1, 4, HRT_DURABILITY_MEMORY);
-    soak(2, 4, HRT_DURABILITY_MEMORY);
-    soak(3, 5, HRT_DURABILITY_MEMORY);
+    soak(1, of_files(4));
+    soak(2, of_files(4));
+    soak(3, of_files(5));
 }
 
 static void a_small_log_never_wedges(void)
 {
-    soak(4, 8, HRT_DURABILITY_MEMORY);
-    soak(5, 16, HRT_DURABILITY_MEMORY);
-    soak(6, 40, HRT_DURABILITY_MEMORY);
+    soak(4, of_files(8));
+    soak(5, of_files(16));
+    soak(6, of_files(40));
 }
 
 static void nor_does_one_that_is_synced(void)
 {
-    soak(7, 6, HRT_DURABILITY_SYNC);
+    shape synced = of_files(6);
+    synced.durability = HRT_DURABILITY_SYNC;
+    soak(7, synced);
+}
+
+/* Results are as large as a quarter of a segment, and few jobs run that could end. */
+static void nor_does_one_of_large_results(void)
+{
+    shape large = of_files(40);
+    large.held_max = HELD_FEW;
+    large.result_max = RESULT_LARGE_MAX;
+    soak(8, large);
 }
 
 int main(void)
 {
     TAP_LIST(TEST(the_smallest_log_never_wedges), TEST(a_small_log_never_wedges),
-             TEST(nor_does_one_that_is_synced));
+             TEST(nor_does_one_that_is_synced), TEST(nor_does_one_of_large_results));
 }
