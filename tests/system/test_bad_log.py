@@ -161,7 +161,7 @@ def add_a_foreign_file(log: Path) -> None:
         (flip_record_header, "committed", "committed data is damaged"),
         (flip_payload, "committed", "fails its checksum although later records are valid"),
         (flip_the_last_job, "committed", "committed data is damaged"),
-        (truncate, "header", "is 32768 bytes long, the log's segments are 65536"),
+        (truncate, "committed", "is 32768 bytes long, the log's segments are 65536"),
         (remove_middle, "missing", "is missing"),
         (remove_oldest, "missing", "is missing"),
         (add_a_foreign_file, "foreign", "segment 00000030.seg belongs to another log"),
