@@ -271,8 +271,6 @@ int hrt_attempt_settle(hrt_runtime *runtime, uint32_t lane, hrt_attempt *attempt
 {
     const hrt_state_job *job = hrt_state_find(runtime->state, attempt->job);
     HRT_ASSERT(job != NULL && job->token == attempt->token);
-    /* A lane mostly settles in the order in which it was given: the next one is on its way then. */
-    hrt_state_expect(runtime->state, job->ready.next);
     hrt_settle_entry entry = {.job = attempt->job, .token = attempt->token, .data_length = length};
     hrt_scheduler_judge(runtime->scheduler, job, outcome_after_stop(attempt, outcome), delay_ns,
                         runtime->wall_ns, &entry);

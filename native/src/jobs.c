@@ -36,7 +36,6 @@ static uint32_t take_slot(hrt_jobs *jobs)
         uint32_t index = jobs->free_head;
         jobs->free_head = hrt_jobs_at(jobs, index)->ready.next;
         jobs->free_count--;
-        hrt_jobs_expect(jobs, jobs->free_head); /* the next job comes soon */
         return index;
     }
     if (jobs->used >> HRT_JOBS_CHUNK_BITS == jobs->chunk_count && !add_chunks(jobs)) {
@@ -49,7 +48,7 @@ static void give_slot(hrt_jobs *jobs, uint32_t index)
 {
     hrt_state_job *job = hrt_jobs_at(jobs, index);
     job->id = 0;
-    job->ready.next = jobs->free_count > 0 ? jobs->free_head : HRT_NIL;
+    job->ready.next = jobs->free_head;
     jobs->free_head = index;
     jobs->free_count++;
 }

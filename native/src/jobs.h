@@ -32,17 +32,6 @@ static inline hrt_state_job *hrt_jobs_at(const hrt_jobs *jobs, uint32_t index)
     return &jobs->chunks[index >> HRT_JOBS_CHUNK_BITS][index & (HRT_JOBS_CHUNK - 1)];
 }
 
-/* Has the memory of a job brought in while something else is done. HRT_NIL: nothing. */
-static inline void hrt_jobs_expect(const hrt_jobs *jobs, uint32_t index)
-{
-    if (index != HRT_NIL) {
-        const char *job = (const char *)hrt_jobs_at(jobs, index);
-        for (size_t line = 0; line < sizeof(hrt_state_job); line += HRT_CACHE_LINE) {
-            __builtin_prefetch(job + line);
-        }
-    }
-}
-
 static inline uint32_t hrt_jobs_find(const hrt_jobs *jobs, uint64_t id)
 {
     return hrt_map_find(&jobs->by_id, id);

@@ -295,7 +295,6 @@ static uint32_t take_run(const hrt_scheduler *scheduler, hrt_merge *merge, uint6
     uint32_t taken = 0;
     while (job != NULL && taken < max && job->ready_order <= limit) {
         jobs_out[taken++] = job->id;
-        hrt_state_expect(scheduler->state, job->ready.next); /* to be leased next */
         job = behind(scheduler, job);
     }
     merge->heads[first] = job != NULL ? job : merge->heads[--merge->count];

@@ -116,11 +116,6 @@ const hrt_state_job *hrt_state_at(const hrt_state *state, uint32_t index)
     return hrt_jobs_at(&state->jobs, index);
 }
 
-void hrt_state_expect(const hrt_state *state, uint32_t index)
-{
-    hrt_jobs_expect(&state->jobs, index);
-}
-
 uint32_t hrt_state_index(const hrt_state *state, const hrt_state_job *job)
 {
     (void)state;

@@ -11,12 +11,8 @@
 
 #include <hybridrt/runtime.h>
 #include <stdbool.h>
-#include <stddef.h>
 
-enum {
-    HRT_NIL = 0xffffffff, /* no job: end of an intrusive list */
-    HRT_CACHE_LINE = 64,
-};
+enum { HRT_NIL = 0xffffffff }; /* no job: end of an intrusive list */
 
 typedef struct hrt_links {
     uint32_t next, prev;
@@ -27,67 +23,56 @@ typedef struct hrt_job_list {
     uint32_t count;
 } hrt_job_list;
 
-/*
- * One living job. Read by scheduler and dispatch, written by hrt_state_apply only. In an order for
- * the cache: a lease needs the first two lines, an ordinary end the first three.
- */
+/* One living job. Read by scheduler and dispatch, written by hrt_state_apply only. */
 typedef struct hrt_state_job {
     uint64_t id;          /* 0: slot not in use */
     uint64_t token;       /* 0 unless running */
     uint64_t client;      /* 0 unless running */
     uint64_t ready_order; /* order within a queue: sequence that made it ready, or its id */
+    uint64_t position;    /* of the ENQUEUE or KEEP record: key, meta, payload */
+    uint64_t key_hash;
+    uint64_t due_ns; /* SCHEDULED RETRYING: when it is ready; terminal: when forgotten, or 0 */
+    uint64_t expires_ns;
+    uint64_t ready_ns;    /* wall clock of becoming ready */
     hrt_links ready;      /* READY: in its (queue, kind) list; RUNNING: jobs of its client */
-    uint32_t index;       /* of this slot */
-    uint32_t key;         /* slot of its key while it is in the key's list, else HRT_NIL */
+    hrt_links segment;    /* jobs whose position lies in one segment */
+    uint32_t data_offset; /* of the payload, from position */
+    uint32_t payload_length;
     uint16_t kind;
     uint16_t queue;
     uint16_t attempt; /* counted ones; while running: the number of this one */
-    uint16_t place;   /* RUNNING: started index in the lane of its client */
+    uint16_t max_attempts;
+    uint32_t timeout_ms;
     uint8_t state;
     uint8_t in_ready;   /* linked in a ready list: ready and the one of its key to go */
     uint8_t suspect;    /* crashes > 0: run it alone */
     uint8_t has_timers; /* enum hrt_state_timer, inside the state only */
+    uint32_t key;       /* slot of its key while it is in the key's list, else HRT_NIL */
+    hrt_links of_key;   /* in its key's list, by id */
+    hrt_links kept;     /* terminal jobs of a queue, oldest first */
+    uint64_t enqueued_ns;
+    uint64_t settled_ns; /* of the last settle entry */
+    uint64_t parent;
+    uint64_t result_position; /* of the result, else of the last error; in a SETTLE or KEEP */
+    char *error;              /* last error, malloc'd, or NULL */
+    uint64_t saved_position;  /* of what its attempts saved; in a SAVED, or in its own KEEP */
+    uint64_t leased_position; /* `position` as it was when it was leased last */
+    uint32_t saved_length;    /* 0: nothing */
+    uint32_t result_length;
+    uint32_t result_ttl_ms;
+    uint16_t meta_length;
+    uint16_t error_length;
+    uint8_t key_length;
     uint8_t crashes;
     uint8_t max_crashes;
     uint8_t outcome;
     uint8_t cause;
-
-    uint64_t position;        /* of the ENQUEUE or KEEP record: key, meta, payload */
-    uint64_t leased_position; /* `position` as it was when it was leased last */
-    uint64_t key_hash;
-    uint64_t due_ns;      /* SCHEDULED RETRYING: when it is ready; terminal: when forgotten, or 0 */
-    uint64_t ready_ns;    /* wall clock of becoming ready */
-    uint32_t data_offset; /* of the payload, from position */
-    uint32_t payload_length;
-    uint32_t timeout_ms;
-    uint32_t result_ttl_ms;
-    uint32_t saved_length; /* 0: nothing */
-    uint16_t max_attempts;
-    uint8_t key_length;
     uint8_t traced;
-
-    hrt_links segment;    /* jobs whose position lies in one segment */
+    uint16_t place;       /* RUNNING: started index in the lane of its client */
+    uint32_t index;       /* of this slot */
     uint32_t record_span; /* bytes of its ENQUEUE or KEEP record in the log */
     uint32_t keep_span;   /* bytes that a KEEP record of it would take now */
-    uint64_t expires_ns;
-    uint64_t settled_ns; /* of the last settle entry */
-    char *error;         /* last error, malloc'd, or NULL */
-    uint16_t meta_length;
-    uint16_t error_length;
-    uint32_t result_length;
-    hrt_links of_key; /* in its key's list, by id */
-    hrt_links kept;   /* terminal jobs of a queue, oldest first */
-
-    uint64_t enqueued_ns;
-    uint64_t parent;
-    uint64_t result_position; /* of the result, else of the last error; in a SETTLE or KEEP */
-    uint64_t saved_position;  /* of what its attempts saved; in a SAVED, or in its own KEEP */
-} __attribute__((aligned(HRT_CACHE_LINE))) hrt_state_job;
-
-_Static_assert(offsetof(hrt_state_job, position) == HRT_CACHE_LINE &&
-                   offsetof(hrt_state_job, segment) == 2 * HRT_CACHE_LINE &&
-                   offsetof(hrt_state_job, enqueued_ns) == 3 * HRT_CACHE_LINE,
-               "the lines that a lease and an end need");
+} hrt_state_job;
 
 typedef struct hrt_state_queue {
     hrt_job_list ready[HRT_KINDS_MAX];        /* by ready_order, without suspects */
@@ -127,8 +112,6 @@ void hrt_state_refresh(hrt_state *state);
 /* Lookup by id; NULL: not living. The pointer is good until the next apply. */
 const hrt_state_job *hrt_state_find(const hrt_state *state, uint64_t job);
 const hrt_state_job *hrt_state_at(const hrt_state *state, uint32_t index);
-/* Has the memory of a job brought in, for it is needed soon. HRT_NIL: nothing. */
-void hrt_state_expect(const hrt_state *state, uint32_t index);
 uint32_t hrt_state_index(const hrt_state *state, const hrt_state_job *job);
 uint32_t
 hrt_state_capacity(const hrt_state *state); /* indices are below it; slots with id 0 are free */
