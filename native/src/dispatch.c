@@ -393,16 +393,22 @@ static void let_others_in(hrt_runtime *runtime)
     }
 }
 
+static bool goes_on(const hrt_runtime *runtime)
+{
+    return hrt_load_acquire_u32(&runtime->stopping) == 0 && !hrt_runtime_has_failed(runtime);
+}
+
 int hrt_runtime_run(hrt_runtime *runtime)
 {
-    while (hrt_load_acquire_u32(&runtime->stopping) == 0 && !hrt_runtime_has_failed(runtime)) {
+    while (goes_on(runtime)) {
         (void)hrt_exchange_u32(&runtime->doorbell, 0);
         hrt_runtime_lock(runtime);
         bool found = hrt_dispatch_pass(runtime);
         hrt_lanes_reap(runtime);
         hrt_runtime_unlock(runtime);
         let_others_in(runtime);
-        if (!found && !hrt_runtime_has_failed(runtime)) {
+        /* Asked again: the ring of a stop may be the one that was just taken off the doorbell. */
+        if (!found && goes_on(runtime)) {
             sleep_until_rung(runtime);
         }
     }
