@@ -641,7 +641,8 @@ func readHistogram(from *C.hrt_histogram) Histogram {
 func abiTypes() map[string]reflect.Type {
 	found := map[string]reflect.Type{}
 	for _, value := range []any{
-		C.hrt_segment{}, C.hrt_durable_mark{}, C.hrt_record{}, C.hrt_enqueue_body{}, C.hrt_lease_body{},
+		C.hrt_segment{}, C.hrt_durable_mark{}, C.hrt_record{},
+		C.hrt_enqueue_body{}, C.hrt_lease_body{},
 		C.hrt_settle_entry{}, C.hrt_control_body{}, C.hrt_queue_settings{}, C.hrt_epoch_body{},
 		C.hrt_checkpoint_body{}, C.hrt_keep_body{}, C.hrt_lane{}, C.hrt_submit{},
 		C.hrt_submit_enqueue{}, C.hrt_submit_settle{}, C.hrt_submit_register{},
