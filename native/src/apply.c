@@ -225,14 +225,15 @@ static int restore(hrt_state *state, uint32_t index, const hrt_record *record)
     const hrt_keep_body *body = hrt_record_body(record);
     hrt_parts parts = hrt_record_parts(record);
     hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
+    bool retained = hrt_state_retains(body->state);
     job->token = body->token;
-    job->client = body->client;
+    job->client = retained ? 0 : body->client;
     job->leased_position = record->position; /* of the oldest copy that is left */
     job->place = body->place;
     job->enqueued_ns = body->enqueued_ns;
     job->settled_ns = body->settled_ns;
     job->ready_ns = body->enqueued_ns;
-    job->ready_order = body->job;
+    job->ready_order = retained ? body->client : body->job;
     job->attempt = body->attempt;
     job->crashes = body->crashes;
     job->outcome = body->outcome;

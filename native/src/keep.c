@@ -21,7 +21,7 @@ static void fill_body(const hrt_state_job *job, const hrt_enqueue_body *enqueue,
     body->enqueued_ns = job->enqueued_ns;
     body->settled_ns = job->settled_ns;
     body->due_ns = job->due_ns;
-    body->client = job->client;
+    body->client = hrt_state_retains(job->state) ? job->ready_order : job->client;
     body->error_length = job->error_length;
     body->result_length = job->result_length;
     body->attempt = job->attempt;

@@ -27,11 +27,6 @@ static bool waits(uint8_t job_state)
     return waiting >> job_state & 1;
 }
 
-static bool retains(uint8_t job_state)
-{
-    return job_state >= HRT_JOB_COMPLETED && job_state != HRT_JOB_DEAD;
-}
-
 static void count_out(hrt_state *state, const hrt_state_job *job)
 {
     hrt_state_queue *queue = &state->queues[job->queue];
@@ -52,7 +47,7 @@ static int set_timers(hrt_state *state, uint32_t index)
 {
     hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
     bool waiting = waits(job->state);
-    uint64_t over_ns = waiting ? job->expires_ns : retains(job->state) ? job->due_ns : 0;
+    uint64_t over_ns = waiting ? job->expires_ns : hrt_state_retains(job->state) ? job->due_ns : 0;
     if (over_ns != 0) {
         if (!hrt_timer_set(state->over, index, over_ns)) {
             return HRT_ENOMEM;
@@ -80,9 +75,16 @@ static void clear_timers(hrt_state *state, uint32_t index)
     job->has_timers = 0;
 }
 
-/* Oldest is what settled first, the lower id among those of one group: a KEEP carries both. */
-static bool settled_in_order(const hrt_state_job *a, const hrt_state_job *b)
+/*
+ * Oldest is what ended first in the log, the lower id among those of one record: a KEEP carries
+ * both. Not by time, which a clock that is set back repeats. A KEEP of an older version has no
+ * sequence: these come first, by time.
+ */
+static bool ended_in_order(const hrt_state_job *a, const hrt_state_job *b)
 {
+    if (a->ready_order != b->ready_order) {
+        return a->ready_order < b->ready_order;
+    }
     return a->settled_ns != b->settled_ns ? a->settled_ns < b->settled_ns : a->id <= b->id;
 }
 
@@ -93,9 +95,9 @@ static void retain(hrt_state *state, uint32_t index)
     uint32_t hint = state->retained_hint;
     bool hinted = hint != HRT_NIL && hrt_jobs_at(&state->jobs, hint)->id != 0 && hint != index &&
                   hrt_jobs_at(&state->jobs, hint)->queue == job->queue &&
-                  retains(hrt_jobs_at(&state->jobs, hint)->state);
+                  hrt_state_retains(hrt_jobs_at(&state->jobs, hint)->state);
     uint32_t after = hrt_list_place(&state->jobs, list, index, hinted ? hint : HRT_NIL,
-                                    offsetof(hrt_state_job, kept), settled_in_order);
+                                    offsetof(hrt_state_job, kept), ended_in_order);
     state->retained_hint = index;
     hrt_list_insert(&state->jobs, list, index, after, offsetof(hrt_state_job, kept));
 }
@@ -110,7 +112,7 @@ static int link_state(hrt_state *state, uint32_t index)
     if (job->state == HRT_JOB_READY && job->key_hash == 0) {
         hrt_ready_link(state, index);
     }
-    if (retains(job->state)) {
+    if (hrt_state_retains(job->state)) {
         retain(state, index);
     }
     return set_timers(state, index);
@@ -129,7 +131,7 @@ static void unlink_state(hrt_state *state, uint32_t index)
         hrt_holders_unlink(state, index);
         job->token = 0;
         job->client = 0;
-    } else if (retains(job->state)) {
+    } else if (hrt_state_retains(job->state)) {
         hrt_list_remove(&state->jobs, &state->queues[job->queue].retained, index,
                         offsetof(hrt_state_job, kept));
     }

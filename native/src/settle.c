@@ -106,6 +106,7 @@ static int end(hrt_state *state, uint32_t index, uint8_t next, uint64_t due_ns)
     }
     hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
     uint16_t queue = job->queue;
+    job->ready_order = state->sequence;
     job->payload_length = 0;
     job->saved_length = 0;
     job->saved_position = 0;

@@ -28,7 +28,8 @@ typedef struct hrt_state_job {
     uint64_t id;          /* 0: slot not in use */
     uint64_t token;       /* 0 unless running */
     uint64_t client;      /* 0 unless running */
-    uint64_t ready_order; /* order within a queue: sequence that made it ready, or its id */
+    uint64_t ready_order; /* order within a queue: sequence that made it ready, or its id; of a
+                             retained job the sequence of its end */
     uint64_t position;    /* of the ENQUEUE or KEEP record: key, meta, payload */
     uint64_t key_hash;
     uint64_t due_ns; /* SCHEDULED RETRYING: when it is ready; terminal: when forgotten, or 0 */
@@ -73,6 +74,12 @@ typedef struct hrt_state_job {
     uint32_t record_span; /* bytes of its ENQUEUE or KEEP record in the log */
     uint32_t keep_span;   /* bytes that a KEEP record of it would take now */
 } hrt_state_job;
+
+/* Whether a job in this state is kept for its result, as one of the `retained` of its queue. */
+static inline bool hrt_state_retains(uint8_t job_state)
+{
+    return job_state >= HRT_JOB_COMPLETED && job_state != HRT_JOB_DEAD;
+}
 
 typedef struct hrt_state_queue {
     hrt_job_list ready[HRT_KINDS_MAX];        /* by ready_order, without suspects */

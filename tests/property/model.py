@@ -92,6 +92,7 @@ class Job:
     due_ns: int = 0
     expires_ns: int = 0
     settled_ns: int = 0
+    ended: int = 0  # sequence of the record that ended it, if it is retained
     place: int = 0
     timeout_ms: int = 0
     result_ttl_ms: int = 0
@@ -144,11 +145,13 @@ class Model:
     jobs: dict[int, Job] = field(default_factory=dict)
     kinds: dict[int, bytes] = field(default_factory=dict)
     queues: dict[int, Queue] = field(default_factory=dict)
+    sequence: int = 0  # of the record at hand
 
     def apply(self, record: bytes) -> None:
         """Change the state by one record."""
         header = Header.parse(record)
         body = record[HEADER.size : header.length]
+        self.sequence = header.sequence
         match header.type:
             case 1:
                 self._enqueue(header, body)
@@ -239,7 +242,9 @@ class Model:
         if job_id in self.jobs:
             return
         job = self._new_job(header, job_id, body, ENQUEUE.size + KEEP.size)
-        job.token, job.client, job.due_ns = token, client, due
+        job.token, job.due_ns = token, due
+        retained = fields[10] in RETAINED
+        job.client, job.ended = (0, client) if retained else (client, 0)
         job.enqueued_ns, job.settled_ns = enqueued, settled
         job.attempt, job.crashes, job.state, job.outcome, job.cause, job.place = fields[8:14]
         saved_at = len(body) - fields[14]
@@ -311,11 +316,12 @@ class Model:
             del self.jobs[job.id]
             return
         job.state, job.due_ns, job.payload, job.saved = state, due_ns, b"", b""
+        job.ended = self.sequence
         self._trim(job.queue)
 
     def _trim(self, queue: int) -> None:
         retained = [j for j in self.jobs.values() if j.queue == queue and j.state in RETAINED]
-        retained.sort(key=lambda job: (job.settled_ns, job.id))
+        retained.sort(key=lambda job: (job.ended, job.settled_ns, job.id))
         for job in retained[: max(0, len(retained) - self.queues[queue].retain_max)]:
             del self.jobs[job.id]
 

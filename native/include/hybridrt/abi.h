@@ -334,7 +334,7 @@ typedef struct hrt_keep_body {
     uint64_t enqueued_ns;
     uint64_t settled_ns;
     uint64_t due_ns; /* of the state it is in */
-    uint64_t client; /* holder of the lease, if running */
+    uint64_t client; /* holder of the lease, if running; sequence of its end, if retained */
     uint32_t error_length;
     uint32_t result_length;
     uint16_t attempt;
