@@ -14,8 +14,12 @@ typedef struct scene_client {
     bool gone; /* died, and the supervisor does not know yet */
     uint64_t dead_at;
     uint64_t incarnation;
-    uint64_t life; /* of the runtime that it belongs to */
-    uint32_t open; /* tickets without an answer */
+    uint64_t life;   /* of the runtime that it belongs to */
+    uint32_t open;   /* tickets without an answer */
+    uint64_t cuts;   /* see oracle_cuts */
+    uint64_t starts; /* of supervisors, when it was made */
+    bool bad;        /* keeps no promise, or serves too little: it gives way when it gets calm */
+    bool answered;   /* one of its submissions since it got calm was */
 } scene_client;
 
 /* What the supervisor hands to its standby. */
@@ -33,6 +37,7 @@ typedef struct sim_scene {
     uint64_t life;                         /* counts the runtimes: memory is used again */
     sim_process *standby;                  /* NULL: none */
     bool following;                        /* it reads the log */
+    bool taking_over;                      /* nobody else is there */
     int page_fd;                           /* for it */
     scene_grant grants[SCENE_CLIENTS_MAX]; /* on their way to it */
     uint32_t grant_count;

@@ -2,6 +2,7 @@
 #include "actors.h"
 #include "handle.h"
 #include "oracle.h"
+#include "rules.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -20,6 +21,12 @@ enum {
     STALE_ONE_IN = 15,
     GARBAGE_ONE_IN = 150,
     SILENT_ONE_IN = 40,
+    SAVE_ONE_IN = 5,
+    SAVED_MIN = 4,
+    SAVED_MAX = 200,
+    EXTEND_ONE_IN = 20,
+    WATCH_ONE_IN = 5,
+    WAIT_ONE_IN = 4,
 };
 
 static bool attach(hrt_client **client_out)
@@ -88,30 +95,72 @@ static void wish_for(wish *made)
 
 /* ---- a producer ---- */
 
+/* Now and then for ever: who is not woken then is found out when it gets calm. */
+static int64_t patience(uint64_t ns)
+{
+    return sim_calm() || sim_one_in(CHANCE_WORK, 4) ? -1 : (int64_t)ns;
+}
+
 typedef struct tickets {
     uint64_t first; /* of those not answered yet */
     uint32_t count;
     uint32_t serials[TICKETS_MAX];
 } tickets;
 
-static void read_replies(hrt_client *client, tickets *open)
+/* A disk that turned back time without proof has cut off what this client was told of. */
+static bool is_cut_off(const scene_client *self)
+{
+    return self->cuts != oracle_cuts();
+}
+
+/*
+ * A supervisor was started anew meanwhile, not by a takeover: it knows nothing of this client, may
+ * use the files again that it reads, and the disk may have rotted before.
+ */
+static bool is_orphan(const scene_client *self)
+{
+    return self->starts != scene.outcome->restarts;
+}
+
+static void take_answer(hrt_client *client, uint32_t serial, int64_t id, const scene_client *self)
+{
+    if (id > 0) {
+        if (!is_cut_off(self)) {
+            oracle_acknowledged(serial, (uint64_t)id);
+        }
+        if (sim_one_in(CHANCE_WORK, WATCH_ONE_IN)) {
+            (void)!hrt_watch(client, (uint64_t)id);
+        }
+    } else {
+        sim_sight(SIGHT_ANSWER + (uint32_t)-id);
+    }
+}
+
+static void read_replies(hrt_client *client, tickets *open, const scene_client *self)
 {
     int64_t id = 0;
     while (open->count > 0 && hrt_replies(client, open->first, 1, &id) == HRT_OK) {
         uint32_t serial = open->serials[open->first % TICKETS_MAX];
         sim_trace(7, serial, (uint64_t)id);
-        if (id > 0) {
-            oracle_acknowledged(serial, (uint64_t)id);
-            if (sim_one_in(CHANCE_WORK, 20)) {
-                (void)!hrt_watch(client, (uint64_t)id);
-            }
-        }
+        take_answer(client, serial, id, self);
         open->first++;
         open->count--;
     }
 }
 
-static int submit(hrt_client *client, tickets *open)
+/* Waits where a queue is full, too. What is not answered in time may be a job all the same. */
+static int submit_and_wait(hrt_client *client, const wish *wishes, const hrt_spec *specs,
+                           uint32_t count, const scene_client *self)
+{
+    int64_t ids[BATCH_MAX] = {0};
+    int status = hrt_enqueue_wait(client, specs, count, (int64_t)(200 * SIM_MS), ids);
+    for (uint32_t i = 0; i < count && status == HRT_OK; i++) {
+        take_answer(client, wishes[i].serial, ids[i], self);
+    }
+    return status;
+}
+
+static int submit(hrt_client *client, tickets *open, const scene_client *self)
 {
     wish wishes[BATCH_MAX];
     hrt_spec specs[BATCH_MAX];
@@ -120,8 +169,11 @@ static int submit(hrt_client *client, tickets *open)
         wish_for(&wishes[i]);
         specs[i] = wishes[i].spec;
     }
+    if (open->count == 0 && !sim_calm() && sim_one_in(CHANCE_WORK, WAIT_ONE_IN)) {
+        return submit_and_wait(client, wishes, specs, count, self);
+    }
     uint64_t first = 0;
-    int status = hrt_enqueue(client, specs, count, (int64_t)(100 * SIM_MS), &first);
+    int status = hrt_enqueue(client, specs, count, patience(100 * SIM_MS), &first);
     for (uint32_t i = 0; i < count && status == HRT_OK; i++) {
         open->first = open->count == 0 ? first : open->first;
         open->serials[(first + i) % TICKETS_MAX] = wishes[i].serial;
@@ -142,7 +194,7 @@ static void die_half_way(hrt_client *client)
     sim_process_kill(sim_self());
 }
 
-static void read_notices(hrt_client *client)
+static void read_notices(hrt_client *client, const scene_client *self)
 {
     hrt_notice notices[JOBS_MAX];
     uint32_t count = 0;
@@ -151,6 +203,13 @@ static void read_notices(hrt_client *client)
     }
     for (uint32_t i = 0; i < count; i++) {
         sim_trace(8, notices[i].job, notices[i].type);
+        sim_sight(SIGHT_NOTICE + notices[i].type);
+        if (notices[i].type == HRT_DELIVERY_REFUSED) {
+            sim_sight(SIGHT_ANSWER + (uint32_t)-notices[i].code);
+        }
+        if (!is_orphan(self)) {
+            rules_noticed(&notices[i]);
+        }
         hrt_notice_free(&notices[i]);
     }
 }
@@ -160,19 +219,22 @@ static void produce_for(hrt_client *client, scene_client *self)
     tickets open = {0};
     int status = HRT_OK;
     while (status != HRT_ECLOSED && !hrt_draining(client)) {
-        bool more = oracle_submissions() < scene.plan.jobs_most && !sim_calm();
+        bool more = sim_calm() ? !self->answered && open.count == 0
+                               : oracle_submissions() < scene.plan.jobs_most;
         if (more && open.count + BATCH_MAX < TICKETS_MAX) {
-            status = submit(client, &open);
+            status = submit(client, &open, self);
         }
         if (sim_one_in(CHANCE_WORK, 2)) {
             sim_sleep(sim_below(CHANCE_WORK, 20 * SIM_MS));
         } else if (open.count > 0) {
-            int waited = hrt_wait(client, open.first + open.count, (int64_t)(20 * SIM_MS));
+            int waited = hrt_wait(client, open.first + open.count, patience(20 * SIM_MS));
             status = waited == HRT_ECLOSED ? waited : status; /* nothing more to submit */
         }
-        read_replies(client, &open);
+        bool asked = open.count > 0;
+        read_replies(client, &open, self);
         self->open = open.count;
-        read_notices(client);
+        self->answered |= sim_calm() && asked && open.count == 0;
+        read_notices(client, self);
         if (sim_strikes(FAULT_PRODUCER_HALF, HALF_ONE_IN)) {
             die_half_way(client);
         }
@@ -210,7 +272,7 @@ static uint8_t choose_outcome(void)
     return good ? HRT_OUTCOME_OK : outcomes[sim_below(CHANCE_WORK, sizeof(outcomes))];
 }
 
-static int settle(hrt_client *client, const hrt_job *job)
+static int settle(hrt_client *client, const hrt_job *job, const scene_client *self)
 {
     settling answer = {.settlement = {.job = job->id,
                                       .token = job->token,
@@ -220,8 +282,8 @@ static int settle(hrt_client *client, const hrt_job *job)
                                                       ? UINT64_MAX
                                                       : sim_below(CHANCE_WORK, 300 * SIM_MS)}};
     hrt_settlement *said = &answer.settlement;
-    memset(answer.data, 'd', sizeof(answer.data));
     said->data_length = (uint32_t)sim_below(CHANCE_WORK, DATA_MAX);
+    rules_result(job->token, answer.data, said->data_length);
     if (said->outcome == HRT_OUTCOME_OK && !sim_calm() && sim_one_in(CHANCE_WORK, 5)) {
         said->follow_count = 1 + (uint32_t)sim_below(CHANCE_WORK, FOLLOW_MAX);
         for (uint32_t i = 0; i < said->follow_count; i++) {
@@ -232,6 +294,9 @@ static int settle(hrt_client *client, const hrt_job *job)
     }
     oracle_said(job->id, job->token, said->outcome, said->follow_count);
     int status = hrt_settle(client, said, 1);
+    if (status == HRT_OK && !self->bad && !is_cut_off(self)) {
+        oracle_heard(job->id, job->token);
+    }
     if (status == HRT_OK && sim_strikes(FAULT_WORKER_TWICE, TWICE_ONE_IN)) {
         said->follow_count = 0;
         said->outcome = choose_outcome();
@@ -262,7 +327,9 @@ static void write_garbage(hrt_client *client)
     if (place == NULL) {
         return;
     }
-    switch (sim_below(CHANCE_WORK, 5)) {
+    uint64_t which = sim_below(CHANCE_WORK, 5);
+    sim_sight(SIGHT_GARBAGE + (uint32_t)which);
+    switch (which) {
     case 0:
         memcpy(place, &settle_entry, sizeof(settle_entry));
         break;
@@ -292,9 +359,38 @@ static void hang(void)
     sim_yield();
 }
 
-static int handle(hrt_client *client, const hrt_job *job)
+static bool serves(uint16_t kind, uint32_t kind_count)
 {
-    oracle_served(job, hrt_incarnation(client));
+    for (uint32_t i = 0; i < kind_count; i++) {
+        if (scene.kinds[i] == kind) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What a handler may say before it is done. */
+static void talk(hrt_client *client, const hrt_job *job)
+{
+    if (sim_one_in(CHANCE_WORK, SAVE_ONE_IN)) {
+        uint8_t data[SAVED_MAX];
+        uint32_t length = SAVED_MIN + (uint32_t)sim_below(CHANCE_WORK, SAVED_MAX - SAVED_MIN);
+        rules_save(job->id, job->token, data, length);
+        (void)!hrt_save(client, job->id, job->token, data, length);
+    }
+    if (sim_one_in(CHANCE_WORK, EXTEND_ONE_IN)) {
+        (void)!hrt_extend(client, job->id, job->token, sim_below(CHANCE_WORK, SIM_SECOND));
+        (void)!hrt_progress(client, job->id, job->token, 500, "half", 4);
+    }
+}
+
+static int handle(hrt_client *client, const hrt_job *job, uint32_t kind_count, scene_client *self)
+{
+    if (!is_orphan(self)) {
+        oracle_served(job, hrt_incarnation(client));
+    }
+    SIM_CHECK(serves(job->kind, kind_count), "job %llu is of kind %u, which was not registered",
+              (unsigned long long)job->id, job->kind);
     sim_trace(9, job->id, job->token);
     hrt_job_started(job);
     if (sim_strikes(FAULT_WORKER_HANGS, HANG_ONE_IN)) {
@@ -305,19 +401,26 @@ static int handle(hrt_client *client, const hrt_job *job)
     } else {
         sim_sleep(sim_below(CHANCE_WORK, 3 * SIM_MS));
     }
+    if (!is_orphan(self)) {
+        oracle_intact(job);
+    }
+    talk(client, job);
     if (sim_strikes(FAULT_WORKER_GARBAGE, GARBAGE_ONE_IN)) {
+        self->bad = true;
+        rules_spoiled(hrt_incarnation(client));
         write_garbage(client);
     }
     if (sim_strikes(FAULT_WORKER_STALE, STALE_ONE_IN)) {
         (void)settle_stale(client, job);
     }
     if (sim_strikes(FAULT_WORKER_SILENT, SILENT_ONE_IN)) {
+        self->bad = true;
         return HRT_OK;
     }
-    return settle(client, job);
+    return settle(client, job, self);
 }
 
-static void work_for(hrt_client *client)
+static void work_for(hrt_client *client, scene_client *self)
 {
     static const char *const kinds[SCENE_KINDS] = {"kind0", "kind1"};
     uint32_t kind_count = 1 + (uint32_t)sim_below(CHANCE_WORK, SCENE_KINDS);
@@ -327,25 +430,26 @@ static void work_for(hrt_client *client)
         .concurrency = 1 + (uint32_t)sim_below(CHANCE_WORK, 4),
         .credit = sim_one_in(CHANCE_WORK, 2) ? 0 : 1 + (uint32_t)sim_below(CHANCE_WORK, 8),
         .language = "c"};
+    self->bad = served.kind_count < SCENE_KINDS;
+    rules_credit(hrt_incarnation(client), served.credit);
     int status = hrt_register(client, &served);
     while (status == HRT_OK || status == HRT_EAGAIN) {
         hrt_job jobs[JOBS_MAX];
         uint32_t count = 0;
         status = hrt_fetch(client, jobs, 1 + (uint32_t)sim_below(CHANCE_WORK, JOBS_MAX),
-                           (int64_t)(sim_calm() ? SIM_SECOND : 50 * SIM_MS), &count);
+                           patience(50 * SIM_MS), &count);
         for (uint32_t i = 0; i < count && status == HRT_OK; i++) {
-            status = handle(client, &jobs[i]);
+            status = handle(client, &jobs[i], served.kind_count, self);
         }
-        read_notices(client);
+        read_notices(client, self);
     }
 }
 
 void *work(void *argument)
 {
     hrt_client *client = NULL;
-    (void)argument;
     if (attach(&client)) {
-        work_for(client);
+        work_for(client, argument);
         hrt_detach(client);
     }
     sim_process_kill(sim_self());

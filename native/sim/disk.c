@@ -13,6 +13,7 @@
 #include <string.h>
 
 enum { INODES_MAX = 96, RECENT = 16, HARMS_MAX = 8, ROT_BITS_MAX = 3 };
+enum { CUT_AT_HEAD_ONE_IN = 60 };
 enum { SYNC_FAILS_ONE_IN = 300, SYNC_STALLS_ONE_IN = 200, WRITE_FAILS_ONE_IN = 1500 };
 
 typedef struct piece {
@@ -60,6 +61,7 @@ typedef struct harm {
 static struct {
     bool directory;
     bool full;
+    bool wants_cut;
     uint64_t order;
     inode inodes[INODES_MAX];
     entry entries[SIM_NAMES_MAX];
@@ -138,6 +140,7 @@ void sim_disk_end(void)
     memset(disk.entries, 0, sizeof(disk.entries));
     disk.directory = false;
     disk.full = false;
+    disk.wants_cut = false;
     disk.order = 0;
     disk.recent_count = 0;
     disk.harm_count = 0;
@@ -443,14 +446,43 @@ static void take_time(void)
     sim_sleep(ns);
 }
 
+static bool others_wait(int number)
+{
+    for (int i = 0; i < INODES_MAX; i++) {
+        if (i != number && disk.inodes[i].first != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A file has a new number on the disk, and what it stands for may wait in another one. */
+static void consider_cut(int number, bool renumbered)
+{
+    if (renumbered && others_wait(number) && sim_strikes(FAULT_POWER_CUT, CUT_AT_HEAD_ONE_IN)) {
+        sim_sight(SIGHT_CUT_AT_HEAD);
+        disk.wants_cut = true;
+    }
+}
+
+bool sim_disk_wants_cut(void)
+{
+    bool wanted = disk.wants_cut;
+    disk.wants_cut = false;
+    return wanted;
+}
+
 int sim_disk_sync(int number)
 {
     uint64_t order = disk.order;
+    const piece *first = disk.inodes[number].first;
+    bool renumbered = first != NULL && first->offset == 0 && first->length < SIM_PAGE;
     sim_disk_hold(number);
     bool fails = sim_strikes(FAULT_SYNC_FAILS, SYNC_FAILS_ONE_IN);
     take_time();
     sim_trace(5, (uint64_t)number, order);
     settle_pieces(number, order, !fails);
+    consider_cut(number, renumbered);
     sim_say("sync of %08x.seg", disk.inodes[number].slot - 1);
     sim_disk_release(number);
     if (fails) {

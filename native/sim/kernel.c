@@ -98,6 +98,11 @@ void sim_count_fault(enum sim_fault fault)
     kernel.outcome->faults[fault]++;
 }
 
+void sim_sight(uint32_t sight)
+{
+    kernel.outcome->sights[sight]++;
+}
+
 bool sim_strikes(enum sim_fault fault, uint64_t chances)
 {
     /* Drawn in any case, so that what is forbidden does not shift what follows. */
@@ -471,11 +476,12 @@ void sim_process_kill(sim_process *process)
     bury(process);
 }
 
-void sim_process_kill_all(void)
+void sim_process_kill_others(const sim_process *spared)
 {
     for (uint32_t i = 0; i < SIM_PROCESSES_MAX; i++) {
-        if (kernel.processes[i].alive && sim_self() != &kernel.processes[i]) {
-            bury(&kernel.processes[i]);
+        sim_process *process = &kernel.processes[i];
+        if (process->alive && process != spared && process != sim_self()) {
+            bury(process);
         }
     }
 }
@@ -553,6 +559,6 @@ void sim_kernel_begin(const sim_plan *plan, sim_outcome *outcome)
 
 void sim_kernel_end(void)
 {
-    sim_process_kill_all();
+    sim_process_kill_others(NULL);
     kernel.outcome->virtual_ns = kernel.now;
 }

@@ -19,7 +19,13 @@
 #include <unistd.h>
 
 enum { OTHER_GARBAGE = 0x5b };
-enum { WORKERS_MAX = 64, FAILURES_MAX = 32, FAILPOINTS_MAX = 64, TWICE_EVERY = 64 };
+enum {
+    WORKERS_MAX = 64,
+    FAILURES_MAX = 32,
+    FAILPOINTS_MAX = 64,
+    TWICE_EVERY = 64,
+    SEEDS_FOR_ALL = 2000
+};
 
 typedef struct failure {
     uint64_t seed;
@@ -35,6 +41,7 @@ typedef struct common {
     uint64_t traces;               /* of all runs, in any order */
     uint64_t steps, operations, virtual_ns;
     uint64_t faults[FAULT_COUNT];
+    uint64_t sights[SIGHTS];
     uint64_t records, jobs, acknowledged, leases, settles, refused;
     uint64_t restarts, takeovers, handovers, power_cuts, damages_named, states_compared, unprovable,
         memory_most;
@@ -139,6 +146,9 @@ static void add_outcome(const sim_outcome *outcome)
     add(&shared->unprovable, outcome->unprovable);
     for (uint32_t i = 0; i < FAULT_COUNT; i++) {
         add(&shared->faults[i], outcome->faults[i]);
+    }
+    for (uint32_t i = 0; i < SIGHTS; i++) {
+        add(&shared->sights[i], outcome->sights[i]);
     }
     if (outcome->memory_most > shared->memory_most) {
         shared->memory_most = outcome->memory_most;
@@ -418,6 +428,42 @@ static uint32_t print_failpoints(void)
     return missed;
 }
 
+/* What no seed has met. A few seeds need not meet all. */
+static uint32_t print_missed(void)
+{
+    uint32_t missed = 0;
+    if (shared->seeds < SEEDS_FOR_ALL) {
+        return 0;
+    }
+    for (uint32_t i = 0; i < FAULT_COUNT; i++) {
+        if (shared->faults[i] == 0) {
+            (void)printf("  NEVER STRUCK: %s\n", fault_texts[i]);
+            missed++;
+        }
+    }
+    for (uint32_t i = 0; i < SIGHTS; i++) {
+        if (sim_sight_name(i) != NULL && shared->sights[i] == 0) {
+            (void)printf("  NEVER SEEN: %s\n", sim_sight_name(i));
+            missed++;
+        }
+    }
+    return missed;
+}
+
+static void write_sights(FILE *file)
+{
+    bool first = true;
+    (void)fprintf(file, "  \"sights\": {\n");
+    for (uint32_t i = 0; i < SIGHTS; i++) {
+        if (sim_sight_name(i) != NULL) {
+            (void)fprintf(file, "%s    \"%s\": %llu", first ? "" : ",\n", sim_sight_name(i),
+                          (unsigned long long)shared->sights[i]);
+            first = false;
+        }
+    }
+    (void)fprintf(file, "\n  },\n");
+}
+
 static void write_names(FILE *file)
 {
     (void)fprintf(file, "  \"faults\": {\n");
@@ -487,6 +533,7 @@ static bool write_json(const char *path, double real_s)
                   (double)shared->virtual_ns / 1e9, real_s);
     (void)fprintf(file, "  \"processor_s\": %.3f,\n", processor_s());
     write_counts(file);
+    write_sights(file);
     write_names(file);
     return fclose(file) == 0;
 }
@@ -527,7 +574,7 @@ static int run_many(const options *chosen)
     run_seeds(chosen);
     double real_s = seconds_now() - begin;
     print_summary(real_s);
-    uint32_t missed = print_failpoints();
+    uint32_t missed = print_failpoints() + print_missed();
     if (chosen->json != NULL && !write_json(chosen->json, real_s)) {
         (void)fprintf(stderr, "hrt-sim: cannot write %s\n", chosen->json);
         return 2;
@@ -537,7 +584,7 @@ static int run_many(const options *chosen)
                      (unsigned long long)shared->failures[i].seed);
     }
     if (missed > 0) {
-        (void)printf("%u failpoints were never hit\n", missed);
+        (void)printf("%u faults, sights or failpoints were never met\n", missed);
     }
     (void)printf("%u violations\n", shared->failure_count);
     return shared->failure_count > 0 || missed > 0;

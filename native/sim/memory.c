@@ -94,6 +94,8 @@ static void link_block(sim_block *block)
     }
     owner->blocks = block;
     owner->bytes += block->size;
+    SIM_CHECK(owner->bytes < SIM_MEMORY_MOST, "a %s holds %llu bytes", owner->name,
+              (unsigned long long)owner->bytes);
     owner->bytes_most = owner->bytes > owner->bytes_most ? owner->bytes : owner->bytes_most;
 }
 

@@ -3,6 +3,7 @@
 #include "oracle.h"
 
 #include "record.h"
+#include "rules.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +40,7 @@ typedef struct said {
     uint64_t token;
     uint32_t follow_count;
     uint8_t outcome;
+    bool heard;
     uint32_t before; /* of the same job + 1 */
 } said;
 
@@ -60,6 +62,7 @@ static struct {
     uint64_t durable_count; /* lines known to be on the disk, all of them up to here */
     model_job *jobs;        /* by id, which is a sequence */
     bool restarted;
+    uint64_t cuts;
     uint64_t least; /* lines that a restart has to find */
     uint32_t epoch;
     uint64_t end; /* position after the last record */
@@ -108,9 +111,11 @@ void oracle_begin(sim_outcome *outcome)
     oracle.submission_count = 0;
     oracle.answer_count = 0;
     oracle.rebuilding = false;
+    oracle.cuts = 0;
     oracle.replay = NULL;
     oracle.replayed = 0;
     oracle.compare = false;
+    rules_begin();
 }
 
 static void drop_replay(void)
@@ -135,15 +140,21 @@ uint64_t oracle_records(void)
     return oracle.count;
 }
 
-void oracle_queue(uint16_t queue, uint8_t durability, uint8_t order)
+uint64_t oracle_cuts(void)
 {
-    oracle.durability[queue] = durability;
-    oracle.order[queue] = order;
+    return oracle.cuts;
+}
+
+void oracle_queue(uint16_t queue, const hrt_queue_settings *settings)
+{
+    oracle.durability[queue] = settings->durability;
+    oracle.order[queue] = settings->order;
+    rules_queue(queue, settings);
 }
 
 /* ---- payloads: a serial number, and bytes that follow from it ---- */
 
-static uint8_t payload_byte(uint32_t serial, uint32_t at)
+uint8_t oracle_byte(uint32_t serial, uint32_t at)
 {
     return (uint8_t)((serial * 2654435761u + at * 40503u) >> 13);
 }
@@ -157,7 +168,7 @@ uint32_t oracle_submit(const oracle_submission *submission, uint8_t *payload_out
     oracle.submissions[serial] = (known_submission){.asked = *submission};
     memcpy(payload_out, &serial, sizeof(serial));
     for (uint32_t i = sizeof(serial); i < submission->payload_length; i++) {
-        payload_out[i] = payload_byte(serial, i);
+        payload_out[i] = oracle_byte(serial, i);
     }
     return serial;
 }
@@ -179,7 +190,7 @@ static known_submission *recognise(const uint8_t *payload, uint32_t length, uint
         return NULL;
     }
     for (uint32_t i = sizeof(serial); i < length; i++) {
-        if (payload[i] != payload_byte(serial, i)) {
+        if (payload[i] != oracle_byte(serial, i)) {
             return NULL;
         }
     }
@@ -327,6 +338,19 @@ static bool only_handlers_say(uint8_t outcome)
            outcome == HRT_OUTCOME_RETRY;
 }
 
+/* A crash counts for a handler that has begun, and that has not said how it ends. */
+static void check_crash(const model_job *job, const hrt_settle_entry *entry)
+{
+    MODEL_CHECK(job->served == entry->token, "job %llu crashed under token %llu, no handler had it",
+                number(entry->job), number(entry->token));
+    for (uint32_t at = job->said; at != 0; at = oracle.answers[at - 1].before) {
+        const said *one = &oracle.answers[at - 1];
+        MODEL_CHECK(one->token != entry->token || !one->heard || rules_is_spoiled(job->client),
+                    "job %llu crashed under token %llu after its handler had said %u",
+                    number(entry->job), number(entry->token), one->outcome);
+    }
+}
+
 static void settle_one(const hrt_record *record, const hrt_settle_entry *entry)
 {
     uint64_t id = entry->job;
@@ -351,6 +375,9 @@ static void settle_one(const hrt_record *record, const hrt_settle_entry *entry)
         MODEL_CHECK(find_answer(job, entry->token, entry->outcome) != NULL,
                     "job %llu is settled as %u under token %llu, which no handler said", number(id),
                     entry->outcome, number(entry->token));
+    }
+    if (entry->outcome == HRT_OUTCOME_CRASHED) {
+        check_crash(job, entry);
     }
     job->state = state_after(entry, record->time_ns);
     job->due_ns = entry->due_ns;
@@ -410,9 +437,19 @@ static void check_keep(const hrt_record *record)
                 "job %llu is kept with a wrong token", number(body->job));
 }
 
+/* The state that it names was before it. */
+static void check_point(const hrt_record *record)
+{
+    const hrt_checkpoint_body *body = hrt_record_body(record);
+    if (body->state_hash != 0 && !oracle.rebuilding) {
+        oracle_compare_state(body->state_hash, record->sequence - 1);
+    }
+}
+
 static void apply(const hrt_record *record)
 {
     oracle.jobs[record->sequence].said = oracle.rebuilding ? oracle.jobs[record->sequence].said : 0;
+    rules_apply(record, !oracle.rebuilding);
     switch (record->type) {
     case HRT_RECORD_ENQUEUE: {
         uint32_t answers = oracle.jobs[record->sequence].said;
@@ -431,6 +468,9 @@ static void apply(const hrt_record *record)
         break;
     case HRT_RECORD_KEEP:
         check_keep(record);
+        break;
+    case HRT_RECORD_CHECKPOINT:
+        check_point(record);
         break;
     default:
         break;
@@ -472,6 +512,11 @@ static uint64_t durable_count(void)
     return oracle.durable_count;
 }
 
+bool oracle_is_durable(uint64_t sequence)
+{
+    return durable_count() >= sequence;
+}
+
 /* Lines of whole groups among the first `count`. */
 static uint64_t whole_groups(uint64_t count)
 {
@@ -490,6 +535,7 @@ static void rebuild(void)
     for (uint32_t i = 0; i < oracle.submission_count; i++) {
         oracle.submissions[i].job = 0;
     }
+    rules_reset();
     oracle.rebuilding = true;
     for (uint64_t i = 0; i < count; i++) {
         apply(oracle.lines[i].record);
@@ -503,6 +549,7 @@ static void cut_history(uint64_t count)
         return;
     }
     sim_say("%llu records are lost", number(oracle.count - count));
+    oracle.cuts++;
     while (oracle.count > count) {
         oracle.jobs[oracle.count].said = 0;
         oracle.jobs[oracle.count].state = STATE_NONE;
@@ -848,7 +895,7 @@ void oracle_served(const hrt_job *job, uint64_t incarnation)
     model_job *known = &oracle.jobs[job->id <= oracle.count ? job->id : 0];
     SIM_CHECK(known->served != job->token, "job %llu is served twice under token %llu",
               number(job->id), number(job->token));
-    known->served = job->token;
+    known->served = job->token > known->served ? job->token : known->served;
     SIM_CHECK(known->state != STATE_NONE, "job %llu is served and is not there", number(job->id));
     known_submission *from = recognise(job->payload, job->payload_length, &serial);
     SIM_CHECK(from != NULL && serial == known->serial, "job %llu is served with a wrong payload",
@@ -863,9 +910,18 @@ void oracle_served(const hrt_job *job, uint64_t incarnation)
     const hrt_lease_body *lease = hrt_record_body(oracle.lines[job->token - 1].record);
     SIM_CHECK(lease->client == incarnation, "job %llu is served to another client than leased",
               number(job->id));
+    rules_served(job);
     bool sync = oracle.durability[known->queue] == HRT_DURABILITY_SYNC;
     SIM_CHECK(!sync || durable_count() >= job->token,
               "job %llu is served before its lease is on the disk", number(job->id));
+}
+
+void oracle_intact(const hrt_job *job)
+{
+    uint32_t serial = 0;
+    SIM_CHECK(!rules_still_holds(job) ||
+                  recognise(job->payload, job->payload_length, &serial) != NULL,
+              "the payload of job %llu has changed under its handler", number(job->id));
 }
 
 void oracle_said(uint64_t job, uint64_t token, uint8_t outcome, uint32_t follow_count)
@@ -878,6 +934,26 @@ void oracle_said(uint64_t job, uint64_t token, uint8_t outcome, uint32_t follow_
                                                  .follow_count = follow_count,
                                                  .before = oracle.jobs[job].said};
     oracle.jobs[job].said = ++oracle.answer_count;
+}
+
+uint64_t oracle_any(uint8_t state)
+{
+    uint64_t chosen = 0;
+    uint64_t count = 0;
+    for (uint64_t id = 1; id <= oracle.count; id++) {
+        if (oracle.jobs[id].state == state && sim_one_in(CHANCE_WORK, ++count)) {
+            chosen = id;
+        }
+    }
+    return chosen;
+}
+
+void oracle_heard(uint64_t job, uint64_t token)
+{
+    if (job <= oracle.count && oracle.jobs[job].said != 0) {
+        said *last = &oracle.answers[oracle.jobs[job].said - 1];
+        last->heard = last->token == token;
+    }
 }
 
 void oracle_hurried(uint64_t job)

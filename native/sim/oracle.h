@@ -29,6 +29,8 @@ void oracle_judge_open(int status, const char *sentence, uint64_t read_from);
 /* The hash of the live state, read while the log had `count` records. */
 void oracle_compare_state(uint64_t hash, uint64_t count);
 uint64_t oracle_records(void);
+/* How often records were lost so far: who was told of them before has to be forgiven. */
+uint64_t oracle_cuts(void);
 /* Does what was put off until no fiber runs. */
 void oracle_work(void);
 /* A log that was closed cleanly: reads it again with the library, from its oldest record on. */
@@ -52,9 +54,21 @@ uint32_t oracle_submissions(void);
 void oracle_acknowledged(uint32_t serial, uint64_t job);
 void oracle_served(const hrt_job *job, uint64_t incarnation);
 void oracle_said(uint64_t job, uint64_t token, uint8_t outcome, uint32_t follow_count);
+/* The library has taken what was said last: it counts, even if its client dies now. */
+void oracle_heard(uint64_t job, uint64_t token);
+/* Any job that is in this state; 0: none is. */
+uint64_t oracle_any(uint8_t state);
 /* An operator wants it to run now. */
 void oracle_hurried(uint64_t job);
-void oracle_queue(uint16_t queue, uint8_t durability, uint8_t order);
+void oracle_queue(uint16_t queue, const hrt_queue_settings *settings);
+/* What a handler reads has to stay there as long as it holds the lease. */
+void oracle_intact(const hrt_job *job);
+
+/* ---- for rules.c ---- */
+
+uint8_t oracle_byte(uint32_t serial, uint32_t at);
+/* Whether the record of this sequence and all before it are on the disk. */
+bool oracle_is_durable(uint64_t sequence);
 
 /* ---- for the end ---- */
 

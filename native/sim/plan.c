@@ -44,6 +44,10 @@ sim_plan sim_plan_of(uint64_t seed)
         plan.jobs_most = 300 + (uint32_t)(mix(&state) % 500);
         plan.steps += 1000;
     }
+    if (mix(&state) % 8 == 0) { /* nobody comes, so nobody wakes the runtime by chance */
+        plan.producers = 0;
+        plan.workers = 0;
+    }
     return plan;
 }
 
@@ -100,6 +104,9 @@ void sim_run(const sim_plan *plan, const char *dump, sim_outcome *outcome)
     sim_scenario_begin(plan, outcome);
     while (!sim_over() && outcome->steps < plan->steps && sim_kernel_step()) {
         oracle_work();
+        if (sim_disk_wants_cut()) {
+            sim_scenario_cut_power();
+        }
     }
     if (!sim_over()) {
         run_to_the_end(dump);

@@ -109,11 +109,11 @@ static void strike_standby(void)
 
 /* ---- the host ---- */
 
-static void cut_power(void)
+void sim_scenario_cut_power(void)
 {
     sim_say("the power is cut");
     scene.outcome->power_cuts++;
-    sim_process_kill_all();
+    sim_process_kill_others(scene.host);
     sim_disk_power_cut();
     sim_files_reboot();
     scene.power_was_cut = true;
@@ -124,7 +124,7 @@ static void strike_host(void)
 {
     uint32_t jumps = CHANCE_FAULT + FAULT_WALL_JUMPS;
     if (sim_strikes(FAULT_POWER_CUT, POWER_ONE_IN)) {
-        cut_power();
+        sim_scenario_cut_power();
     }
     if (sim_disk_is_full() ? sim_one_in(CHANCE_WORK, ROOM_ONE_IN)
                            : sim_strikes(FAULT_DISK_FULL, FULL_ONE_IN)) {
@@ -140,15 +140,17 @@ static void strike_host(void)
     }
 }
 
-/* What producers that live are still waiting for. */
-static uint32_t open_tickets(void)
+/* Each producer has got an answer since it got calm, and waits for none. */
+static bool all_answered(void)
 {
-    uint32_t count = 0;
     for (uint32_t i = 0; i < SCENE_CLIENTS_MAX; i++) {
         const scene_client *one = &scene.clients[i];
-        count += one->process != NULL && one->life == scene.life ? one->open : 0;
+        bool lives = one->process != NULL && one->producer && one->life == scene.life;
+        if (lives && (one->open > 0 || !one->answered)) {
+            return false;
+        }
     }
-    return count;
+    return true;
 }
 
 static void *host(void *unused)
@@ -164,7 +166,7 @@ static void *host(void *unused)
         strike_standby();
         strike_host();
         if (sim_calm()) {
-            scene.quiet = scene.runtime != NULL && scene.cleaned && open_tickets() == 0 &&
+            scene.quiet = scene.runtime != NULL && scene.cleaned && all_answered() &&
                           oracle_unfinished(sim_clock(CLOCK_REALTIME) + QUIET_AHEAD) == 0;
             sim_sleep(CALM_PAUSE);
         }

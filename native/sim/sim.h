@@ -53,7 +53,8 @@
     X(WORKER_GARBAGE, "client writes garbage into its lane")         \
     X(WORKER_SILENT, "worker never answers a job")                   \
     X(PRODUCER_DIES, "producer dies at any operation")               \
-    X(PRODUCER_HALF, "producer dies amid an entry")
+    X(PRODUCER_HALF, "producer dies amid an entry")                  \
+    X(STANDBY_HANGS, "standby stands still and falls behind")
 
 enum sim_fault {
 #define SIM_FAULT_ENUM(name, text) FAULT_##name,
@@ -82,6 +83,31 @@ bool sim_strikes(enum sim_fault fault, uint64_t chances);
 /* Counts a fault that was decided elsewhere. */
 void sim_count_fault(enum sim_fault fault);
 
+/* ---- what is seen on the way; sights.c names what has to be ---- */
+
+enum sim_sight {
+    SIGHT_RECORD = 0,   /* + enum hrt_record_type */
+    SIGHT_OUTCOME = 16, /* + enum hrt_outcome, of a settle */
+    SIGHT_CAUSE = 32,   /* + enum hrt_outcome, behind a DEAD */
+    SIGHT_EVENT = 48,   /* + enum hrt_event_type */
+    SIGHT_NOTICE = 64,  /* + enum hrt_delivery_type */
+    SIGHT_ANSWER = 80,  /* - status, to a submission or a settle */
+    SIGHT_GARBAGE = 112,
+    SIGHT_SAVED_READ = 120,
+    SIGHT_RESULT_READ,
+    SIGHT_LATE_RESULT,
+    SIGHT_SUSPECT,
+    SIGHT_FOLLOW_UP,
+    SIGHT_OVERRUN,
+    SIGHT_CUT_AT_HEAD,
+    SIGHT_DEATH_IN_TAKEOVER,
+    SIGHTS,
+};
+
+void sim_sight(uint32_t sight);
+/* NULL: need not be seen. */
+const char *sim_sight_name(uint32_t index);
+
 /* ---- the plan: all that a seed decides beforehand; a smaller one is a shrunk seed ---- */
 
 typedef struct sim_plan {
@@ -109,6 +135,7 @@ typedef struct sim_outcome {
     uint64_t operations;
     uint64_t virtual_ns;
     uint64_t faults[FAULT_COUNT];
+    uint64_t sights[SIGHTS];
     uint64_t records, jobs, acknowledged, leases, settles, refused;
     uint64_t restarts, takeovers, handovers, power_cuts, damages_named, states_compared;
     uint64_t snapshots, snapshots_used, snapshots_refused;
@@ -155,7 +182,8 @@ bool sim_kernel_step(void);
 sim_process *sim_process_new(const char *name);
 /* Kills it; does not return if it is the caller's own. */
 void sim_process_kill(sim_process *process);
-void sim_process_kill_all(void);
+/* All but this one and the caller's own. */
+void sim_process_kill_others(const sim_process *spared);
 sim_process *sim_self(void); /* NULL: the harness */
 uint32_t sim_fiber_number(void);
 
@@ -195,6 +223,8 @@ void sim_violation(const char *format, ...) __attribute__((format(printf, 1, 2))
 
 /* ---- memory, files: what dies with a process ---- */
 
+enum { SIM_MEMORY_MOST = 16 << 20 }; /* of one process, at any time */
+
 void sim_memory_begin(uint8_t garbage);
 void sim_memory_drop(sim_process *process);
 void sim_files_begin(void);
@@ -218,6 +248,8 @@ enum { SIM_SEGMENT = 65536, SIM_SECTOR = 512, SIM_PAGE = 4096 };
 void sim_disk_begin(void);
 void sim_disk_end(void);
 void sim_disk_power_cut(void);
+/* Once after a moment at which a power cut hurts most was chosen for one. */
+bool sim_disk_wants_cut(void);
 void sim_disk_full(bool full);
 bool sim_disk_is_full(void);
 /* Harms what was synced, as a disk does; call while no process runs. False: nothing to harm. */
@@ -246,6 +278,8 @@ bool sim_disk_find(uint64_t number, sim_file *file_out);
 /* ---- scenario ---- */
 
 void sim_scenario_begin(const sim_plan *plan, sim_outcome *outcome);
+/* The power is cut now, with no process at work. */
+void sim_scenario_cut_power(void);
 /* No fault strikes any more, everybody behaves; what was accepted has to come to its end. */
 void sim_scenario_calm(void);
 bool sim_scenario_is_quiet(void);

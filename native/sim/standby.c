@@ -4,15 +4,25 @@
 #include "calls.h"
 #include "oracle.h"
 
-enum { FENCES_ONE_IN = 3 };
+enum {
+    FENCES_ONE_IN = 3,
+    DIES_IN_TAKEOVER_ONE_IN = 8,
+    HANGS_ONE_IN = 300,
+};
 
 static void standby_died(sim_process *process)
 {
     sim_say("standby %u is gone", process->number);
     end_offshoots();
+    if (scene.taking_over) {
+        sim_sight(SIGHT_DEATH_IN_TAKEOVER);
+        scene.start_at = sim_now() + sim_below(CHANCE_WORK, 50 * SIM_MS);
+    }
+    scene.taking_over = false;
     scene.standby = NULL;
     scene.following = false;
     scene.grant_count = 0;
+    scene.ended_count = 0;
 }
 
 /* ---- the supervisor's side ---- */
@@ -77,6 +87,10 @@ static void *attend(void *argument)
             hrt_standby_forget(self->standby, scene.ended[--scene.ended_count]);
         }
         sim_sleep(sim_below(CHANCE_WORK, 10 * SIM_MS));
+        if (sim_strikes(FAULT_STANDBY_HANGS, HANGS_ONE_IN)) {
+            sim_self()->frozen_until =
+                sim_now() + sim_below(CHANCE_FAULT + FAULT_STANDBY_HANGS, 3 * SIM_SECOND);
+        }
         sim_process *first = scene.supervisor;
         if (first != NULL && first->frozen_until > sim_now() + scene.lease_ns / 4 &&
             sim_one_in(CHANCE_WORK, FENCES_ONE_IN)) {
@@ -92,6 +106,7 @@ static void go_on(hrt_runtime *runtime)
 {
     sim_process *self = sim_self();
     sim_say("takes over");
+    scene.taking_over = false;
     self->name = "supervisor";
     self->on_death = supervisor_died;
     drop_grants();
@@ -103,6 +118,24 @@ static void go_on(hrt_runtime *runtime)
         (void)!hrt_runtime_lane_gone(runtime, scene.ended[--scene.ended_count], 1);
     }
     serve(runtime);
+}
+
+static void see_overrun(hrt_standby *standby)
+{
+    hrt_standby_info info;
+    hrt_standby_status(standby, &info);
+    if (info.restarts > 0) {
+        sim_sight(SIGHT_OVERRUN);
+    }
+}
+
+static void doom_by(enum sim_fault fault, uint64_t one_in, uint64_t operations)
+{
+    sim_process *self = sim_self();
+    if (sim_strikes(fault, one_in)) {
+        self->die_at = self->operations + 1 + sim_below(CHANCE_FAULT + fault, operations);
+        self->die_in_write = sim_one_in(CHANCE_FAULT + fault, 4);
+    }
 }
 
 /* By pidfd: it is dead before the lock is asked for. */
@@ -137,9 +170,12 @@ static void *stand_by(void *unused)
     if (status != HRT_ECLOSED) {
         sim_process_kill(sim_self());
     }
+    see_overrun(self.standby);
     fence();
     self.ends = true;
     sim_join(attendant, NULL);
+    scene.taking_over = true;
+    doom_by(FAULT_STANDBY_DIES, DIES_IN_TAKEOVER_ONE_IN, 2000);
     status = hrt_standby_take_over(self.standby, (int64_t)SIM_SECOND, &runtime);
     if (status != HRT_OK) {
         sim_say("cannot take over: %s", hrt_strerror(status));

@@ -10,7 +10,7 @@
 enum {
     EVENTS_MAX = 16,
     LANE_BYTES = 65536,
-    MEMORY_MOST = 64 << 20,
+    CHECKPOINT_MS = 20,
     CLIENT_DIES_ONE_IN = 3,
     OPERATES_ONE_IN = 4,
     COMPARES_ONE_IN = 8,
@@ -35,6 +35,8 @@ hrt_runtime_options supervisor_options(void)
         .jobs_max = 100000,
         .snapshot = 1,
         .snapshot_bytes = SIM_SEGMENT / 2,
+        .checkpoint_ns = CHECKPOINT_MS * SIM_MS,
+        .checkpoint_records = 200,
     };
 }
 
@@ -73,14 +75,14 @@ static bool declare_queue(uint32_t index)
                                    .max_running = index == 2 ? 3 : 0,
                                    .durability = durability[index],
                                    .order = index == 1 ? HRT_ORDER_SKIP : HRT_ORDER_BLOCK,
-                                   .max_attempts = 5,
+                                   .max_attempts = index == 3 ? 2 : 5,
                                    .timeout_ms = index == 0 ? 1500 : 0,
                                    .result_ttl_ms = index == 3 ? 0 : 2000,
-                                   .max_crashes = 3};
+                                   .max_crashes = index == 0 ? 2 : 3};
     (void)snprintf(settings.name, sizeof(settings.name), "queue%u", index);
     int status = hrt_runtime_queue(scene.runtime, &settings, &scene.queues[index]);
     if (status == HRT_OK) {
-        oracle_queue(scene.queues[index], settings.durability, settings.order);
+        oracle_queue(scene.queues[index], &settings);
     }
     return status == HRT_OK;
 }
@@ -128,8 +130,12 @@ static void start_client(scene_client *client, bool producer)
         return;
     }
     sim_process *process = sim_process_new(name);
-    *client = (scene_client){
-        .process = process, .producer = producer, .incarnation = incarnation, .life = scene.life};
+    *client = (scene_client){.process = process,
+                             .producer = producer,
+                             .incarnation = incarnation,
+                             .life = scene.life,
+                             .cuts = oracle_cuts(),
+                             .starts = scene.outcome->restarts};
     process->on_death = client_died;
     process->context = client;
     (void)snprintf(process->attach, sizeof(process->attach), "fds:%d,%d,%d,%d", fds[0], fds[1],
@@ -193,6 +199,28 @@ static void check_hung(uint64_t incarnation)
     }
 }
 
+static bool is_client(uint64_t incarnation)
+{
+    for (uint32_t i = 0; i < SCENE_CLIENTS_MAX; i++) {
+        const scene_client *one = &scene.clients[i];
+        if ((one->process != NULL || one->gone) && one->incarnation == incarnation) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Clients that died while nobody could be told: who takes over holds their pidfds. */
+static void report_dead(void)
+{
+    for (uint32_t i = 0; i < scene.runtime->seat_count; i++) {
+        const hrt_seat *seat = &scene.runtime->seats[i];
+        if (seat->phase != HRT_LANE_FREE && !is_client(seat->incarnation)) {
+            (void)!hrt_runtime_lane_gone(scene.runtime, seat->incarnation, 1);
+        }
+    }
+}
+
 static void kill_client(uint64_t incarnation)
 {
     for (uint32_t i = 0; i < SCENE_CLIENTS_MAX; i++) {
@@ -210,6 +238,7 @@ static void act_on_events(void)
     (void)!hrt_runtime_events(scene.runtime, events, EVENTS_MAX, &count);
     for (uint32_t i = 0; i < count; i++) {
         uint32_t type = events[i].type;
+        sim_sight(SIGHT_EVENT + type);
         sim_say("event %u of %llx: %s", type, (unsigned long long)events[i].incarnation,
                 events[i].text);
         if (type == HRT_EVENT_HUNG) {
@@ -221,11 +250,12 @@ static void act_on_events(void)
     }
 }
 
-/* Who began badly is replaced by somebody who behaves. */
+/* Who began badly is replaced by somebody who behaves; the others have to come to their end. */
 static void clean(void)
 {
     for (uint32_t i = 0; i < SCENE_CLIENTS_MAX; i++) {
-        if (scene.clients[i].process != NULL && !scene.clients[i].producer) {
+        const scene_client *one = &scene.clients[i];
+        if (one->process != NULL && !one->producer && (one->bad || one->life != scene.life)) {
             sim_process_kill(scene.clients[i].process);
         }
     }
@@ -254,10 +284,21 @@ static void compare_state(void)
     }
 }
 
+/* Mostly one that there is. */
+static uint64_t choose_job(void)
+{
+    static const uint8_t states[] = {HRT_JOB_DEAD, HRT_JOB_RUNNING, HRT_JOB_RETRYING,
+                                     HRT_JOB_SCHEDULED};
+    uint64_t any = 1 + sim_below(CHANCE_WORK, oracle_records());
+    uint64_t job =
+        sim_one_in(CHANCE_WORK, 3) ? 0 : oracle_any(states[sim_below(CHANCE_WORK, sizeof(states))]);
+    return job == 0 ? any : job;
+}
+
 static void operate(void)
 {
     hrt_runtime *runtime = scene.runtime;
-    uint64_t job = 1 + sim_below(CHANCE_WORK, oracle_records() + 1);
+    uint64_t job = choose_job();
     uint64_t queue = sim_below(CHANCE_WORK, SCENE_QUEUES);
     switch (sim_below(CHANCE_WORK, 9)) {
     case 0:
@@ -376,8 +417,6 @@ static void look_after(void)
     sim_sleep(sim_below(CHANCE_WORK, 30 * SIM_MS));
     act_on_events();
     reap();
-    SIM_CHECK(sim_self()->bytes < MEMORY_MOST, "the supervisor holds %llu bytes",
-              (unsigned long long)sim_self()->bytes);
 }
 
 void serve(hrt_runtime *runtime)
@@ -386,10 +425,12 @@ void serve(hrt_runtime *runtime)
     uint32_t dispatcher = 0;
     uint32_t operator_fiber = 0;
     bool hands_over = false;
+    report_dead();
     (void)sim_spawn(sim_self(), dispatch, NULL, &dispatcher);
     if (!declare()) {
         sim_process_kill(sim_self());
     }
+    compare_state();
     (void)sim_spawn(sim_self(), operator_main, &hands_over, &operator_fiber);
     while (!scene.closing && !hands_over) {
         look_after();
