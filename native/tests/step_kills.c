@@ -268,7 +268,7 @@ static void leave_log(scene *s)
     append(s);
     sync_log(s);
     append(s);
-    fixture_close(&s->log);
+    fixture_die(&s->log);
 }
 
 static void leave_torn_log(scene *s)
@@ -278,7 +278,7 @@ static void leave_torn_log(scene *s)
     append(s);
     uint64_t tail = hrt_log_tail(s->log.log);
     append(s);
-    fixture_close(&s->log);
+    fixture_die(&s->log);
     s->promised->sealed -= JOURNEY_RECORDS;
     fixture_write(&s->log, 0, tail % SMALL_SEGMENT + 1000, ones, sizeof(ones));
 }
