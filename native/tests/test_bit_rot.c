@@ -4,7 +4,7 @@
  * log was closed; else that one may be taken for a torn tail. No record is ever handed out that is
  * not as it was written.
  *
- *   test_bit_rot                        one bit in 16; with LONG=1 all of them
+ *   test_bit_rot                        one bit in 64; with LONG=1 all of them
  *   test_bit_rot all WORKER WORKERS     all of them: the share of one of an even number of workers
  *   test_bit_rot large FLIPS SEED       random ones in a log of 256 MiB
  */
@@ -17,6 +17,7 @@ enum {
     RECORDS_MAX = 8192,
     HEADER_BYTES = sizeof(hrt_segment),
     FILES_MAX = 32,
+    SHORT_STEP = 64, /* bits; the attack of this name turns over each of them */
     LARGE_SEGMENT = 16777216,
     LARGE_SEGMENTS = 16,
     LARGE_IDS = 20000, /* of a record */
@@ -227,8 +228,8 @@ static void turn_each_bit(bool reboot, bool closed, uint64_t first, uint64_t ste
     rot *r = new_rot(reboot, closed, SMALL_SEGMENT, 2, 90);
     uint64_t begin = (uint64_t)SMALL_SEGMENT * 8;
     for (uint64_t bit = begin + first; bit < end_of(r) && tap_failures == 0; bit += step) {
-        /* Of 16, not always the same bit of a byte. */
-        try_bit(r, step == 16 ? bit + bit / step % step : bit);
+        /* Of 64, not always the same bit of a byte. */
+        try_bit(r, step == SHORT_STEP ? bit + bit / step % step : bit);
     }
     print_counts(r);
     CHECK(r->committed > r->bits / 2 && (r->torn > 0) == !closed && r->harmless > 0);
@@ -237,18 +238,18 @@ static void turn_each_bit(bool reboot, bool closed, uint64_t first, uint64_t ste
 
 static void each_bit_that_rots_is_named(void)
 {
-    turn_each_bit(true, true, 0, getenv("LONG") != NULL ? 1 : 16);
+    turn_each_bit(true, true, 0, getenv("LONG") != NULL ? 1 : SHORT_STEP);
 }
 
 static void each_bit_that_rots_after_a_kill_is_named(void)
 {
-    turn_each_bit(false, false, 0, getenv("LONG") != NULL ? 1 : 16);
+    turn_each_bit(false, false, 0, getenv("LONG") != NULL ? 1 : SHORT_STEP);
 }
 
 /* Without the page cache as a witness: what later records say was synced tells. */
 static void each_bit_that_rots_is_named_after_a_reboot(void)
 {
-    turn_each_bit(true, false, 0, getenv("LONG") != NULL ? 1 : 16);
+    turn_each_bit(true, false, 0, getenv("LONG") != NULL ? 1 : SHORT_STEP);
 }
 
 static void turn_random_bits(uint64_t flips, uint64_t seed)
