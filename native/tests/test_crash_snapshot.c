@@ -5,6 +5,7 @@
  * afterwards is the one before or the new one, whole.
  */
 #include "dump.h"
+#include "pump.h"
 #include "scratch.h"
 #include "snapshot.h"
 #include "tracer.h"
@@ -102,13 +103,12 @@ static void close_log(life *l)
     hrt_runtime_close(l->runtime);
 }
 
-/* ---- work: each call is its own pump, so one thread is enough ---- */
+/* ---- work, in one thread ---- */
 
 static void add_job(life *l)
 {
     char payload[PAYLOAD_MAX];
     char key[16];
-    int64_t id = 0;
     memset(payload, 'p', sizeof(payload));
     (void)snprintf(key, sizeof(key), "key-%u", (unsigned)draw(l, 5));
     hrt_spec spec = {.payload = payload,
@@ -120,12 +120,8 @@ static void add_job(life *l)
                      .delay_ns = draw(l, 4) == 0 ? 3600 * (uint64_t)SECOND_NS : 0,
                      .expires_ms = draw(l, 9) == 0 ? 3600000 : 0,
                      .result_ttl_ms = draw(l, 2) == 0 ? 3600000 : 0};
-    int status = hrt_enqueue_wait(l->local, &spec, 1, 60 * SECOND_NS, &id);
-    if (status != HRT_OK || id <= 0) {
-        printf("# enqueue: %s, %s\n", hrt_status_name(status), hrt_status_name((int)id));
-    }
-    REQUIRE(status == HRT_OK && id > 0);
-    __atomic_store_n(&l->promised->id, (uint64_t)id, __ATOMIC_RELEASE);
+    uint64_t id = pump_enqueue(l->runtime, l->local, &spec);
+    __atomic_store_n(&l->promised->id, id, __ATOMIC_RELEASE);
 }
 
 /* Most jobs do not live long, so that segments retire. */

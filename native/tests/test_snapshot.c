@@ -4,8 +4,8 @@
  * any kind do no harm.
  */
 #include "atomic.h"
-#include "dispatch.h"
 #include "dump.h"
+#include "pump.h"
 #include "record.h"
 #include "scratch.h"
 #include "snapshot.h"
@@ -58,20 +58,6 @@ static void close_log(fixture *f)
     hrt_runtime_close(f->runtime);
 }
 
-/* The call is its own pump, unless the flusher is just telling what is durable: then the next is.
- */
-static uint64_t enqueue(fixture *f, const hrt_spec *spec)
-{
-    uint64_t ticket = 0;
-    int64_t id = 0;
-    REQUIRE(hrt_enqueue(f->local, spec, 1, SECOND_NS, &ticket) == HRT_OK);
-    while (hrt_wait(f->local, ticket + 1, SECOND_NS / 1000) == HRT_ETIMEOUT) {
-        hrt_dispatch_inline(f->runtime);
-    }
-    REQUIRE(hrt_replies(f->local, ticket, 1, &id) == HRT_OK && id > 0);
-    return (uint64_t)id;
-}
-
 /* Jobs of all sorts: keyed, delayed, expiring, cancelled and kept. */
 static void add_jobs(fixture *f, uint32_t count)
 {
@@ -89,7 +75,7 @@ static void add_jobs(fixture *f, uint32_t count)
                          .delay_ns = i % 5 == 0 ? 3600 * (uint64_t)SECOND_NS : 0,
                          .expires_ms = i % 11 == 0 ? 3600000 : 0,
                          .result_ttl_ms = 3600000};
-        uint64_t id = enqueue(f, &spec);
+        uint64_t id = pump_enqueue(f->runtime, f->local, &spec);
         if (i % 4 == 0) {
             REQUIRE(hrt_runtime_cancel(f->runtime, id) == HRT_OK);
         }
