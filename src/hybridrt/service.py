@@ -70,7 +70,10 @@ class Service:
                 await supervisor.drain(supervisor.stop_timeout)
         except HybridrtError as error:
             log.critical("cannot run", err=str(error), hint=error.hint or None, code=error.code)
-            return exit_status(error.code)
+            status = exit_status(error.code)
+            if status == Status.IO:
+                leave()
+            return status
         except OSError as error:
             log.critical("cannot run", err=str(error))
             return Status.FAILED
