@@ -21,7 +21,7 @@ typedef struct bench_options {
     uint64_t rate;         /* producer: jobs a second; 0: as fast as it goes */
     uint64_t warmup;       /* producer: first jobs without a stamp */
     uint64_t gigabytes;    /* crash: of log */
-    uint64_t backlog;      /* producer: pauses while more jobs than this are ready */
+    uint64_t backlog;      /* producer: pauses while more jobs than this are ready; 0: never */
     uint32_t size;         /* producer: bytes of a payload */
     uint32_t batch;        /* producer: jobs of one enqueue; worker: of one fetch */
     uint32_t seconds;      /* producer */

@@ -13,7 +13,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LANE_FDS = 4, ATTACH_SIZE = 64, SEGMENTS_MAX = 16 };
+enum {
+    LANE_FDS = 4,
+    ATTACH_SIZE = 64,
+    SEGMENTS_MAX = 128, /* 2 GiB, as `hybridrt bench` has: the backlog fits at any size of job */
+};
 
 static void *dispatch(void *runtime)
 {

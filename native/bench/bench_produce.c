@@ -73,6 +73,15 @@ static void stamp(producer *p, uint32_t count)
     }
 }
 
+/* A run of which some jobs were refused has measured something else than it says. */
+static int refused(const producer *p, int64_t answer)
+{
+    (void)fprintf(stderr,
+                  "hrt-bench: of %" PRIu64 " jobs %" PRIu64 " were taken, the next was not\n",
+                  p->sent, p->accepted);
+    return (int)answer;
+}
+
 /* Reads the answers to the first `end` jobs, waiting for them. */
 static int read_replies(producer *p, uint64_t end)
 {
@@ -82,8 +91,11 @@ static int read_replies(producer *p, uint64_t end)
         const uint64_t left = end - p->checked;
         const uint32_t count = left < BENCH_BATCH_MAX ? (uint32_t)left : BENCH_BATCH_MAX;
         status = hrt_replies(p->client, p->base + p->checked, count, ids);
-        for (uint32_t i = 0; status == HRT_OK && i < count; i++)
-            p->accepted += ids[i] > 0;
+        for (uint32_t i = 0; status == HRT_OK && i < count; i++) {
+            if (ids[i] < 0)
+                return refused(p, ids[i]);
+            p->accepted++;
+        }
         p->checked += count;
     }
     return status;
@@ -106,10 +118,15 @@ static int send_batch(producer *p, uint32_t count)
 }
 
 /* Keeps the number of waiting jobs bounded, so that a long run measures a steady state. */
-static void hold_backlog(const producer *p)
+static int hold_backlog(const producer *p)
 {
-    while (p->options->backlog > 0 && load(&counters(p)->ready) > p->options->backlog)
+    const uint64_t limit_ns = bench_now_ns() + SETTLE_TIMEOUT_NS;
+    while (p->options->backlog > 0 && load(&counters(p)->ready) > p->options->backlog) {
+        if (bench_now_ns() > limit_ns)
+            return HRT_ETIMEOUT;
         sleep_until(bench_now_ns() + BACKLOG_NAP_NS);
+    }
+    return HRT_OK;
 }
 
 static bool wanted(const producer *p)
@@ -129,8 +146,9 @@ static int produce_flat_out(producer *p)
 {
     int status = HRT_OK;
     while (status == HRT_OK && wanted(p)) {
-        hold_backlog(p);
-        status = send_batch(p, next_batch(p, p->options->batch));
+        status = hold_backlog(p);
+        if (status == HRT_OK)
+            status = send_batch(p, next_batch(p, p->options->batch));
     }
     return status;
 }
@@ -182,8 +200,10 @@ static int produce_closed(producer *p)
         p->like.payload_length = p->options->size;
         status = hrt_enqueue_wait(p->client, &p->like, 1, STEP_TIMEOUT_NS, &id);
         p->sent++;
-        if (status != HRT_OK || id <= 0)
-            continue;
+        if (status == HRT_OK && id < 0)
+            status = refused(p, id);
+        if (status != HRT_OK)
+            break;
         p->accepted++;
         if (warm)
             bench_record(&p->acknowledged, bench_now_ns() - begin_ns);

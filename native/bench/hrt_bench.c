@@ -15,7 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { USAGE = 2, SIZE_DEFAULT = 64 };
+enum {
+    USAGE = 2,
+    SIZE_DEFAULT = 64,
+    BACKLOG_DEFAULT = 5000, /* what waits without a limit fills the log, and measures memory */
+};
 
 static const char usage_text[] =
     "usage: hrt-bench produce [--kind K] [--queue Q] [--size BYTES] [--jobs N | --seconds S]\n"
@@ -165,6 +169,7 @@ int main(int argc, char **argv)
         .batch = BENCH_BATCH_MAX,
         .concurrency = 1,
         .durability = HRT_DURABILITY_MEMORY,
+        .backlog = BACKLOG_DEFAULT,
     };
     int option;
     while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1)
