@@ -13,7 +13,7 @@ C_SOURCES = sorted((ROOT / "native" / "src").glob("*.[ch]"))
 # ---- C: which files make up a module, and which modules it may use ----
 
 C_MODULES = {
-    "base": "abi atomic check clock error failpoint histogram pages sha256",
+    "base": "abi atomic check clock error failpoint grow histogram pages sha256",
     "record": "record crc32c",
     "ring": "ring",
     "park": "park",

@@ -3,6 +3,7 @@
 
 #include "check.h"
 #include "error.h"
+#include "grow.h"
 #include "segment.h"
 
 #include <dirent.h>
@@ -102,14 +103,9 @@ static int read_file(int fd, found *item)
 
 static int add_file(int directory, uint32_t slot, finds *found_files)
 {
-    if (found_files->count == found_files->capacity) {
-        uint32_t capacity = found_files->capacity == 0 ? 64 : 2 * found_files->capacity;
-        found *items = realloc(found_files->items, capacity * sizeof(*items));
-        if (items == NULL) {
-            return HRT_ENOMEM;
-        }
-        found_files->items = items;
-        found_files->capacity = capacity;
+    if (!hrt_grow(&found_files->items, &found_files->capacity, found_files->count + 1, 64,
+                  sizeof(*found_files->items))) {
+        return HRT_ENOMEM;
     }
     int fd = hrt_segment_open(directory, slot, O_RDONLY);
     if (fd < 0) {

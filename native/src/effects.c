@@ -4,6 +4,7 @@
 
 #include "atomic.h"
 #include "check.h"
+#include "grow.h"
 #include "park.h"
 #include "record.h"
 
@@ -26,22 +27,9 @@ void hrt_effect_touch(hrt_runtime *runtime, uint32_t lane, bool sync)
     }
 }
 
-static bool grow(void **items, uint32_t *capacity, size_t size)
-{
-    uint32_t wanted = *capacity == 0 ? 64 : *capacity * 2;
-    void *grown = realloc(*items, wanted * size);
-    if (grown == NULL) {
-        return false;
-    }
-    *items = grown;
-    *capacity = wanted;
-    return true;
-}
-
 static void add_pin(hrt_runtime *runtime, hrt_seat *seat, uint64_t position)
 {
-    if (seat->pin_count == seat->pin_capacity &&
-        !grow((void **)&seat->pins, &seat->pin_capacity, sizeof(*seat->pins))) {
+    if (!hrt_grow(&seat->pins, &seat->pin_capacity, seat->pin_count + 1, 64, sizeof(*seat->pins))) {
         hrt_runtime_fail(runtime, HRT_ENOMEM);
         return;
     }
@@ -72,8 +60,8 @@ void hrt_effect_deliver(hrt_runtime *runtime, uint32_t lane, const hrt_delivery 
         seat->flooded = true; /* the lane is shut by the next pass, what it held is taken back */
         return;
     } else {
-        if (seat->overflow_count == seat->overflow_capacity &&
-            !grow((void **)&seat->overflow, &seat->overflow_capacity, sizeof(*seat->overflow))) {
+        if (!hrt_grow(&seat->overflow, &seat->overflow_capacity, seat->overflow_count + 1, 64,
+                      sizeof(*seat->overflow))) {
             hrt_runtime_fail(runtime, HRT_ENOMEM);
             return;
         }

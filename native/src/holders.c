@@ -1,6 +1,7 @@
 /* The jobs under lease, by the client that holds them, in the order of their tokens. */
 #include "check.h"
 #include "core.h"
+#include "grow.h"
 #include "list.h"
 
 #include <stdlib.h>
@@ -24,14 +25,9 @@ static uint32_t find_or_add(hrt_holders *holders, uint64_t client)
     if (place != HRT_NIL) {
         return place;
     }
-    if (holders->count == holders->capacity) {
-        uint32_t capacity = holders->capacity == 0 ? HRT_LANES_MAX : holders->capacity * 2;
-        hrt_holder *clients = realloc(holders->clients, capacity * sizeof(*clients));
-        if (clients == NULL) {
-            return HRT_NIL;
-        }
-        holders->clients = clients;
-        holders->capacity = capacity;
+    if (!hrt_grow(&holders->clients, &holders->capacity, holders->count + 1, HRT_LANES_MAX,
+                  sizeof(*holders->clients))) {
+        return HRT_NIL;
     }
     holders->clients[holders->count] = (hrt_holder){.client = client, .jobs = HRT_LIST_EMPTY};
     return holders->count++;

@@ -1,5 +1,7 @@
 /* The living jobs: a slab addressed by u32 indices, found by id. */
 #include "jobs.h"
+
+#include "grow.h"
 #include "pages.h"
 
 /* Chunks that are made and freed together with the one at `place`, the first of them. */
@@ -11,14 +13,9 @@ static uint32_t run_at(uint32_t place)
 static bool add_chunks(hrt_jobs *jobs)
 {
     uint32_t run = run_at(jobs->chunk_count);
-    if (jobs->chunk_count == jobs->chunk_capacity) {
-        uint32_t capacity = jobs->chunk_capacity == 0 ? HRT_JOBS_RUN : jobs->chunk_capacity * 2;
-        hrt_state_job **chunks = realloc(jobs->chunks, capacity * sizeof(*chunks));
-        if (chunks == NULL) {
-            return false;
-        }
-        jobs->chunks = chunks;
-        jobs->chunk_capacity = capacity;
+    if (!hrt_grow(&jobs->chunks, &jobs->chunk_capacity, jobs->chunk_count + run, HRT_JOBS_RUN,
+                  sizeof(*jobs->chunks))) {
+        return false;
     }
     hrt_state_job *first = hrt_pages_new(run * HRT_JOBS_CHUNK * sizeof(*first));
     if (first == NULL) {

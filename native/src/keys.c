@@ -6,6 +6,7 @@
  * is always the head, so nothing ever searches past blocked jobs.
  */
 #include "core.h"
+#include "grow.h"
 #include "list.h"
 
 #include <stdlib.h>
@@ -37,14 +38,9 @@ static uint32_t take_slot(hrt_keys *keys)
         keys->free_count--;
         return slot;
     }
-    if (keys->used == keys->capacity) {
-        uint32_t capacity = keys->capacity == 0 ? 1024 : keys->capacity * 2;
-        hrt_key *slots = realloc(keys->slots, (size_t)capacity * sizeof(*slots));
-        if (slots == NULL) {
-            return HRT_NIL;
-        }
-        keys->slots = slots;
-        keys->capacity = capacity;
+    if (!hrt_grow(&keys->slots, &keys->capacity, (uint64_t)keys->used + 1, 1024,
+                  sizeof(*keys->slots))) {
+        return HRT_NIL;
     }
     return keys->used++;
 }

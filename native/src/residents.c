@@ -1,6 +1,7 @@
 /* The living jobs by the segment of the log that their record lies in, oldest first. */
 #include "core.h"
 #include "check.h"
+#include "grow.h"
 #include "list.h"
 #include "record.h"
 
@@ -21,16 +22,9 @@ static uint32_t find_or_add(hrt_residents *residents, uint64_t segment)
     if (place != HRT_MAP_NONE) {
         return place;
     }
-    if (residents->count == residents->capacity) {
-        uint32_t capacity = residents->capacity == 0 ? 64 : residents->capacity * 2;
-        hrt_resident *segments = realloc(residents->segments, capacity * sizeof(*segments));
-        if (segments == NULL) {
-            return HRT_MAP_NONE;
-        }
-        residents->segments = segments;
-        residents->capacity = capacity;
-    }
-    if (!hrt_map_add(&residents->by_number, segment + 1, residents->count)) {
+    if (!hrt_grow(&residents->segments, &residents->capacity, residents->count + 1, 64,
+                  sizeof(*residents->segments)) ||
+        !hrt_map_add(&residents->by_number, segment + 1, residents->count)) {
         return HRT_MAP_NONE;
     }
     residents->segments[residents->count] =

@@ -4,9 +4,8 @@
 
 #include "atomic.h"
 #include "check.h"
+#include "grow.h"
 #include "record.h"
-
-#include <stdlib.h>
 
 #define ASIDES_PAUSE_NS ((uint64_t)10 * 1000000) /* between two looks at who still reads them */
 
@@ -112,14 +111,9 @@ static bool give_up_oldest(hrt_runtime *runtime)
 static bool remember_aside(hrt_runtime *runtime, uint64_t segment)
 {
     hrt_room *room = &runtime->room;
-    if (room->aside_count == room->aside_capacity) {
-        uint32_t capacity = room->aside_capacity == 0 ? 16 : room->aside_capacity * 2;
-        hrt_aside *asides = realloc(room->asides, capacity * sizeof(*asides));
-        if (asides == NULL) {
-            return false;
-        }
-        room->asides = asides;
-        room->aside_capacity = capacity;
+    if (!hrt_grow(&room->asides, &room->aside_capacity, room->aside_count + 1, 16,
+                  sizeof(*room->asides))) {
+        return false;
     }
     room->asides[room->aside_count++] = (hrt_aside){.segment = segment};
     return true;

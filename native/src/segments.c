@@ -1,5 +1,6 @@
 /* The log's segment files as a client sees them: read-only, mapped at the first use. */
 #include "error.h"
+#include "grow.h"
 #include "handle.h"
 
 #include <errno.h>
@@ -17,16 +18,12 @@ static int grow_table(hrt_client *client, uint32_t slot)
 {
     if (slot >= SEGMENT_SLOTS_MAX)
         return hrt_fail(HRT_EPEER, "the runtime named segment file %u, which cannot be", slot);
-    uint32_t count = client->segment_count == 0 ? 16 : client->segment_count;
-    while (count <= slot)
-        count *= 2;
-    const uint8_t **segments = realloc(client->segments, count * sizeof(*segments));
-    if (segments == NULL)
-        return hrt_fail(HRT_ENOMEM, "no memory for a table of %u segments", count);
-    memset(segments + client->segment_count, 0,
-           (count - client->segment_count) * sizeof(*segments));
-    client->segments = segments;
-    client->segment_count = count;
+    const uint32_t before = client->segment_count;
+    if (!hrt_grow(&client->segments, &client->segment_count, slot + 1, 16,
+                  sizeof(*client->segments)))
+        return hrt_fail(HRT_ENOMEM, "no memory for a table of %u segments", slot + 1);
+    memset(client->segments + before, 0,
+           (client->segment_count - before) * sizeof(*client->segments));
     return HRT_OK;
 }
 

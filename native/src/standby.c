@@ -8,6 +8,7 @@
 #include "check.h"
 #include "clock.h"
 #include "error.h"
+#include "grow.h"
 #include "park.h"
 #include "record.h"
 #include "snapshot.h"
@@ -60,17 +61,8 @@ static void close_fds(const int *fds)
 
 static bool make_room(hrt_standby *standby)
 {
-    if (standby->lane_count < standby->lane_capacity) {
-        return true;
-    }
-    uint32_t capacity = standby->lane_capacity == 0 ? 16 : standby->lane_capacity * 2;
-    hrt_legacy *lanes = realloc(standby->lanes, capacity * sizeof(*lanes));
-    if (lanes == NULL) {
-        return false;
-    }
-    standby->lanes = lanes;
-    standby->lane_capacity = capacity;
-    return true;
+    return hrt_grow(&standby->lanes, &standby->lane_capacity, standby->lane_count + 1, 16,
+                    sizeof(*standby->lanes));
 }
 
 /* A place that was given to another client since has ended for the one before. Lock held. */

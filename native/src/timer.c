@@ -1,6 +1,8 @@
 /* A 4-ary heap of (time, item) with handles, so that an entry can be moved or removed. */
 #include "timer.h"
 
+#include "grow.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,36 +40,19 @@ static bool room_for_item(hrt_timer *timer, uint32_t item)
     if (item < timer->items) {
         return true;
     }
-    uint64_t items = timer->items == 0 ? HRT_TIMER_FIRST : timer->items;
-    while (items <= item) {
-        items *= 2;
-    }
-    if (items > UINT32_MAX) {
+    uint32_t before = timer->items;
+    if (!hrt_grow(&timer->places, &timer->items, (uint64_t)item + 1, HRT_TIMER_FIRST,
+                  sizeof(*timer->places))) {
         return false;
     }
-    uint32_t *places = realloc(timer->places, (size_t)items * sizeof(*places));
-    if (places == NULL) {
-        return false;
-    }
-    memset(places + timer->items, 0, (size_t)(items - timer->items) * sizeof(*places));
-    timer->places = places;
-    timer->items = (uint32_t)items;
+    memset(timer->places + before, 0, (timer->items - before) * sizeof(*timer->places));
     return true;
 }
 
 static bool room_for_entry(hrt_timer *timer)
 {
-    if (timer->count < timer->capacity) {
-        return true;
-    }
-    uint32_t capacity = timer->capacity == 0 ? HRT_TIMER_FIRST : timer->capacity * 2;
-    hrt_timer_entry *heap = realloc(timer->heap, (size_t)capacity * sizeof(*heap));
-    if (heap == NULL) {
-        return false;
-    }
-    timer->heap = heap;
-    timer->capacity = capacity;
-    return true;
+    return hrt_grow(&timer->heap, &timer->capacity, (uint64_t)timer->count + 1, HRT_TIMER_FIRST,
+                    sizeof(*timer->heap));
 }
 
 static void put(hrt_timer *timer, uint32_t place, hrt_timer_entry entry)
