@@ -17,6 +17,7 @@ import msgspec
 from hybridrt import damage, fillers
 from hybridrt.damage import Edge, Findings, Gap, header_for
 from hybridrt.errors import DamagedLogError, HybridrtError, VersionError
+from hybridrt.files import PRIVATE, sync_directory, write_durably
 from hybridrt.fillers import LAST, Place
 from hybridrt.logreader import Replay, Scan
 from hybridrt.names import JobState
@@ -33,7 +34,7 @@ from hybridrt.segments import (
     records_in,
     seal,
 )
-from hybridrt.store import Store, locked, sync_directory, write_whole
+from hybridrt.store import Store, locked
 
 TORN, NEWER = 1, 6  # enum hrt_damage
 FITTING_MAX = 10_000  # records made void because they do not fit to what is left
@@ -343,15 +344,17 @@ class Repair:
             if path.exists():
                 os.link(path, kept / path.name)
         if self.loss is not None:
-            write_whole(kept / "report.json", msgspec.json.encode(self.loss.describe()))
+            report = msgspec.json.encode(self.loss.describe())
+            write_durably(kept / "report.json", report, PRIVATE)
         sync_directory(kept)
         sync_directory(self.directory)
         for number in order:
-            write_whole(self._path(number), bytes(self.found.images[number]))
+            write_durably(self._path(number), bytes(self.found.images[number]), PRIVATE)
         for file in self.found.spare_headers:
             header = Header(SPARE, catalog.uuid, catalog.segment_size, catalog.head, self._now_ns)
             body = damage.read_what_can_be(file.path)[HEADER.size : catalog.segment_size]
-            write_whole(file.path, (header.pack() + body).ljust(catalog.segment_size, b"\0"))
+            image = (header.pack() + body).ljust(catalog.segment_size, b"\0")
+            write_durably(file.path, image, PRIVATE)
         for file, _ in self.found.aside:
             file.path.unlink()
         sync_directory(self.directory)

@@ -25,11 +25,12 @@ from hybridrt.errors import (
     InvalidArgumentError,
     JobStateError,
 )
+from hybridrt.files import PRIVATE, sync_directory, write_durably
 from hybridrt.fillers import LAST, Place
 from hybridrt.logreader import Replay, Scan
 from hybridrt.records import read_header
 from hybridrt.segments import HEADER_BYTES, Buffer, Header, file_name, records_in, seal, survey
-from hybridrt.store import Info, LogFiles, Store, locked, sync_directory, write_whole
+from hybridrt.store import Info, LogFiles, Store, locked
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,7 @@ def restore(store: Store, directory: Path, moment: Moment) -> dict[str, Any]:
     with _making(making, directory):
         try:
             for slot, (header, data) in enumerate(_images(store, chosen, uuid)):
-                write_whole(making / file_name(slot), finished(header, data))
+                write_durably(making / file_name(slot), finished(header, data), PRIVATE)
             contents = check(making, chosen.last["sequence"])
             sync_directory(making)
             _check_empty(directory)

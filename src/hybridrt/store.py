@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import msgspec
 
 from hybridrt.errors import AlreadyRunningError, DamagedLogError, InvalidArgumentError
+from hybridrt.files import PRIVATE, write_durably
 from hybridrt.records import HEADER as RECORD
 from hybridrt.segments import (
     HEADER,
@@ -35,7 +36,6 @@ LEVEL = 3
 POSITION_PLACE = 3  # of the fields of a record's header
 NAME = re.compile(r"([0-9a-f]{16})\.seg\.zst")
 UUID_NAME = re.compile(r"[0-9a-f]{32}")
-MODE = 0o600
 WRITER_S = 30.0  # to wait for another one, who writes one segment
 PAUSE_S = 0.02
 
@@ -83,30 +83,6 @@ def check_segment(data: Buffer, place: str) -> tuple[Header, Run]:
     if run.records == 0 and any(data[HEADER_BYTES : HEADER_BYTES + HEADER.size]):
         raise DamagedLogError(f"{place}: the first record is damaged")
     return header, run
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all, also after a power cut."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, MODE)
-    try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(fd, view) :]
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    temporary.rename(path)
-    sync_directory(path.parent)
-
-
-def sync_directory(path: Path) -> None:
-    """Bring the names of a directory to the disk."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 class Archive:
@@ -186,9 +162,10 @@ class Archive:
                 info = there
             else:  # the state at the end does not begin before the one in the middle
                 info = replace(info, head=max(info.head, there.head if there else 0))
-                write_whole(self.file(info.number), compressed)
+                write_durably(self.file(info.number), compressed, PRIVATE)
             # Afterwards: what is said of a segment may say less than it holds, never more.
-            write_whole(self._about(info.number), msgspec.json.encode(asdict(info)) + b"\n")
+            about = msgspec.json.encode(asdict(info)) + b"\n"
+            write_durably(self._about(info.number), about, PRIVATE)
         return info
 
     def _kept(self, info: Info, data: Buffer) -> Info | None:
@@ -206,7 +183,7 @@ class Archive:
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         """Keep other writers out: an archiver, a backup and 'log archive' may share a place."""
-        fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
+        fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
         try:
             end = time.monotonic() + WRITER_S
             while not _take(fd):
@@ -345,7 +322,7 @@ def check_apart(directory: Path, destination: Path) -> None:
 @contextlib.contextmanager
 def locked(directory: Path) -> Iterator[None]:
     """Hold the log as a supervisor would; raise AlreadyRunningError when somebody does."""
-    fd = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
+    fd = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
     try:
         # Who waited for a folder that has another name by now holds something else.
         if not _take(fd) or os.fstat(fd).st_ino != (directory / "lock").stat().st_ino:

@@ -9,13 +9,12 @@ import os
 import shutil
 from pathlib import Path
 
+from hybridrt.files import PUBLIC, write_all, write_file
 from hybridrt.native import check, ffi, lib
 from hybridrt.proof import tree
 from hybridrt.proof.leaf import Leaves
 from hybridrt.proof.tiles import HEIGHT, WIDTH, Folder, Tiles, bundle_path, tile_path
 from hybridrt.proof.tree import HASH_BYTES
-
-MODE = 0o644
 
 
 def _root_of(hashes: bytes | bytearray) -> bytes:
@@ -101,11 +100,11 @@ class Growth:
         """
         path = f"{self._directory}/{name}"
         try:
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PUBLIC)
         except OSError:
             write_file(Path(path), data)
         else:
-            _write_all(fd, data)
+            write_all(fd, data)
         partial = f"{path}.p"
         if os.path.isdir(partial):  # noqa: PTH112 - twice for each bundle, and Path is slow
             shutil.rmtree(partial)
@@ -125,60 +124,3 @@ class Growth:
                 raise OSError(ctypes.get_errno(), "cannot sync the tiles", str(self._directory))
         finally:
             os.close(fd)
-
-
-def write_file(
-    path: Path,
-    data: bytes | bytearray,
-    mode: int = MODE,
-    *,
-    durable: bool = False,
-    owner: tuple[int, int] | None = None,
-) -> None:
-    """Write a file that readers see whole or not at all, perhaps for another user and group."""
-    fresh = path.with_name(f".{path.name}.new")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-    try:
-        fd = os.open(fresh, flags, mode)
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(fresh, flags, mode)
-    try:
-        if owner is not None:
-            os.fchmod(fd, mode)  # it may have been left behind with another one
-            os.fchown(fd, *owner)
-        _write_all(fd, data, durable=durable)
-        fresh.replace(path)
-    except OSError as error:
-        fresh.unlink(missing_ok=True)
-        error.filename = error.filename or str(path)
-        raise
-
-
-def _write_all(fd: int, data: bytes | bytearray, *, durable: bool = False) -> None:
-    """Write and close."""
-    try:
-        with memoryview(data) as view:
-            done = 0
-            while done < len(view):
-                done += os.write(fd, view[done:])
-        if durable:
-            os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def write_durably(
-    path: Path, data: bytes, mode: int = MODE, owner: tuple[int, int] | None = None
-) -> None:
-    """Replace a file so that after a power cut the old or the new one is there, whole."""
-    write_file(path, data, mode, durable=True, owner=owner)
-    _sync_directory(path.parent)
-
-
-def _sync_directory(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -5,10 +5,9 @@ import stat
 from pathlib import Path
 
 from hybridrt.errors import HybridrtError, PermissionDeniedError, ProofKeyError
-from hybridrt.proof.growth import write_durably
+from hybridrt.files import PRIVATE, write_durably
 from hybridrt.proof.note import ED25519, Signer, Verifier
 
-MODE = 0o600
 KEYS_MAX = 2  # the old one and the new one
 
 
@@ -16,7 +15,7 @@ def make(path: Path, name: str, kind: int = ED25519) -> Verifier:
     """Make a key file; an existing one is never replaced."""
     signer = Signer.generate(name, kind)
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE)
     except FileExistsError as error:
         raise ProofKeyError(
             f"{path} exists already", "name another file; 'checkpoint rotate' changes a key"

@@ -15,10 +15,11 @@ from pathlib import Path
 import msgspec
 
 from hybridrt.errors import AlreadyRunningError, ForkError, ProofError
+from hybridrt.files import write_durably, write_file
 from hybridrt.proof import keys, leaf, note
 from hybridrt.proof.checkpoint import Head, decode_hash, encode_hash, parse_head
 from hybridrt.proof.follower import Follower
-from hybridrt.proof.growth import Growth, write_durably, write_file
+from hybridrt.proof.growth import Growth
 from hybridrt.proof.leaf import Leaves
 from hybridrt.proof.tiles import CHECKPOINT, Folder, Tiles
 from hybridrt.proof.tree import EMPTY_ROOT

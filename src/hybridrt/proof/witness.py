@@ -13,10 +13,10 @@ from hashlib import sha256
 from pathlib import Path
 
 from hybridrt.errors import AlreadyRunningError, ForkError, RollbackError
+from hybridrt.files import write_durably
 from hybridrt.proof import note
 from hybridrt.proof.audit import extends, read_checkpoint
 from hybridrt.proof.checkpoint import Head, parse_head
-from hybridrt.proof.growth import write_durably
 from hybridrt.proof.tiles import CHECKPOINT, Source, Tiles
 from hybridrt.proof.tree import EMPTY_ROOT
 
