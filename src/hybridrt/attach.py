@@ -13,6 +13,7 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hybridrt import pidfds
 from hybridrt.errors import HybridrtError
 from hybridrt.logs import get_logger
 from hybridrt.native import Runtime, status_text, struct_size
@@ -100,12 +101,10 @@ class Listener:
 
     def kill(self, incarnation: int, number: signal.Signals) -> bool:
         """Send a signal to the process of an admitted peer; False when it is not known."""
-        pidfd = self.peers.get(incarnation)
-        if pidfd is None:
+        process = self.peers.get(incarnation)
+        if process is None:
             return False
-        try:
-            signal.pidfd_send_signal(pidfd, number)
-        except ProcessLookupError:
+        if not pidfds.send(process, number):
             log.debug("the process is gone already", incarnation=incarnation)
         return True
 

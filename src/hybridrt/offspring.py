@@ -1,13 +1,13 @@
 """A process that may become the supervisor: started or only known, watched through a pidfd."""
 
 import asyncio
-import contextlib
 import os
 import signal
 import subprocess
 from collections.abc import Sequence
 from typing import Self
 
+from hybridrt import pidfds
 from hybridrt.errors import StartError
 
 
@@ -30,16 +30,10 @@ class Offspring:
             popen = subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0)
         except OSError as error:
             raise StartError(f"cannot run {command[0]!r}: {error.strerror or error}") from error
-        popen.returncode = 0  # Popen shall not ask for it: it is collected through its pidfd
-        return cls(popen.pid, os.pidfd_open(popen.pid))
+        return cls(popen.pid, pidfds.of_child(popen))
 
     def _end(self) -> None:
-        try:
-            end = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
-        except ChildProcessError:  # not started here, or collected already
-            end = None
-        if end is not None:
-            self.status = end.si_status if end.si_code == os.CLD_EXITED else -end.si_status
+        self.status = pidfds.collect(self._pidfd)
         self.close()
         self._ended.set()
 
@@ -64,8 +58,7 @@ class Offspring:
     def signal_kill(self) -> None:
         """Kill the process, which may be gone already."""
         if self._pidfd >= 0:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            pidfds.send(self._pidfd, signal.SIGKILL)
 
     async def kill(self) -> None:
         """Kill the process and wait until it is gone."""

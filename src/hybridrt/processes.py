@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hybridrt import notify
+from hybridrt import notify, pidfds
 from hybridrt.config import PoolConfig
 from hybridrt.errors import StartError
 from hybridrt.handover import Held
@@ -73,9 +73,9 @@ class WorkerProcess:
         finally:
             for fd in (*fds, *writing):
                 os.close(fd)
-        popen.returncode = 0  # Popen shall not ask for it: it is collected through its pidfd
+        pidfd = pidfds.of_child(popen)
         runtime.lane_pid(self.incarnation, popen.pid)
-        self._watch(popen.pid, os.pidfd_open(popen.pid))
+        self._watch(popen.pid, pidfd)
         succession.process_started(self)
 
     def _spawn(
@@ -124,15 +124,7 @@ class WorkerProcess:
 
     def _reap(self) -> None:
         """Collect the exit status; called when the pidfd becomes readable."""
-        try:
-            end = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG)
-        except ChildProcessError:  # started by an earlier supervisor: nobody tells us how it ended
-            self.status = None
-        else:
-            if end is None:
-                return
-            exited = end.si_code == os.CLD_EXITED
-            self.status = end.si_status if exited else -end.si_status
+        self.status = pidfds.collect(self.pidfd)  # None: an earlier supervisor started it
         self._let_go()
         for output in self._outputs:
             output.finish()
@@ -166,11 +158,7 @@ class WorkerProcess:
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal; a process that is gone already is no error."""
-        if self.pidfd < 0:
-            return
-        try:
-            signal.pidfd_send_signal(self.pidfd, number)
-        except ProcessLookupError:
+        if self.pidfd >= 0 and not pidfds.send(self.pidfd, number):
             log.debug("the process is gone already", worker=self.name, signal=number.name)
 
     async def wait(self, seconds: float) -> bool:
