@@ -125,9 +125,9 @@ func (c *Client) ID() uint64 {
 }
 
 // Enqueue appends one job and waits until it is in the log, at the durability of its queue.
-// Errors wrap ErrUnknownKind, ErrUnknownQueue, ErrQueueFull, ErrLogFull, ErrTooLarge, ErrName,
-// ErrPaused, ErrTimeout or ErrClosed. After ErrTimeout, or the context's error, the job may
-// nevertheless be in the log.
+// Errors wrap ErrUnknownKind, ErrUnknownQueue, ErrQueueFull, ErrLogFull, ErrDiskFull, ErrTooLarge,
+// ErrName, ErrPaused, ErrTimeout or ErrClosed. After ErrTimeout, or the context's error, the job
+// may nevertheless be in the log.
 func (c *Client) Enqueue(ctx context.Context, kind string, payload []byte,
 	options ...Option) (Receipt, error) {
 	job := Spec{Kind: kind, Payload: payload}
@@ -237,7 +237,7 @@ func (c *Client) outcome(job *Spec, answer int64, first error) Outcome {
 		return Outcome{Receipt: Receipt{ID: uint64(answer), client: c}}
 	}
 	switch answer {
-	case statusFull, statusLogFull, statusPaused:
+	case statusFull, statusLogFull, statusNoSpace, statusPaused:
 		return Outcome{Err: statusError(int(answer),
 			fmt.Sprintf("a job of kind %q for queue %q was not taken", job.Kind, job.queueName()))}
 	}

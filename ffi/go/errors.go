@@ -16,6 +16,9 @@ var (
 	ErrQueueFull = errors.New("hybridrt: the queue is full")
 	// ErrLogFull is returned when the log has reached its size limit.
 	ErrLogFull = errors.New("hybridrt: the log has reached its size limit")
+	// ErrDiskFull is returned when the log could grow, but not the disk that it is on. The runtime
+	// takes jobs again by itself once there is space.
+	ErrDiskFull = errors.New("hybridrt: no space is left on the device")
 	// ErrTooLarge is returned when a payload, key, result, or a job with its follow-ups is over
 	// its limit.
 	ErrTooLarge = errors.New("hybridrt: too large")
@@ -81,6 +84,7 @@ var errOther = errors.New("hybridrt: failed")
 var sentinels = map[int]error{
 	statusFull:     ErrQueueFull,
 	statusLogFull:  ErrLogFull,
+	statusNoSpace:  ErrDiskFull,
 	statusTooLarge: ErrTooLarge,
 	statusKind:     ErrUnknownKind,
 	statusQueue:    ErrUnknownQueue,

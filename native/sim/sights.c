@@ -43,6 +43,7 @@ static const char *const names[SIGHTS] = {
     [SIGHT_NOTICE + HRT_DELIVERY_CANCEL] = "notice CANCEL",
     [SIGHT_NOTICE + HRT_DELIVERY_REFUSED] = "notice REFUSED",
     [SIGHT_NOTICE + HRT_DELIVERY_RESULT] = "notice RESULT",
+    [SIGHT_ANSWER - HRT_ENOSPC] = "answer ENOSPC",
     [SIGHT_ANSWER - HRT_EFULL] = "answer EFULL",
     [SIGHT_ANSWER - HRT_ELOGFULL] = "answer ELOGFULL",
     [SIGHT_ANSWER - HRT_ESTALE] = "answer ESTALE",

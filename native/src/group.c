@@ -67,6 +67,22 @@ int hrt_group_seal(hrt_runtime *runtime)
     return HRT_OK;
 }
 
+/* What the disk has may have changed since the pass before, whose view the room is. */
+static bool admits(hrt_runtime *runtime, size_t bytes)
+{
+    if (HRT_LIKELY(hrt_room_admits(runtime, bytes))) {
+        return true;
+    }
+    hrt_room_look(runtime);
+    return hrt_room_admits(runtime, bytes);
+}
+
+/* New work is told which of its two limits it has met: that of the log, or that of the disk. */
+static int refusal(const hrt_runtime *runtime)
+{
+    return runtime->room.log.disk_full ? HRT_ENOSPC : HRT_ELOGFULL;
+}
+
 int hrt_group_reserve(hrt_runtime *runtime, size_t bytes, enum hrt_log_class class)
 {
     size_t whole = bytes + hrt_progress_room(runtime);
@@ -76,8 +92,8 @@ int hrt_group_reserve(hrt_runtime *runtime, size_t bytes, enum hrt_log_class cla
             return sealed;
         }
     }
-    if (HRT_UNLIKELY(class == HRT_LOG_NEW_WORK && !hrt_room_admits(runtime, bytes))) {
-        return HRT_ELOGFULL;
+    if (HRT_UNLIKELY(class == HRT_LOG_NEW_WORK && !admits(runtime, bytes))) {
+        return refusal(runtime);
     }
     int status = hrt_log_reserve(runtime->log, whole, class);
     if (status == HRT_EAGAIN) {
@@ -89,6 +105,10 @@ int hrt_group_reserve(hrt_runtime *runtime, size_t bytes, enum hrt_log_class cla
     HRT_ASSERT(status != HRT_EAGAIN);
     if (HRT_UNLIKELY(status == HRT_ELOGFULL)) {
         hrt_room_refused(runtime, class);
+        if (class == HRT_LOG_NEW_WORK) {
+            hrt_room_look(runtime);
+            return refusal(runtime);
+        }
     }
     if (status != HRT_OK || runtime->prologue_open ||
         hrt_log_current(runtime->log) == runtime->prologue_segment) {

@@ -462,11 +462,13 @@ hrt_log_room hrt_log_room_now(const hrt_log *log)
 {
     hrt_log *shared = (hrt_log *)(uintptr_t)log; /* only its mutex changes */
     (void)pthread_mutex_lock(&shared->mutex);
-    bool grows = log->files < log->segments_max && log->flusher.no_space_until == 0;
-    hrt_log_room room = {.most = grows ? log->segments_max : log->files,
+    bool below = log->files < log->segments_max;
+    bool disk_full = below && log->flusher.no_space_until != 0;
+    hrt_log_room room = {.most = below && !disk_full ? log->segments_max : log->files,
                          .used = hrt_log_used(log),
                          .asides = hrt_log_asides(log),
-                         .tight = is_tight(log)};
+                         .tight = is_tight(log),
+                         .disk_full = disk_full};
     (void)pthread_mutex_unlock(&shared->mutex);
     return room;
 }

@@ -138,6 +138,7 @@ typedef struct hrt_log_room {
     uint64_t used;   /* in the log or held, the current one too */
     uint64_t asides; /* see hrt_log_retire_aside */
     bool tight;
+    bool disk_full; /* the log may grow, and the disk has no room for it */
 } hrt_log_room;
 hrt_log_room hrt_log_room_now(const hrt_log *log);
 /*

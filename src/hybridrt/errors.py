@@ -202,8 +202,11 @@ class StorageError(HybridrtError, OSError):
     code = "HRT_EIO"
 
 
-class DiskFullError(StorageError):
-    """No space is left on the device."""
+class DiskFullError(StorageError, BusyError):
+    """No space is left on the device.
+
+    A job that gets it was not taken; the log goes on by itself once there is space.
+    """
 
     code = "HRT_ENOSPC"
 

@@ -113,7 +113,7 @@ class Producer:
         Raises:
             UnknownKindError, UnknownQueueError: the name is not declared.
             InvalidArgumentError: an option is out of its range, or the payload is too large.
-            QueueFullError, LogFullError, PausedError: try again later.
+            QueueFullError, LogFullError, DiskFullError, PausedError: try again later.
             ClosedError: the runtime is gone.
 
         Example:

@@ -16,9 +16,9 @@ from hybridrt.config import Config
 from hybridrt.errors import (
     BusyError,
     ControlError,
+    DiskFullError,
     HybridrtError,
     JobStateError,
-    LogFullError,
     UnknownKindError,
     UnknownQueueError,
 )
@@ -144,10 +144,9 @@ async def _enqueue(supervisor: "Supervisor", arguments: messages.EnqueueArgument
     fields = msgspec.structs.asdict(arguments)
     try:
         job = await supervisor.enqueue(fields.pop("kind"), fields.pop("payload"), **fields)
-    except LogFullError as error:
-        if lacking := supervisor.lack_of_space():
-            raise LogFullError(lacking, "make room on the disk, then try again") from error
-        raise
+    except DiskFullError as error:
+        reason = supervisor.lack_of_space() or error.message
+        raise DiskFullError(reason, "make room on the disk, then try again") from error
     return {"id": job.id, "durability": job.durability.name.lower()}
 
 

@@ -22,6 +22,7 @@ from hybridrt.logreader import Scan
 from hybridrt.native import Runtime, RuntimeOptions
 from hybridrt.records import read_header, type_name
 from hybridrt.segments import MARK, MARK_OFFSET
+from tests.producers import LANGUAGES, Tool
 
 DEADLINE_S = 30
 SEGMENT_BYTES = 65_536
@@ -275,7 +276,7 @@ def takes_a_job(client: hybridrt.Client, size: int = 3000) -> bool:
     """Say whether a job is acknowledged."""
     try:
         return client.enqueue("echo", bytes(size)).id > 0
-    except errors.LogFullError:
+    except errors.DiskFullError:
         return False
 
 
@@ -286,6 +287,18 @@ def fill(client: hybridrt.Client) -> int:
         while takes_a_job(client, size):
             acknowledged += 1
     return acknowledged
+
+
+def refusals(address: Path) -> dict[str, dict[str, Any]]:
+    """Return what a producer of each language hears when it sends a job."""
+    heard = {}
+    for language in LANGUAGES:
+        tool = Tool(language, address)
+        try:
+            heard[language] = tool.send("echo", size=3000)
+        finally:
+            tool.close()
+    return heard
 
 
 def counters(instance: Any, name: str) -> dict[str, Any]:
@@ -306,6 +319,11 @@ def test_a_full_disk_refuses_new_jobs_and_loses_none(
         running = client.enqueue("slow", str(tmp_path / "started"), queue="kept", result_ttl="1h")
         await_condition((tmp_path / "started").exists, "the handler began")
         acknowledged = fill(client)
+        heard = refusals(instance.directory / "attach.sock")
+        assert {answer["code"] for answer in heard.values()} == {"HRT_ENOSPC"}, heard
+        assert all(
+            "no space is left on the device" in answer["message"] for answer in heard.values()
+        )
         done = cli("enqueue", "echo", "x" * 4000, "--runtime-dir", instance.directory)
         assert done.returncode == Status.TRY_AGAIN
         assert "the disk is full: the log has" in done.stderr

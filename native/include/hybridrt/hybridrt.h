@@ -138,8 +138,8 @@ HRT_API HRT_MUST_CHECK int hrt_enqueue_packed(hrt_client *client, const hrt_spec
 HRT_API HRT_MUST_CHECK int hrt_wait(hrt_client *client, uint64_t end, int64_t timeout_ns);
 /*
  * Reads the answers to tickets first..first+count: job ids, or negative statuses (HRT_EFULL,
- * HRT_ELOGFULL, HRT_EPAUSED ...). HRT_EAGAIN: not all are in; HRT_EGONE: too old, only the last
- * reply_capacity answers are kept.
+ * HRT_ELOGFULL, HRT_ENOSPC, HRT_EPAUSED ...). HRT_EAGAIN: not all are in; HRT_EGONE: too old, only
+ * the last reply_capacity answers are kept.
  */
 HRT_API HRT_MUST_CHECK int hrt_replies(hrt_client *client, uint64_t first, uint32_t count,
                                        int64_t *ids_out);

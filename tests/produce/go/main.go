@@ -29,6 +29,7 @@ var codes = []struct {
 }{
 	{hybridrt.ErrQueueFull, "HRT_EFULL"},
 	{hybridrt.ErrLogFull, "HRT_ELOGFULL"},
+	{hybridrt.ErrDiskFull, "HRT_ENOSPC"},
 	{hybridrt.ErrTooLarge, "HRT_ETOOLARGE"},
 	{hybridrt.ErrUnknownKind, "HRT_EKIND"},
 	{hybridrt.ErrUnknownQueue, "HRT_EQUEUE"},

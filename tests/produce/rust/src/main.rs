@@ -9,9 +9,10 @@ use hybridrt::{Client, Detail, Error, NewJob};
 use hybridrt_sys as sys;
 use serde_json::json;
 
-const CODES: [(i32, &str); 12] = [
+const CODES: [(i32, &str); 13] = [
     (sys::HRT_EFULL, "HRT_EFULL"),
     (sys::HRT_ELOGFULL, "HRT_ELOGFULL"),
+    (sys::HRT_ENOSPC, "HRT_ENOSPC"),
     (sys::HRT_ETOOLARGE, "HRT_ETOOLARGE"),
     (sys::HRT_EKIND, "HRT_EKIND"),
     (sys::HRT_EQUEUE, "HRT_EQUEUE"),
