@@ -77,7 +77,8 @@ class Archiver:
         self._tell = tell
         catalog = Catalog.settled(directory)
         self._segment_size = catalog.segment_size
-        self._archive = Archive(Path(config.directory) / catalog.uuid.hex())
+        place = Path(config.directory).expanduser()
+        self._archive = Archive(place / catalog.uuid.hex())
         self._copied = 0
         self._fault = ""
         self._behind = 0

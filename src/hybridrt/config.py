@@ -232,11 +232,7 @@ class _Reading:
         return config
 
     def _problem(self, place: str, message: str) -> None:
-        above = place
-        while above and above not in self._lines:  # a part of a value: take the value's line
-            above = above[: max(above.rfind("."), above.rfind("["), 0)]
-        at = f"{self._origin}:{self._lines[above]}" if above else self._origin
-        self._problems.append(f"{at}: {place}: {message}")
+        self._problems.append(f"{locate(place, self._origin, self._lines)}: {place}: {message}")
 
     def _unknown(self, data: Mapping[str, Any], known: Iterable[str], place: str) -> None:
         names = list(known)
@@ -353,6 +349,14 @@ def _syntax_problem(message: str, origin: str) -> str:
     if match is None:
         return f"{origin}: {message}"
     return f"{origin}:{match[1]}: {message[: match.start()]} (column {match[2]})"
+
+
+def locate(place: str, origin: str, lines: Mapping[str, int]) -> str:
+    """Return ``origin:line`` of a place, or of what it is a part of; without lines: origin."""
+    above = place
+    while above and above not in lines:
+        above = above[: max(above.rfind("."), above.rfind("["), 0)]
+    return f"{origin}:{lines[above]}" if above else origin
 
 
 _HEADER = re.compile(r"\s*(\[\[?)\s*([\w.\-\"']+)\s*\]")

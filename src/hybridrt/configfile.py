@@ -1,9 +1,10 @@
 """Find and read the configuration file, and settle the directories it leaves open."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
-from hybridrt.config import Config
+from hybridrt.config import Config, line_numbers, locate
 from hybridrt.errors import ConfigError, PermissionDeniedError
 
 FILE_NAME = "hybridrt.toml"
@@ -41,7 +42,9 @@ def load(path: str | Path | None = None) -> Config:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ConfigError([f"{place}: cannot read the file: {reason}"]) from error
-    return Config.parse(text, str(place))
+    config = Config.parse(text, str(place))
+    check_places(config, line_numbers(text))
+    return config
 
 
 def runtime_directory(config: Config | None = None) -> Path:
@@ -63,6 +66,11 @@ def log_directory(config: Config) -> Path:
     return Path(base) / "hybridrt" / "log"
 
 
+def archive_directory(config: Config) -> Path:
+    """Return the directory of the archive, which is configured."""
+    return Path(config.archive.directory).expanduser().absolute()
+
+
 def proof_directory(config: Config) -> Path:
     """Return the directory of the proof, which is configured."""
     return Path(config.proof.directory).expanduser().absolute()
@@ -71,3 +79,60 @@ def proof_directory(config: Config) -> Path:
 def proof_key(config: Config) -> Path:
     """Return the file with the keys of the proof."""
     return Path(config.proof.key).expanduser().absolute()
+
+
+# ---- which places have to be apart --------------------------------------------------------------
+
+# Each may be none of these, nor lie in one of them, nor hold one.
+APART = {
+    "archive.directory": ("log.directory",),
+    "proof.directory": ("log.directory", "archive.directory"),
+    "proof.key": ("proof.directory",),
+    "runtime.directory": ("log.directory", "archive.directory", "proof.directory"),
+}
+MAY_HOLD = "runtime.directory"  # other directories: it knows its own files by their names
+
+
+def check_places(config: Config, lines: Mapping[str, int]) -> None:
+    """Raise ConfigError when places that have to be apart are not; symlinks are followed."""
+    real = _places(config)
+    problems = [
+        f"{locate(name, config.origin, lines)}: {name}: {fault}"
+        for name, others in APART.items()
+        for other in others
+        if name in real and other in real and (fault := _overlap(name, other, real))
+    ]
+    if problems:
+        raise ConfigError(problems, "run 'hybridrt config check' after editing")
+
+
+def _places(config: Config) -> dict[str, Path]:
+    places = {
+        "log.directory": log_directory(config),
+        "runtime.directory": runtime_directory(config),
+    }
+    if config.archive.directory:
+        places["archive.directory"] = archive_directory(config)
+    if config.proof.directory:
+        places["proof.directory"] = proof_directory(config)
+        places["proof.key"] = proof_key(config)
+    return {name: place.resolve() for name, place in places.items()}
+
+
+def _overlap(name: str, other: str, real: Mapping[str, Path]) -> str:
+    """Say how two places overlap, why that is bad, and what to do; empty: they are apart."""
+    place, beside = real[name], real[other]
+    if place == beside:
+        how = f"{place} is {other} too"
+    elif beside in place.parents:
+        how = f"{place} lies in {other}, {beside}"
+    elif place in beside.parents and name != MAY_HOLD:
+        how = f"{place} holds {other}, {beside}"
+    else:
+        return ""
+    if name == "proof.key":
+        return f"{how}, which is there for everybody to read; keep the key elsewhere"
+    return (
+        f"{how}; what copies, restores, serves or removes the one would meet the files of the"
+        " other, so name a directory apart from it"
+    )

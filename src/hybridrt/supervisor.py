@@ -200,6 +200,7 @@ class Supervisor(Producer):
 
     async def _begin(self) -> socket.socket:
         """Open the log and begin to dispatch; return the socket of the lanes."""
+        configfile.check_places(self.config, {})  # it may come from a program instead of a file
         self._lock_directory()
         self._runtime = runtime = await asyncio.to_thread(Runtime.open, self.options())
         self._watch_over(runtime)

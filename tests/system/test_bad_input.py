@@ -350,12 +350,14 @@ def test_directories_that_cannot_be_used_are_named(instance: Any, tmp_path: Path
     file = tmp_path / "file"
     file.touch()
     deep = tmp_path / ("d" * 100)
+    log = instance.log_directory.resolve()
     for tables, status, says in (
         ({"log": {"directory": str(file)}}, Status.CONFIG, f"log.directory: {file} is not"),
         ({"log": {"directory": f"{file}/log"}}, Status.CONFIG, f"log.directory: {file}/log is not"),
         ({"runtime": {"directory": str(file)}}, Status.CONFIG, "runtime.directory: "),
         ({"runtime": {"directory": str(deep)}}, Status.CONFIG, "has at most 107 bytes"),
         ({"log": {"directory": "/sys/hybridrt"}}, Status.PERMISSION, "cannot make /sys/hybridrt"),
+        ({"archive": {"directory": f"{log}/old"}}, Status.CONFIG, f"lies in log.directory, {log};"),
     ):
         done = cli("run", "--config", instance.write(**tables))
         assert done.returncode == status, done.stderr

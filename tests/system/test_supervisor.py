@@ -301,6 +301,14 @@ async def test_a_second_supervisor_is_refused(rt: Supervisor) -> None:
     assert await job.result(DEADLINE_S) == b"the first one goes on"
 
 
+async def test_directories_of_a_program_that_overlap_are_refused(instance: Any) -> None:
+    config = instance.config(archive={"directory": str(instance.log_directory / "old")})
+    with pytest.raises(errors.ConfigError, match=r"archive\.directory: .* lies in log\.directory"):
+        async with Supervisor(config):
+            pytest.fail("the archive lies in the log")
+    assert not instance.log_directory.exists()
+
+
 async def test_a_second_supervisor_on_the_same_log_is_refused(
     rt: Supervisor, instance: Any, tmp_path: Path
 ) -> None:

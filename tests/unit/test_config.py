@@ -175,6 +175,79 @@ def test_the_named_file_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert configfile.find("flag.toml") == Path("flag.toml")
 
 
+def places_problems(tmp_path: Path, text: str) -> list[str]:
+    """Write a file in which $ stands for the directory of the test, and return its problems."""
+    path = tmp_path / "f.toml"
+    path.write_text(text.replace("$", str(tmp_path)))
+    with pytest.raises(ConfigError) as caught:
+        configfile.load(path)
+    return [problem.replace(str(tmp_path), "$") for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            '[log]\ndirectory = "$/log"\n[archive]\ndirectory = "$/log/old"',
+            (
+                "$/f.toml:4: archive.directory: $/log/old lies in log.directory, $/log; what "
+                "copies, restores, serves or removes the one would meet the files of the other, "
+                "so name a directory apart from it"
+            ),
+        ),
+        (
+            '[log]\ndirectory = "$/log"\n[archive]\ndirectory = "$/run/../log/"',
+            "$/f.toml:4: archive.directory: $/log is log.directory too",
+        ),
+        (
+            '[log]\ndirectory = "$/all/log"\n[archive]\ndirectory = "$/all"',
+            "$/f.toml:4: archive.directory: $/all holds log.directory, $/all/log",
+        ),
+        (
+            '[log]\ndirectory = "$/log"\n[archive]\ndirectory = "$/link/old"',
+            "$/f.toml:4: archive.directory: $/log/old lies in log.directory, $/log",
+        ),
+        (
+            '[log]\ndirectory = "$/log"\n[proof]\ndirectory = "$/log/proof"\nkey = "$/key"',
+            "$/f.toml:4: proof.directory: $/log/proof lies in log.directory, $/log",
+        ),
+        (
+            '[archive]\ndirectory = "$/a"\n[proof]\ndirectory = "$/a/proof"\nkey = "$/key"',
+            "$/f.toml:4: proof.directory: $/a/proof lies in archive.directory, $/a",
+        ),
+        (
+            '[proof]\ndirectory = "$/proof"\nkey = "$/proof/key"',
+            (
+                "$/f.toml:3: proof.key: $/proof/key lies in proof.directory, $/proof, which is "
+                "there for everybody to read; keep the key elsewhere"
+            ),
+        ),
+        (
+            '[log]\ndirectory = "$/log"\n[runtime]\ndirectory = "$/log/run"',
+            "$/f.toml:4: runtime.directory: $/log/run lies in log.directory, $/log",
+        ),
+        (
+            (
+                '[log]\ndirectory = "$/log"\n[runtime]\n[archive]\ndirectory = "$/log/old"\n'
+                '[proof]\ndirectory = "$/proof"\nkey = "$/proof"'
+            ),
+            "$/f.toml:5: archive.directory: $/log/old lies in log.directory, $/log",
+        ),
+    ],
+)
+def test_directories_that_overlap_are_refused(tmp_path: Path, text: str, problem: str) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "log")
+    assert places_problems(tmp_path, text)[0].startswith(problem)
+
+
+def test_directories_beside_each_other_are_taken(tmp_path: Path) -> None:
+    text = '[log]\ndirectory = "$/run/log"\n[archive]\ndirectory = "$/run/log2"\n'
+    text += '[proof]\ndirectory = "$/run/proof"\nkey = "$/run/key"\n'
+    text += '[runtime]\ndirectory = "$/run"\n'
+    (tmp_path / "f.toml").write_text(text.replace("$", str(tmp_path)))
+    assert configfile.load(tmp_path / "f.toml").archive.directory == f"{tmp_path}/run/log2"
+
+
 def test_a_missing_file_is_a_configuration_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot read the file: No such file"):
         Config.load(tmp_path / "absent.toml")
