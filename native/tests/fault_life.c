@@ -13,7 +13,7 @@
  */
 #include "atomic.h"
 #include "clock.h"
-#include "tap.h"
+#include "spawned.h"
 
 #include <fcntl.h>
 #include <hybridrt/runtime.h>
@@ -117,21 +117,18 @@ static void begin(life *l)
                                    .durability = HRT_DURABILITY_SYNC,
                                    .max_attempts = 100,
                                    .max_crashes = 100};
-    hrt_attach_options attach = {.struct_size = sizeof(attach), .abi_version = HRT_ABI_VERSION};
     hrt_register_options served = {
         .kinds = kinds, .kind_count = 1, .concurrency = RUNNING_JOBS, .language = "c"};
     int fds[HRT_FD_COUNT];
     uint64_t incarnation = 0;
-    char text[64];
     need(hrt_runtime_open(&options, &l->runtime));
     need(hrt_runtime_queue(l->runtime, &settings, &l->queue));
     need(hrt_runtime_kind(l->runtime, kinds[0], &l->kind));
     REQUIRE(pthread_create(&l->thread, NULL, run, l->runtime) == 0);
     need(hrt_runtime_client(l->runtime, &l->local));
     need(hrt_runtime_lane(l->runtime, 0, 0, "pool", "worker", fds, &incarnation));
-    (void)snprintf(text, sizeof(text), "fds:%d,%d,%d,%d", fds[0], fds[1], fds[2], fds[3]);
-    (void)setenv("HYBRIDRT_ATTACH", text, 1);
-    need(hrt_attach(&attach, &l->worker));
+    spawned_leave(fds);
+    need(spawned_attach(&l->worker));
     need(hrt_register(l->worker, &served));
 }
 

@@ -8,6 +8,7 @@
 #include "atomic.h"
 #include "lane.h"
 #include "park.h"
+#include "spawned.h"
 #include "tap.h"
 
 #include <fcntl.h>
@@ -113,15 +114,9 @@ static inline hrt_client *peer_attach(const peer *end)
     int fds[HRT_FD_COUNT];
     for (int i = 0; i < HRT_FD_COUNT; i++)
         fds[i] = dup(end->fds[i]);
-    char text[64];
-    (void)snprintf(text, sizeof(text), "fds:%d,%d,%d,%d", fds[0], fds[1], fds[2], fds[3]);
-    REQUIRE(setenv("HYBRIDRT_ATTACH", text, 1) == 0);
-    const hrt_attach_options options = {
-        .struct_size = sizeof(options),
-        .abi_version = HRT_ABI_VERSION,
-    };
     hrt_client *client = NULL;
-    REQUIRE(hrt_attach(&options, &client) == HRT_OK);
+    spawned_leave(fds);
+    REQUIRE_OK(spawned_attach(&client));
     return client;
 }
 

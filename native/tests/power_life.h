@@ -9,6 +9,7 @@
 #include "log.h"
 #include "record.h"
 #include "recorder.h"
+#include "spawned.h"
 #include "state.h"
 
 #include <hybridrt/runtime.h>
@@ -193,16 +194,13 @@ static inline void declare_queue(life *l, uint32_t queue, uint32_t retain_max, u
 static inline void attach_worker(life *l)
 {
     static const char *const kinds[] = {"kind0", "kind1"};
-    hrt_attach_options options = {.struct_size = sizeof(options), .abi_version = HRT_ABI_VERSION};
     hrt_register_options served = {
         .kinds = kinds, .kind_count = 2, .concurrency = 4, .credit = 8, .language = "c"};
     int fds[HRT_FD_COUNT];
     uint64_t incarnation = 0;
-    char text[64];
     REQUIRE(hrt_runtime_lane(l->runtime, 0, 0, "pool", "worker", fds, &incarnation) == HRT_OK);
-    (void)snprintf(text, sizeof(text), "fds:%d,%d,%d,%d", fds[0], fds[1], fds[2], fds[3]);
-    (void)setenv("HYBRIDRT_ATTACH", text, 1);
-    REQUIRE(hrt_attach(&options, &l->worker) == HRT_OK);
+    spawned_leave(fds);
+    REQUIRE_OK(spawned_attach(&l->worker));
     REQUIRE(hrt_register(l->worker, &served) == HRT_OK);
 }
 

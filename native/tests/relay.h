@@ -10,6 +10,7 @@
 #include "atomic.h"
 #include "clock.h"
 #include "scratch.h"
+#include "spawned.h"
 #include "tap.h"
 
 #include <fcntl.h>
@@ -102,13 +103,9 @@ static inline void relay_pause(uint64_t ns)
 
 static inline hrt_client *relay_attach(const relay *r, uint32_t lane)
 {
-    hrt_attach_options options = {.struct_size = sizeof(options), .abi_version = HRT_ABI_VERSION};
-    const int *fds = r->fds[lane];
-    char text[64];
     hrt_client *client = NULL;
-    (void)snprintf(text, sizeof(text), "fds:%d,%d,%d,%d", fds[0], fds[1], fds[2], fds[3]);
-    (void)setenv("HYBRIDRT_ATTACH", text, 1);
-    return hrt_attach(&options, &client) == HRT_OK ? client : NULL;
+    spawned_leave(r->fds[lane]);
+    return spawned_attach(&client) == HRT_OK ? client : NULL;
 }
 
 static inline void relay_break(relay *r, const char *what, int status)

@@ -13,11 +13,8 @@ enum { SCRATCH_PATH = 64 };
 static char scratch_path[SCRATCH_PATH]; /* empty: there is none */
 static pid_t scratch_owner;             /* children that exit leave it alone */
 
-static inline void scratch_remove(void)
+static inline void scratch_clear(void)
 {
-    if (scratch_path[0] == '\0' || scratch_owner != getpid()) {
-        return;
-    }
     DIR *entries = opendir(scratch_path);
     const struct dirent *entry;
     while (entries != NULL && (entry = readdir(entries)) != NULL) {
@@ -26,6 +23,14 @@ static inline void scratch_remove(void)
     if (entries != NULL) {
         (void)closedir(entries);
     }
+}
+
+static inline void scratch_remove(void)
+{
+    if (scratch_path[0] == '\0' || scratch_owner != getpid()) {
+        return;
+    }
+    scratch_clear();
     (void)rmdir(scratch_path);
     scratch_path[0] = '\0';
 }

@@ -42,6 +42,20 @@ static int tap_failures;
         }                                                                       \
     } while (0)
 
+/* The same of a call into the library, whose own words are printed when it does not answer HRT_OK.
+ */
+#define REQUIRE_OK(call)                                                          \
+    do {                                                                          \
+        int tap_status = (call);                                                  \
+        if (tap_status != HRT_OK) {                                               \
+            char tap_text[512];                                                   \
+            (void)hrt_last_error(tap_text, sizeof(tap_text));                     \
+            printf("# %s:%d: %s: %s: %s\nBail out!\n", __FILE__, __LINE__, #call, \
+                   hrt_status_name(tap_status), tap_text);                        \
+            exit(1);                                                              \
+        }                                                                         \
+    } while (0)
+
 typedef struct tap_test {
     void (*run)(void);
     const char *name;

@@ -1,66 +1,39 @@
 /* CHECKPOINT records: how often they come, and that a replay agrees with the hash they carry. */
-#include "scratch.h"
-#include "tap.h"
-
-#include <hybridrt/runtime.h>
-#include <pthread.h>
+#include "host.h"
 
 #define SECOND_NS ((int64_t)1000000000)
 #define NEVER_NS ((uint64_t)3600 * 1000000000)
 
 enum { JOBS = 40, EVERY = 10 };
 
-typedef struct fixture {
-    char directory[SCRATCH_PATH];
-    hrt_runtime *runtime;
-    hrt_client *local;
-    pthread_t thread;
-    uint16_t kind;
-    uint16_t queue;
-} fixture;
-
-static void *run(void *runtime)
-{
-    return (void *)(intptr_t)hrt_runtime_run(runtime);
-}
-
-static void begin(fixture *f, uint32_t records, uint64_t interval_ns)
+static void begin(host *h, uint32_t records, uint64_t interval_ns)
 {
     hrt_queue_settings settings = {.name = "default",
                                    .weight = 1,
                                    .durability = HRT_DURABILITY_MEMORY,
                                    .max_attempts = 5,
                                    .max_crashes = 3};
-    memset(f, 0, sizeof(*f));
-    scratch_make(f->directory);
-    hrt_runtime_options options = {.struct_size = sizeof(options),
-                                   .abi_version = HRT_ABI_VERSION,
-                                   .directory = f->directory,
-                                   .segment_size = 1 << 20,
-                                   .checkpoint_records = records,
-                                   .checkpoint_ns = interval_ns};
-    REQUIRE(hrt_runtime_open(&options, &f->runtime) == HRT_OK);
-    REQUIRE(hrt_runtime_queue(f->runtime, &settings, &f->queue) == HRT_OK);
-    REQUIRE(hrt_runtime_kind(f->runtime, "test.job", &f->kind) == HRT_OK);
-    REQUIRE(hrt_runtime_client(f->runtime, &f->local) == HRT_OK);
-    REQUIRE(pthread_create(&f->thread, NULL, run, f->runtime) == 0);
+    host_make(h);
+    hrt_runtime_options options = host_options(h);
+    options.checkpoint_records = records;
+    options.checkpoint_ns = interval_ns;
+    host_open(h, &options, &settings);
+    host_start(h);
 }
 
-static uint64_t enqueue(fixture *f, uint64_t delay_ns)
+static uint64_t enqueue(host *h, uint64_t delay_ns)
 {
-    hrt_spec spec = {.kind = f->kind, .queue = f->queue, .delay_ns = delay_ns};
+    hrt_spec spec = {.kind = h->kind, .queue = h->queue, .delay_ns = delay_ns};
     int64_t id = 0;
-    REQUIRE(hrt_enqueue_wait(f->local, &spec, 1, 10 * SECOND_NS, &id) == HRT_OK);
+    REQUIRE(hrt_enqueue_wait(h->local, &spec, 1, 10 * SECOND_NS, &id) == HRT_OK);
     REQUIRE(id > 0);
     return (uint64_t)id;
 }
 
-static void stop(fixture *f)
+static void stop(host *h)
 {
-    hrt_runtime_stop(f->runtime);
-    REQUIRE(pthread_join(f->thread, NULL) == 0);
-    hrt_detach(f->local);
-    hrt_runtime_close(f->runtime);
+    host_stop(h);
+    host_close(h);
 }
 
 typedef struct tally {
@@ -72,14 +45,14 @@ typedef struct tally {
 } tally;
 
 /* Reads the whole log and replays it; every hash in it has to be that of the replay. */
-static tally read_log(const fixture *f)
+static tally read_log(const host *h)
 {
     tally found = {0};
     hrt_scan *scan = NULL;
     hrt_replay *replay = NULL;
     const hrt_record *record = NULL;
     uint64_t last = 0;
-    REQUIRE(hrt_scan_open(f->directory, &scan) == HRT_OK);
+    REQUIRE(hrt_scan_open(h->directory, &scan) == HRT_OK);
     REQUIRE(hrt_replay_new(&replay) == HRT_OK);
     while (hrt_scan_next(scan, &record) == HRT_OK) {
         found.last_type = record->type;
@@ -107,13 +80,13 @@ static tally read_log(const fixture *f)
 
 static void one_comes_after_so_many_records(void)
 {
-    fixture f;
-    begin(&f, EVERY, NEVER_NS);
+    host h;
+    begin(&h, EVERY, NEVER_NS);
     for (uint32_t i = 0; i < JOBS; i++) {
-        (void)enqueue(&f, 0);
+        (void)enqueue(&h, 0);
     }
-    stop(&f);
-    tally found = read_log(&f);
+    stop(&h);
+    tally found = read_log(&h);
     CHECK(found.checkpoints >= JOBS / (EVERY + 1));
     CHECK(found.furthest <= 2 * EVERY); /* a group is not parted for it */
     CHECK_EQ(found.hashed, 1);          /* the last one */
@@ -125,16 +98,16 @@ static void one_comes_after_so_many_records(void)
  */
 static void a_quiet_log_gets_one_and_no_more(void)
 {
-    fixture f;
+    host h;
     hrt_job_info info = {0};
-    begin(&f, 1000000, 2000000);
-    uint64_t job = enqueue(&f, 100000000);
+    begin(&h, 1000000, 2000000);
+    uint64_t job = enqueue(&h, 100000000);
     while (info.state != HRT_JOB_READY) {
-        CHECK_EQ(hrt_runtime_job(f.runtime, job, &info), HRT_OK);
+        CHECK_EQ(hrt_runtime_job(h.runtime, job, &info), HRT_OK);
         (void)usleep(1000);
     }
-    stop(&f);
-    tally found = read_log(&f);
+    stop(&h);
+    tally found = read_log(&h);
     CHECK_EQ(found.before_due, 1);
     CHECK(found.hashed >= 1);
     scratch_remove();

@@ -4,12 +4,9 @@
  * Every third stop; LONG=1: every one.
  */
 #include "atomic.h"
+#include "host.h"
 #include "tracer.h"
 
-#include <dirent.h>
-#include <fcntl.h>
-#include <hybridrt/runtime.h>
-#include <pthread.h>
 #include <sys/mman.h>
 
 #define SECOND_NS ((int64_t)1000000000)
@@ -45,31 +42,19 @@ typedef struct promises {
 } promises;
 
 typedef struct voyage {
-    char directory[64];
+    host host;
     promises *promised;
-    hrt_runtime *runtime;
-    hrt_client *local;
     hrt_client *worker;
-    pthread_t thread;
-    uint16_t kind;
-    uint16_t queue;
 } voyage;
-
-static void *run(void *runtime)
-{
-    return (void *)(intptr_t)hrt_runtime_run(runtime);
-}
 
 /* ---- a runtime with one client of each sort ---- */
 
 static int open_runtime(voyage *v)
 {
-    hrt_runtime_options options = {.struct_size = sizeof(options),
-                                   .abi_version = HRT_ABI_VERSION,
-                                   .directory = v->directory,
-                                   .segment_size = SEGMENT,
-                                   .segments_max = 12};
-    int status = hrt_runtime_open(&options, &v->runtime);
+    hrt_runtime_options options = host_options(&v->host);
+    options.segment_size = SEGMENT;
+    options.segments_max = 12;
+    int status = hrt_runtime_open(&options, &v->host.runtime);
     if (status != HRT_OK) {
         char text[512];
         (void)hrt_last_error(text, sizeof(text));
@@ -87,37 +72,20 @@ static void declare(voyage *v)
                                    .durability = HRT_DURABILITY_SYNC,
                                    .max_attempts = 100,
                                    .max_crashes = 100};
-    REQUIRE(hrt_runtime_queue(v->runtime, &settings, &v->queue) == HRT_OK);
-    REQUIRE(hrt_runtime_kind(v->runtime, "test.job", &v->kind) == HRT_OK);
+    host_declare(&v->host, &settings);
 }
 
-static void attach(voyage *v)
+static void start(voyage *v)
 {
-    static const char *const kinds[] = {"test.job"};
-    hrt_attach_options options = {.struct_size = sizeof(options), .abi_version = HRT_ABI_VERSION};
-    hrt_register_options served = {
-        .kinds = kinds, .kind_count = 1, .concurrency = 4, .language = "c"};
-    int fds[HRT_FD_COUNT];
-    uint64_t incarnation = 0;
-    char text[64];
-    REQUIRE(pthread_create(&v->thread, NULL, run, v->runtime) == 0);
-    REQUIRE(hrt_runtime_client(v->runtime, &v->local) == HRT_OK);
-    REQUIRE(hrt_runtime_lane(v->runtime, 0, 0, "pool", "worker", fds, &incarnation) == HRT_OK);
-    (void)snprintf(text, sizeof(text), "fds:%d,%d,%d,%d", fds[0], fds[1], fds[2], fds[3]);
-    (void)setenv("HYBRIDRT_ATTACH", text, 1);
-    REQUIRE(hrt_attach(&options, &v->worker) == HRT_OK);
-    REQUIRE(hrt_register(v->worker, &served) == HRT_OK);
+    host_start(&v->host);
+    v->worker = host_attach_worker(&v->host, 4, 0);
 }
 
 static void close_runtime(voyage *v)
 {
-    void *status = NULL;
     hrt_detach(v->worker);
-    hrt_runtime_stop(v->runtime);
-    (void)pthread_join(v->thread, &status);
-    CHECK_EQ((intptr_t)status, HRT_OK);
-    hrt_detach(v->local);
-    hrt_runtime_close(v->runtime);
+    host_stop(&v->host);
+    host_close(&v->host);
 }
 
 /* ---- jobs ---- */
@@ -135,10 +103,10 @@ static void enqueue_some(voyage *v)
                               .payload_length = PAYLOAD,
                               .key = "key",
                               .key_length = i % 2 == 0 ? 3 : 0,
-                              .kind = v->kind,
-                              .queue = v->queue};
+                              .kind = v->host.kind,
+                              .queue = v->host.queue};
     }
-    REQUIRE(hrt_enqueue_wait(v->local, specs, ROUND_JOBS, 10 * SECOND_NS, ids) == HRT_OK);
+    REQUIRE(hrt_enqueue_wait(v->host.local, specs, ROUND_JOBS, 10 * SECOND_NS, ids) == HRT_OK);
     for (uint32_t i = 0; i < ROUND_JOBS; i++) {
         REQUIRE(promised->count < JOBS_MAX);
         promised->jobs[promised->count] = (promised_job){.id = (uint64_t)ids[i], .mark = mark};
@@ -179,14 +147,14 @@ static void travel(void *context)
     voyage *v = context;
     REQUIRE(open_runtime(v) == HRT_OK);
     declare(v);
-    attach(v);
+    start(v);
     for (uint32_t round = 0; round < ROUNDS; round++) {
         enqueue_some(v);
         for (uint32_t i = 0; i < ROUND_JOBS; i++) {
             work_once(v);
         }
     }
-    const hrt_runtime_counters *counters = &hrt_runtime_page(v->runtime)->runtime;
+    const hrt_runtime_counters *counters = &hrt_runtime_page(v->host.runtime)->runtime;
     v->promised->retired = (uint32_t)hrt_load_relaxed(&counters->recycled);
     v->promised->kept = (uint32_t)hrt_load_relaxed(&counters->kept);
     close_runtime(v);
@@ -199,7 +167,7 @@ static void check_living(voyage *v, const promised_job *job)
     hrt_job_info info;
     uint8_t payload[PAYLOAD];
     size_t length = 0;
-    int status = hrt_runtime_job(v->runtime, job->id, &info);
+    int status = hrt_runtime_job(v->host.runtime, job->id, &info);
     if (job->sent == HRT_OUTCOME_OK && status == HRT_ENOTFOUND) {
         return; /* completed, and nobody keeps its result */
     }
@@ -210,8 +178,8 @@ static void check_living(voyage *v, const promised_job *job)
     }
     CHECK(info.state == HRT_JOB_READY ||
           (info.state == HRT_JOB_RETRYING && job->sent == HRT_OUTCOME_RETRY));
-    REQUIRE(hrt_runtime_job_part(v->runtime, job->id, HRT_PART_PAYLOAD, payload, sizeof(payload),
-                                 &length) == HRT_OK);
+    REQUIRE(hrt_runtime_job_part(v->host.runtime, job->id, HRT_PART_PAYLOAD, payload,
+                                 sizeof(payload), &length) == HRT_OK);
     CHECK_EQ(length, PAYLOAD);
     for (uint32_t i = 0; i < PAYLOAD; i++) {
         if (payload[i] != job->mark) {
@@ -224,7 +192,7 @@ static void check_living(voyage *v, const promised_job *job)
 static void check_all(voyage *v)
 {
     hrt_recovery recovery;
-    hrt_runtime_recovery(v->runtime, &recovery);
+    hrt_runtime_recovery(v->host.runtime, &recovery);
     CHECK(recovery.jobs <= v->promised->count + ROUND_JOBS);
     for (uint32_t i = 0; i < v->promised->count; i++) {
         check_living(v, &v->promised->jobs[i]);
@@ -234,7 +202,7 @@ static void check_all(voyage *v)
 /* The jobs of a worker that left are back once its lane is gone. */
 static void detach_worker(voyage *v)
 {
-    const uint64_t *lanes = &hrt_runtime_page(v->runtime)->runtime.lanes;
+    const uint64_t *lanes = &hrt_runtime_page(v->host.runtime)->runtime.lanes;
     uint32_t looks = 0;
     hrt_detach(v->worker);
     while (hrt_load_relaxed(lanes) > 1) {
@@ -247,57 +215,24 @@ static void detach_worker(voyage *v)
 static void go_on(voyage *v)
 {
     declare(v);
-    attach(v);
+    start(v);
     enqueue_some(v);
     work_once(v);
     detach_worker(v);
-    hrt_runtime_stop(v->runtime);
-    (void)pthread_join(v->thread, NULL);
-    uint64_t hash = hrt_runtime_state_hash(v->runtime);
-    hrt_detach(v->local);
-    hrt_runtime_close(v->runtime);
+    host_stop(&v->host);
+    uint64_t hash = hrt_runtime_state_hash(v->host.runtime);
+    host_close(&v->host);
     REQUIRE(open_runtime(v) == HRT_OK);
-    CHECK_EQ(hrt_runtime_state_hash(v->runtime), hash);
+    CHECK_EQ(hrt_runtime_state_hash(v->host.runtime), hash);
     check_all(v);
-    hrt_runtime_close(v->runtime);
-}
-
-static void clear(const char *directory)
-{
-    DIR *entries = opendir(directory);
-    REQUIRE(entries != NULL);
-    for (const struct dirent *entry = readdir(entries); entry != NULL; entry = readdir(entries)) {
-        (void)unlinkat(dirfd(entries), entry->d_name, 0);
-    }
-    (void)closedir(entries);
+    hrt_runtime_close(v->host.runtime);
 }
 
 /* ---- tests ---- */
 
-static char directory_left[64]; /* to be removed if a test bails out */
-
-static void bail(void)
-{
-    if (directory_left[0] != '\0') {
-        clear(directory_left);
-        (void)rmdir(directory_left);
-    }
-}
-
 static void make_directory(voyage *v)
 {
-    bool memory = access("/dev/shm", W_OK) == 0;
-    (void)snprintf(v->directory, sizeof(v->directory), "%s/hrt-crash-XXXXXX",
-                   memory ? "/dev/shm" : "/tmp");
-    REQUIRE(mkdtemp(v->directory) != NULL);
-    memcpy(directory_left, v->directory, sizeof(directory_left));
-}
-
-static void remove_directory(const voyage *v)
-{
-    clear(v->directory);
-    CHECK_EQ(rmdir(v->directory), 0);
-    directory_left[0] = '\0';
+    scratch_make_in(access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", v->host.directory);
 }
 
 static void acknowledged_jobs_survive_a_kill_at_each_system_call(void)
@@ -322,7 +257,7 @@ static void acknowledged_jobs_survive_a_kill_at_each_system_call(void)
         if (tap_failures > 0) {
             printf("# killed at stop %" PRIu64 "\n", stop);
         }
-        clear(v.directory);
+        scratch_clear();
     }
     printf("# %" PRIu64 " stops; undisturbed: %u segments retired, %u jobs copied forward\n", stop,
            v.promised->retired, v.promised->kept);
@@ -330,7 +265,7 @@ static void acknowledged_jobs_survive_a_kill_at_each_system_call(void)
            "\", \"faults\": {\"SIGKILLs\": %" PRIu64 "}, \"violations\": %d}\n",
            step, stop / step, tap_failures);
     CHECK(v.promised->retired > 0 && v.promised->kept > 0);
-    remove_directory(&v);
+    scratch_remove();
     (void)munmap(v.promised, sizeof(promises));
 }
 
@@ -340,7 +275,7 @@ static void declare_many_kinds(voyage *v)
         char name[32];
         uint16_t kind = 0;
         (void)snprintf(name, sizeof(name), "test.more-%u", i);
-        REQUIRE(hrt_runtime_kind(v->runtime, name, &kind) == HRT_OK);
+        REQUIRE(hrt_runtime_kind(v->host.runtime, name, &kind) == HRT_OK);
     }
 }
 
@@ -356,32 +291,28 @@ static void restarts_near_the_end_of_a_segment_keep_the_declarations(void)
         REQUIRE(open_runtime(&v) == HRT_OK);
         declare(&v);
         declare_many_kinds(&v);
-        REQUIRE(pthread_create(&v.thread, NULL, run, v.runtime) == 0);
-        REQUIRE(hrt_runtime_client(v.runtime, &v.local) == HRT_OK);
+        host_start(&v.host);
         /* One job lives on in an hour; the others only move the end of the log. */
         hrt_spec spec = {.payload = payload,
                          .payload_length = restart * 64 % SPREAD,
-                         .kind = v.kind,
-                         .queue = v.queue,
+                         .kind = v.host.kind,
+                         .queue = v.host.queue,
                          .delay_ns = 3600 * (uint64_t)SECOND_NS};
         int64_t id = 0;
-        REQUIRE(hrt_enqueue_wait(v.local, &spec, 1, 10 * SECOND_NS, &id) == HRT_OK);
+        REQUIRE(hrt_enqueue_wait(v.host.local, &spec, 1, 10 * SECOND_NS, &id) == HRT_OK);
         if (restart > 0) {
-            REQUIRE(hrt_runtime_cancel(v.runtime, (uint64_t)id) == HRT_OK);
+            REQUIRE(hrt_runtime_cancel(v.host.runtime, (uint64_t)id) == HRT_OK);
         }
-        hrt_runtime_stop(v.runtime);
-        (void)pthread_join(v.thread, NULL);
-        head = hrt_load_relaxed(&hrt_runtime_page(v.runtime)->runtime.log_head);
-        hrt_detach(v.local);
-        hrt_runtime_close(v.runtime);
+        host_stop(&v.host);
+        head = hrt_load_relaxed(&hrt_runtime_page(v.host.runtime)->runtime.log_head);
+        host_close(&v.host);
     }
     CHECK(head > 4 * SEGMENT); /* so older ones were retired */
-    remove_directory(&v);
+    scratch_remove();
 }
 
 int main(void)
 {
-    REQUIRE(atexit(bail) == 0);
     TAP_LIST(TEST(acknowledged_jobs_survive_a_kill_at_each_system_call),
              TEST(restarts_near_the_end_of_a_segment_keep_the_declarations));
 }

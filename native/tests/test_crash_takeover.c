@@ -3,6 +3,7 @@
  * under lease and its settle is on the way. The next one that takes over finds each entry once.
  * Every fifth stop; LONG=1: every one.
  */
+#include "host.h"
 #include "record.h"
 #include "relay.h"
 #include "tracer.h"
@@ -15,17 +16,12 @@ typedef struct stage {
     relay r;
     hrt_client *producer;
     hrt_client *worker;
-    hrt_runtime *runtime;
+    host host;
     hrt_job held;
     uint32_t sent;
     uint32_t settled;
     int64_t ids[JOBS_MAX];
 } stage;
-
-static void *dispatch(void *runtime)
-{
-    return (void *)(intptr_t)hrt_runtime_run(runtime);
-}
 
 /* In a process of its own: takes over, and lets go again. */
 static void take_over_and_leave(void *context)
@@ -71,13 +67,12 @@ static uint64_t submit(stage *s)
 /* The next runtime answers, and leases the next job. */
 static void go_on(stage *s, uint64_t first)
 {
-    pthread_t thread;
     uint32_t count = 0;
     hrt_standby *standby = relay_standby(&s->r);
     CHECK_EQ(hrt_standby_run(standby), HRT_ECLOSED);
-    REQUIRE(hrt_standby_take_over(standby, RELAY_SECOND_NS, &s->runtime) == HRT_OK);
-    hrt_runtime_standby(s->runtime, 1);
-    REQUIRE(pthread_create(&thread, NULL, dispatch, s->runtime) == 0);
+    REQUIRE(hrt_standby_take_over(standby, RELAY_SECOND_NS, &s->host.runtime) == HRT_OK);
+    hrt_runtime_standby(s->host.runtime, 1);
+    host_start(&s->host);
     CHECK_EQ(hrt_wait(s->producer, first + ROUND_JOBS, 20 * RELAY_SECOND_NS), HRT_OK);
     CHECK_EQ(hrt_replies(s->producer, first, ROUND_JOBS, s->ids + s->sent), HRT_OK);
     s->sent += ROUND_JOBS;
@@ -85,9 +80,8 @@ static void go_on(stage *s, uint64_t first)
     CHECK_EQ(hrt_fetch(s->worker, &s->held, 1, 20 * RELAY_SECOND_NS, &count), HRT_OK);
     CHECK(count == 1 && s->held.id > before);
     hrt_job_started(&s->held);
-    hrt_runtime_stop(s->runtime);
-    (void)pthread_join(thread, NULL);
-    CHECK_EQ(hrt_runtime_release(s->runtime), HRT_OK);
+    host_stop(&s->host);
+    CHECK_EQ(hrt_runtime_release(s->host.runtime), HRT_OK);
 }
 
 static void begin(stage *s)

@@ -2,16 +2,13 @@
  * Dispatch at its edges: clients that come and go, rings that overflow, times beyond any calendar,
  * a log without room, a runtime that closes while its disk is at work.
  */
-#include "scratch.h"
-#include "tap.h"
+#include "host.h"
 
 #include "atomic.h"
 #include "handle.h"
 #include "lane.h"
 
-#include <hybridrt/runtime.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <unistd.h>
@@ -20,36 +17,13 @@
 
 enum { RESULT_SIZE = 28000, RESULT_BYTE = 0x5a };
 
-typedef struct fixture {
-    char directory[64];
-    hrt_runtime *runtime;
-    hrt_client *local;
-    pthread_t thread;
-    uint16_t kind;
-    uint16_t queue;
-} fixture;
-
-static void *run(void *runtime)
-{
-    return (void *)(intptr_t)hrt_runtime_run(runtime);
-}
-
-static void start(fixture *f)
-{
-    REQUIRE(pthread_create(&f->thread, NULL, run, f->runtime) == 0);
-}
-
 /* Everything but the dispatch thread. */
-static void prepare(fixture *f, uint8_t durability, uint32_t segment_size, uint32_t segments_max)
+static void prepare(host *h, uint8_t durability, uint32_t segment_size, uint32_t segments_max)
 {
-    memset(f, 0, sizeof(*f));
-    scratch_make(f->directory);
-    hrt_runtime_options options = {.struct_size = sizeof(options),
-                                   .abi_version = HRT_ABI_VERSION,
-                                   .directory = f->directory,
-                                   .segment_size = segment_size,
-                                   .segments_max = segments_max};
-    REQUIRE(hrt_runtime_open(&options, &f->runtime) == HRT_OK);
+    host_make(h);
+    hrt_runtime_options options = host_options(h);
+    options.segment_size = segment_size;
+    options.segments_max = segments_max;
     hrt_queue_settings settings = {.name = "default",
                                    .weight = 1,
                                    .retain_max = 100000,
@@ -58,71 +32,41 @@ static void prepare(fixture *f, uint8_t durability, uint32_t segment_size, uint3
                                    .durability = durability,
                                    .max_attempts = UINT16_MAX,
                                    .max_crashes = 3};
-    REQUIRE(hrt_runtime_queue(f->runtime, &settings, &f->queue) == HRT_OK);
-    REQUIRE(hrt_runtime_kind(f->runtime, "test.job", &f->kind) == HRT_OK);
-    REQUIRE(hrt_runtime_client(f->runtime, &f->local) == HRT_OK);
+    host_open(h, &options, &settings);
 }
 
-static void begin(fixture *f, uint8_t durability)
+static void begin(host *h, uint8_t durability)
 {
-    prepare(f, durability, 1 << 20, 16);
-    start(f);
+    prepare(h, durability, 1 << 20, 16);
+    host_start(h);
 }
 
-static void stop(fixture *f)
+static void stop(host *h)
 {
-    void *status = NULL;
-    hrt_runtime_stop(f->runtime);
-    (void)pthread_join(f->thread, &status);
-    CHECK_EQ((intptr_t)status, HRT_OK);
-    hrt_detach(f->local);
+    host_stop(h);
+    hrt_detach(h->local);
 }
 
-static void end(fixture *f)
+static void end(host *h)
 {
-    stop(f);
-    hrt_runtime_close(f->runtime);
+    stop(h);
+    hrt_runtime_close(h->runtime);
     scratch_remove();
 }
 
-static hrt_client *attach(fixture *f, uint32_t submit_capacity)
-{
-    int fds[HRT_FD_COUNT];
-    uint64_t incarnation = 0;
-    char text[64];
-    hrt_attach_options options = {.struct_size = sizeof(options), .abi_version = HRT_ABI_VERSION};
-    hrt_client *client = NULL;
-    REQUIRE(hrt_runtime_lane(f->runtime, submit_capacity, 0, "pool", "client", fds, &incarnation) ==
-            HRT_OK);
-    (void)snprintf(text, sizeof(text), "fds:%d,%d,%d,%d", fds[0], fds[1], fds[2], fds[3]);
-    (void)setenv("HYBRIDRT_ATTACH", text, 1);
-    REQUIRE(hrt_attach(&options, &client) == HRT_OK);
-    return client;
-}
-
-static hrt_client *attach_worker(fixture *f)
-{
-    static const char *const kinds[] = {"test.job"};
-    hrt_register_options served = {
-        .kinds = kinds, .kind_count = 1, .concurrency = 1, .language = "c"};
-    hrt_client *worker = attach(f, 0);
-    REQUIRE(hrt_register(worker, &served) == HRT_OK);
-    return worker;
-}
-
-static int64_t enqueue(fixture *f, hrt_spec spec)
+static int64_t enqueue(host *h, hrt_spec spec)
 {
     int64_t id = 0;
-    spec.kind = f->kind;
-    spec.queue = f->queue;
-    int status = hrt_enqueue_wait(f->local, &spec, 1, 30 * SECOND_NS, &id);
+    spec.kind = h->kind;
+    spec.queue = h->queue;
+    int status = hrt_enqueue_wait(h->local, &spec, 1, 30 * SECOND_NS, &id);
     return status == HRT_OK ? id : status;
 }
 
-static hrt_job_info look_at(fixture *f, int64_t id)
+static hrt_job_info look_at(host *h, int64_t id)
 {
     hrt_job_info info = {0};
-    CHECK_EQ(hrt_runtime_job(f->runtime, (uint64_t)id, &info), HRT_OK);
+    CHECK_EQ(hrt_runtime_job(h->runtime, (uint64_t)id, &info), HRT_OK);
     return info;
 }
 
@@ -132,16 +76,16 @@ static hrt_job_info look_at(fixture *f, int64_t id)
 static void closing_while_the_disk_is_at_work_is_safe(void)
 {
     for (int round = 0; round < 30; round++) {
-        fixture f;
-        begin(&f, HRT_DURABILITY_SYNC);
-        hrt_client *producer = attach(&f, 0);
-        hrt_spec spec = {.kind = f.kind, .queue = f.queue};
+        host h;
+        begin(&h, HRT_DURABILITY_SYNC);
+        hrt_client *producer = host_attach(&h, 0);
+        hrt_spec spec = {.kind = h.kind, .queue = h.queue};
         uint64_t first = 0;
         for (int i = 0; i < 20; i++) {
             CHECK_EQ(hrt_enqueue(producer, &spec, 1, SECOND_NS, &first), HRT_OK);
         }
-        stop(&f);
-        hrt_runtime_close(f.runtime);
+        stop(&h);
+        hrt_runtime_close(h.runtime);
         hrt_detach(producer);
         scratch_remove();
     }
@@ -149,25 +93,25 @@ static void closing_while_the_disk_is_at_work_is_safe(void)
 
 static void a_delay_beyond_all_time_does_not_run_at_once(void)
 {
-    fixture f;
-    begin(&f, HRT_DURABILITY_MEMORY);
-    int64_t forever = enqueue(&f, (hrt_spec){.delay_ns = UINT64_MAX});
-    int64_t centuries = enqueue(&f, (hrt_spec){.delay_ns = UINT64_MAX / 2});
-    CHECK_EQ(look_at(&f, forever).state, HRT_JOB_SCHEDULED);
-    CHECK_EQ(look_at(&f, centuries).state, HRT_JOB_SCHEDULED);
-    CHECK_EQ(hrt_runtime_cancel(f.runtime, (uint64_t)forever), HRT_OK);
-    end(&f);
+    host h;
+    begin(&h, HRT_DURABILITY_MEMORY);
+    int64_t forever = enqueue(&h, (hrt_spec){.delay_ns = UINT64_MAX});
+    int64_t centuries = enqueue(&h, (hrt_spec){.delay_ns = UINT64_MAX / 2});
+    CHECK_EQ(look_at(&h, forever).state, HRT_JOB_SCHEDULED);
+    CHECK_EQ(look_at(&h, centuries).state, HRT_JOB_SCHEDULED);
+    CHECK_EQ(hrt_runtime_cancel(h.runtime, (uint64_t)forever), HRT_OK);
+    end(&h);
 }
 
 static void local_clients_come_and_go_without_end(void)
 {
-    fixture f;
-    begin(&f, HRT_DURABILITY_MEMORY);
-    const hrt_runtime_counters *counters = &hrt_runtime_page(f.runtime)->runtime;
+    host h;
+    begin(&h, HRT_DURABILITY_MEMORY);
+    const hrt_runtime_counters *counters = &hrt_runtime_page(h.runtime)->runtime;
     for (int i = 0; i < 2 * HRT_LANES_MAX; i++) {
         hrt_client *client = NULL;
         int status;
-        while ((status = hrt_runtime_client(f.runtime, &client)) == HRT_ELIMIT &&
+        while ((status = hrt_runtime_client(h.runtime, &client)) == HRT_ELIMIT &&
                hrt_load_relaxed(&counters->lanes) < HRT_LANES_MAX) {
             (void)sched_yield(); /* the dispatch thread gives the place back */
         }
@@ -177,12 +121,12 @@ static void local_clients_come_and_go_without_end(void)
         }
         hrt_detach(client);
     }
-    end(&f);
+    end(&h);
 }
 
-static void await_lanes(fixture *f, uint64_t lanes)
+static void await_lanes(host *h, uint64_t lanes)
 {
-    const hrt_runtime_counters *counters = &hrt_runtime_page(f->runtime)->runtime;
+    const hrt_runtime_counters *counters = &hrt_runtime_page(h->runtime)->runtime;
     while (hrt_load_relaxed(&counters->lanes) != lanes) {
         (void)sched_yield();
     }
@@ -191,9 +135,9 @@ static void await_lanes(fixture *f, uint64_t lanes)
 /* The second name cannot be one: the lane is shut, and the first kind has no worker by it. */
 static void a_registration_that_fails_leaves_no_worker_behind(void)
 {
-    fixture f;
-    begin(&f, HRT_DURABILITY_MEMORY);
-    hrt_client *client = attach(&f, 0);
+    host h;
+    begin(&h, HRT_DURABILITY_MEMORY);
+    hrt_client *client = host_attach(&h, 0);
     static const char names[] = "\x08test.job\x01\x07";
     hrt_submit_register entry = {.head = {.type = HRT_SUBMIT_REGISTER},
                                  .kind_count = 2,
@@ -201,10 +145,10 @@ static void a_registration_that_fails_leaves_no_worker_behind(void)
                                  .names_length = sizeof(names) - 1};
     entry.head.length = (uint32_t)((sizeof(entry) + sizeof(names) - 1 + 7) & ~(size_t)7);
     CHECK_EQ(hrt_submit_entry(client, &entry, sizeof(entry), names, sizeof(names) - 1), HRT_OK);
-    await_lanes(&f, 1);
-    CHECK_EQ(hrt_load_relaxed(&hrt_runtime_page(f.runtime)->kind_counters[f.kind].workers), 0);
+    await_lanes(&h, 1);
+    CHECK_EQ(hrt_load_relaxed(&hrt_runtime_page(h.runtime)->kind_counters[h.kind].workers), 0);
     hrt_detach(client);
-    end(&f);
+    end(&h);
 }
 
 static void complete_one(hrt_client *worker)
@@ -220,13 +164,13 @@ static void complete_one(hrt_client *worker)
 /* After a takeover a client registers again, perhaps twice, whatever it holds. */
 static void a_second_registration_takes_the_place_of_the_first(void)
 {
-    fixture f;
-    begin(&f, HRT_DURABILITY_MEMORY);
-    const hrt_page *page = hrt_runtime_page(f.runtime);
-    hrt_client *worker = attach_worker(&f);
+    host h;
+    begin(&h, HRT_DURABILITY_MEMORY);
+    const hrt_page *page = hrt_runtime_page(h.runtime);
+    hrt_client *worker = host_attach_worker(&h, 1, 0);
     hrt_job job;
     uint32_t count = 0;
-    REQUIRE(enqueue(&f, (hrt_spec){0}) > 0);
+    REQUIRE(enqueue(&h, (hrt_spec){0}) > 0);
     REQUIRE(hrt_fetch(worker, &job, 1, 30 * SECOND_NS, &count) == HRT_OK);
     for (int i = 0; i < 2; i++) {
         CHECK_EQ(
@@ -236,33 +180,33 @@ static void a_second_registration_takes_the_place_of_the_first(void)
     const hrt_settlement settlement = {
         .job = job.id, .token = job.token, .outcome = HRT_OUTCOME_OK};
     CHECK_EQ(hrt_settle(worker, &settlement, 1), HRT_OK);
-    REQUIRE(enqueue(&f, (hrt_spec){0}) > 0);
+    REQUIRE(enqueue(&h, (hrt_spec){0}) > 0);
     complete_one(worker);
-    CHECK_EQ(hrt_load_relaxed(&page->kind_counters[f.kind].workers), 1);
+    CHECK_EQ(hrt_load_relaxed(&page->kind_counters[h.kind].workers), 1);
     CHECK_EQ(hrt_load_relaxed(&page->runtime.lane_faults), 0);
     hrt_detach(worker);
-    await_lanes(&f, 1);
-    CHECK_EQ(hrt_load_relaxed(&page->kind_counters[f.kind].workers), 0);
-    end(&f);
+    await_lanes(&h, 1);
+    CHECK_EQ(hrt_load_relaxed(&page->kind_counters[h.kind].workers), 0);
+    end(&h);
 }
 
 static void counters_count_once_and_gauges_are_set(void)
 {
     static char payload[200001];
-    fixture f;
-    begin(&f, HRT_DURABILITY_MEMORY);
-    const hrt_page *page = hrt_runtime_page(f.runtime);
+    host h;
+    begin(&h, HRT_DURABILITY_MEMORY);
+    const hrt_page *page = hrt_runtime_page(h.runtime);
     for (int i = 0; i < 100; i++) {
-        int64_t id = enqueue(&f, (hrt_spec){.payload = payload, .payload_length = 200000});
-        CHECK_EQ(hrt_runtime_cancel(f.runtime, (uint64_t)id), HRT_OK);
+        int64_t id = enqueue(&h, (hrt_spec){.payload = payload, .payload_length = 200000});
+        CHECK_EQ(hrt_runtime_cancel(h.runtime, (uint64_t)id), HRT_OK);
     }
     uint64_t recycled = hrt_load_relaxed(&page->runtime.recycled);
     CHECK(recycled > 0);
     CHECK(recycled <= hrt_load_relaxed(&page->runtime.log_head) >> 20);
-    int64_t id = enqueue(&f, (hrt_spec){0});
-    CHECK_EQ(hrt_load_relaxed(&page->queue_counters[f.queue].oldest_ready_ns),
-             look_at(&f, id).enqueued_ns);
-    end(&f);
+    int64_t id = enqueue(&h, (hrt_spec){0});
+    CHECK_EQ(hrt_load_relaxed(&page->queue_counters[h.queue].oldest_ready_ns),
+             look_at(&h, id).enqueued_ns);
+    end(&h);
 }
 
 enum { WATCHED = 20000 };
@@ -270,20 +214,20 @@ enum { WATCHED = 20000 };
 /* More results than the deliver ring holds: the rest follows as soon as there is room. */
 static void results_beyond_the_ring_follow_when_it_is_read(void)
 {
-    fixture f;
-    begin(&f, HRT_DURABILITY_MEMORY);
-    hrt_client *watcher = attach(&f, 0);
+    host h;
+    begin(&h, HRT_DURABILITY_MEMORY);
+    hrt_client *watcher = host_attach(&h, 0);
     static int64_t ids[WATCHED];
     for (int i = 0; i < WATCHED; i++) {
-        ids[i] = enqueue(&f, (hrt_spec){0});
+        ids[i] = enqueue(&h, (hrt_spec){0});
         REQUIRE(hrt_watch(watcher, (uint64_t)ids[i]) == HRT_OK);
     }
     /* An answer from the lane itself: what it submitted before has been taken. */
-    hrt_spec spec = {.kind = f.kind, .queue = f.queue};
+    hrt_spec spec = {.kind = h.kind, .queue = h.queue};
     int64_t last = 0;
     CHECK_EQ(hrt_enqueue_wait(watcher, &spec, 1, 30 * SECOND_NS, &last), HRT_OK);
     for (int i = 0; i < WATCHED; i++) {
-        REQUIRE(hrt_runtime_cancel(f.runtime, (uint64_t)ids[i]) == HRT_OK);
+        REQUIRE(hrt_runtime_cancel(h.runtime, (uint64_t)ids[i]) == HRT_OK);
     }
     static hrt_notice notices[256];
     uint32_t got = 0;
@@ -296,11 +240,11 @@ static void results_beyond_the_ring_follow_when_it_is_read(void)
     }
     CHECK_EQ(got, WATCHED);
     hrt_detach(watcher);
-    end(&f);
+    end(&h);
 }
 
 typedef struct large_send {
-    fixture *f;
+    host *h;
     hrt_client *client;
 } large_send;
 
@@ -310,8 +254,8 @@ static void *send_large(void *context)
     large_send *send = context;
     hrt_spec spec = {.payload = payload,
                      .payload_length = HRT_LANE_SUBMIT_MIN / 2 - sizeof(hrt_submit_enqueue),
-                     .kind = send->f->kind,
-                     .queue = send->f->queue};
+                     .kind = send->h->kind,
+                     .queue = send->h->queue};
     uint64_t first = 0;
     CHECK_EQ(hrt_enqueue(send->client, &spec, 1, 30 * SECOND_NS, &first), HRT_OK);
     return NULL;
@@ -320,84 +264,84 @@ static void *send_large(void *context)
 /* An entry of half the ring needs nearly all of it: it waits even while little is in the way. */
 static void who_waits_for_room_is_woken_however_little_was_in_the_way(void)
 {
-    fixture f;
-    prepare(&f, HRT_DURABILITY_MEMORY, 1 << 20, 16);
-    hrt_client *client = attach(&f, HRT_LANE_SUBMIT_MIN);
-    large_send send = {.f = &f, .client = client};
+    host h;
+    prepare(&h, HRT_DURABILITY_MEMORY, 1 << 20, 16);
+    hrt_client *client = host_attach(&h, HRT_LANE_SUBMIT_MIN);
+    large_send send = {.h = &h, .client = client};
     pthread_t sender;
     CHECK_EQ(hrt_cancel(client, UINT64_MAX), HRT_OK);
     REQUIRE(pthread_create(&sender, NULL, send_large, &send) == 0);
     while (hrt_load_acquire_u32(&client->lane->deliver_park) != HRT_PARK_FUTEX) {
         (void)sched_yield();
     }
-    start(&f);
+    host_start(&h);
     (void)pthread_join(sender, NULL);
     CHECK_EQ(client->rescues, 0);
     hrt_detach(client);
-    end(&f);
+    end(&h);
 }
 
 /* Whatever is small: until not even that has room. */
-static void fill_log(fixture *f)
+static void fill_log(host *h)
 {
     static char payload[4096];
-    while (enqueue(f, (hrt_spec){.payload = payload, .payload_length = sizeof(payload)}) > 0) {
+    while (enqueue(h, (hrt_spec){.payload = payload, .payload_length = sizeof(payload)}) > 0) {
     }
     int paused = 1;
-    while (hrt_runtime_pause(f->runtime, f->queue, paused) == HRT_OK) {
+    while (hrt_runtime_pause(h->runtime, h->queue, paused) == HRT_OK) {
         paused = !paused;
     }
 }
 
-static void await_state(fixture *f, int64_t id, uint8_t state)
+static void await_state(host *h, int64_t id, uint8_t state)
 {
     uint64_t limit_ns = hrt_monotonic_ns() + 5 * (uint64_t)SECOND_NS;
-    while (look_at(f, id).state != state && hrt_monotonic_ns() < limit_ns) {
+    while (look_at(h, id).state != state && hrt_monotonic_ns() < limit_ns) {
         (void)sched_yield();
     }
-    CHECK_EQ(look_at(f, id).state, state);
+    CHECK_EQ(look_at(h, id).state, state);
 }
 
 /* The lease is on its way, and waits for the disk, while the worker is told to drain. */
 static void a_draining_worker_gives_back_what_was_under_way(void)
 {
-    fixture f;
-    begin(&f, HRT_DURABILITY_SYNC);
+    host h;
+    begin(&h, HRT_DURABILITY_SYNC);
     for (int round = 0; round < 10; round++) {
-        hrt_client *worker = attach_worker(&f);
-        hrt_spec spec = {.kind = f.kind, .queue = f.queue};
+        hrt_client *worker = host_attach_worker(&h, 1, 0);
+        hrt_spec spec = {.kind = h.kind, .queue = h.queue};
         hrt_job job;
         uint64_t ticket = 0;
         uint32_t count = 0;
         int64_t id = 0;
-        while (hrt_load_relaxed(&hrt_runtime_page(f.runtime)->kind_counters[f.kind].workers) == 0) {
+        while (hrt_load_relaxed(&hrt_runtime_page(h.runtime)->kind_counters[h.kind].workers) == 0) {
             (void)sched_yield();
         }
-        CHECK_EQ(hrt_enqueue(f.local, &spec, 1, SECOND_NS, &ticket), HRT_OK);
-        CHECK_EQ(hrt_runtime_drain(f.runtime, hrt_incarnation(worker)), HRT_OK);
+        CHECK_EQ(hrt_enqueue(h.local, &spec, 1, SECOND_NS, &ticket), HRT_OK);
+        CHECK_EQ(hrt_runtime_drain(h.runtime, hrt_incarnation(worker)), HRT_OK);
         while (hrt_fetch(worker, &job, 1, 5 * SECOND_NS, &count) == HRT_OK) {
             const hrt_settlement back = {
                 .job = job.id, .token = job.token, .outcome = HRT_OUTCOME_RETURNED};
             CHECK_EQ(hrt_settle(worker, &back, 1), HRT_OK);
         }
         CHECK(hrt_draining(worker));
-        CHECK_EQ(hrt_wait(f.local, ticket + 1, 5 * SECOND_NS), HRT_OK);
-        CHECK_EQ(hrt_replies(f.local, ticket, 1, &id), HRT_OK);
-        await_state(&f, id, HRT_JOB_READY);
-        CHECK_EQ(hrt_runtime_cancel(f.runtime, (uint64_t)id), HRT_OK);
+        CHECK_EQ(hrt_wait(h.local, ticket + 1, 5 * SECOND_NS), HRT_OK);
+        CHECK_EQ(hrt_replies(h.local, ticket, 1, &id), HRT_OK);
+        await_state(&h, id, HRT_JOB_READY);
+        CHECK_EQ(hrt_runtime_cancel(h.runtime, (uint64_t)id), HRT_OK);
         hrt_detach(worker);
-        await_lanes(&f, 1);
+        await_lanes(&h, 1);
     }
-    end(&f);
+    end(&h);
 }
 
 /* A job whose result nobody has polled yet: it lies in the oldest segment and keeps it. */
-static void leave_result(fixture *f, hrt_client *watcher, hrt_client *worker)
+static void leave_result(host *h, hrt_client *watcher, hrt_client *worker)
 {
     static char result[RESULT_SIZE];
     memset(result, RESULT_BYTE, sizeof(result));
-    int64_t watched = enqueue(f, (hrt_spec){0});
-    hrt_spec spec = {.kind = f->kind, .queue = f->queue};
+    int64_t watched = enqueue(h, (hrt_spec){0});
+    hrt_spec spec = {.kind = h->kind, .queue = h->queue};
     int64_t next = 0;
     hrt_job job;
     uint32_t count = 0;
@@ -421,22 +365,22 @@ static void leave_result(fixture *f, hrt_client *watcher, hrt_client *worker)
 /* The oldest segments hold results that nobody has read yet: they are put aside, unharmed. */
 static void jobs_of_a_worker_that_left_a_full_log_come_back(void)
 {
-    fixture f;
-    prepare(&f, HRT_DURABILITY_MEMORY, 65536, 6);
-    start(&f);
-    hrt_client *watcher = attach(&f, 0);
-    hrt_client *worker = attach_worker(&f);
-    leave_result(&f, watcher, worker);
-    leave_result(&f, watcher, worker);
-    int64_t held = enqueue(&f, (hrt_spec){0});
+    host h;
+    prepare(&h, HRT_DURABILITY_MEMORY, 65536, 6);
+    host_start(&h);
+    hrt_client *watcher = host_attach(&h, 0);
+    hrt_client *worker = host_attach_worker(&h, 1, 0);
+    leave_result(&h, watcher, worker);
+    leave_result(&h, watcher, worker);
+    int64_t held = enqueue(&h, (hrt_spec){0});
     hrt_job job;
     uint32_t count = 0;
     CHECK_EQ(hrt_fetch(worker, &job, 1, 5 * SECOND_NS, &count), HRT_OK);
     CHECK_EQ(job.id, held);
-    fill_log(&f);
+    fill_log(&h);
     hrt_detach(worker);
-    await_lanes(&f, 2);
-    await_state(&f, held, HRT_JOB_READY);
+    await_lanes(&h, 2);
+    await_state(&h, held, HRT_JOB_READY);
     hrt_notice notices[2];
     CHECK_EQ(hrt_poll(watcher, notices, 2, 5 * SECOND_NS, &count), HRT_OK);
     CHECK_EQ(count, 2);
@@ -447,32 +391,32 @@ static void jobs_of_a_worker_that_left_a_full_log_come_back(void)
         hrt_notice_free(&notices[i]);
     }
     hrt_detach(watcher);
-    end(&f);
+    end(&h);
 }
 
 /* Jobs far ahead fill the oldest segments; what comes and goes behind them must not fill the log.
  */
 static void jobs_far_ahead_do_not_hold_up_the_log(void)
 {
-    fixture f;
+    host h;
     static char payload[1000];
-    prepare(&f, HRT_DURABILITY_MEMORY, 65536, 16);
-    start(&f);
+    prepare(&h, HRT_DURABILITY_MEMORY, 65536, 16);
+    host_start(&h);
     const uint64_t day_ns = 86400 * (uint64_t)SECOND_NS;
     for (int i = 0; i < 100; i++) {
-        CHECK(enqueue(&f, (hrt_spec){
+        CHECK(enqueue(&h, (hrt_spec){
                               .payload = payload, .payload_length = 1000, .delay_ns = day_ns}) > 0);
     }
     int refused = 0;
     for (int i = 0; i < 2000; i++) {
-        int64_t id = enqueue(&f, (hrt_spec){.payload = payload, .payload_length = 1000});
+        int64_t id = enqueue(&h, (hrt_spec){.payload = payload, .payload_length = 1000});
         refused += id < 0;
         if (id > 0) {
-            CHECK_EQ(hrt_runtime_cancel(f.runtime, (uint64_t)id), HRT_OK);
+            CHECK_EQ(hrt_runtime_cancel(h.runtime, (uint64_t)id), HRT_OK);
         }
     }
     CHECK_EQ(refused, 0);
-    end(&f);
+    end(&h);
 }
 
 int main(void)

@@ -4,11 +4,8 @@
  * until it settles, and in the end every accepted job has ended.
  */
 #include "atomic.h"
-#include "scratch.h"
-#include "tap.h"
+#include "host.h"
 
-#include <hybridrt/runtime.h>
-#include <pthread.h>
 #include <stdlib.h>
 
 #define SECOND_NS ((int64_t)1000000000)
@@ -40,13 +37,8 @@ typedef struct shape {
 
 typedef struct world {
     shape shape;
-    char directory[SCRATCH_PATH];
-    hrt_runtime *runtime;
-    hrt_client *producer;
+    host host;
     hrt_client *worker;
-    pthread_t thread;
-    uint16_t kind;
-    uint16_t queue;
     uint64_t random;
     uint32_t step;
     held jobs[HELD_MAX];
@@ -61,35 +53,11 @@ static uint32_t roll(world *w, uint32_t sides)
     return (uint32_t)(w->random >> 33) % sides;
 }
 
-static void *run(void *runtime)
-{
-    return (void *)(intptr_t)hrt_runtime_run(runtime);
-}
-
-static void attach_worker(world *w)
-{
-    static const char *const kinds[] = {"test.job"};
-    hrt_attach_options options = {.struct_size = sizeof(options), .abi_version = HRT_ABI_VERSION};
-    hrt_register_options served = {
-
-        .kinds = kinds, .kind_count = 1, .concurrency = w->shape.held_max, .language = "c"};
-    int fds[HRT_FD_COUNT];
-    uint64_t incarnation = 0;
-    char text[64];
-    REQUIRE(hrt_runtime_lane(w->runtime, 0, 0, "pool", "worker", fds, &incarnation) == HRT_OK);
-    (void)snprintf(text, sizeof(text), "fds:%d,%d,%d,%d", fds[0], fds[1], fds[2], fds[3]);
-    REQUIRE(setenv("HYBRIDRT_ATTACH", text, 1) == 0);
-    REQUIRE(hrt_attach(&options, &w->worker) == HRT_OK);
-    REQUIRE(hrt_register(w->worker, &served) == HRT_OK);
-}
-
 static void open_world(world *w)
 {
-    hrt_runtime_options options = {.struct_size = sizeof(options),
-                                   .abi_version = HRT_ABI_VERSION,
-                                   .directory = w->directory,
-                                   .segment_size = SEGMENT,
-                                   .segments_max = w->shape.segments_max};
+    hrt_runtime_options options = host_options(&w->host);
+    options.segment_size = SEGMENT;
+    options.segments_max = w->shape.segments_max;
     hrt_queue_settings settings = {.name = "default",
                                    .weight = 1,
                                    .retain_max = 20,
@@ -98,21 +66,16 @@ static void open_world(world *w)
                                    .durability = w->shape.durability,
                                    .max_attempts = 4,
                                    .max_crashes = 3};
-    REQUIRE(hrt_runtime_open(&options, &w->runtime) == HRT_OK);
-    REQUIRE(hrt_runtime_queue(w->runtime, &settings, &w->queue) == HRT_OK);
-    REQUIRE(hrt_runtime_kind(w->runtime, "test.job", &w->kind) == HRT_OK);
-    REQUIRE(hrt_runtime_client(w->runtime, &w->producer) == HRT_OK);
-    REQUIRE(pthread_create(&w->thread, NULL, run, w->runtime) == 0);
-    attach_worker(w);
+    host_open(&w->host, &options, &settings);
+    host_start(&w->host);
+    w->worker = host_attach_worker(&w->host, w->shape.held_max, 0);
 }
 
 static void close_world(world *w)
 {
     hrt_detach(w->worker);
-    hrt_runtime_stop(w->runtime);
-    REQUIRE(pthread_join(w->thread, NULL) == 0);
-    hrt_detach(w->producer);
-    hrt_runtime_close(w->runtime);
+    host_stop(&w->host);
+    host_close(&w->host);
 }
 
 /* ---- what producers and handlers do ---- */
@@ -124,12 +87,12 @@ static void enqueue(world *w)
     memset(payload, (int)roll(w, 256), length);
     hrt_spec spec = {.payload = payload,
                      .payload_length = length,
-                     .kind = w->kind,
-                     .queue = w->queue,
+                     .kind = w->host.kind,
+                     .queue = w->host.queue,
                      .delay_ns = roll(w, 10) == 0 ? roll(w, 5000000) : 0,
                      .result_ttl_ms = roll(w, 3) == 0 ? 20 : HRT_NONE};
     int64_t id = 0;
-    int status = hrt_enqueue_wait(w->producer, &spec, 1, (int64_t)PATIENCE_NS, &id);
+    int status = hrt_enqueue_wait(w->host.local, &spec, 1, (int64_t)PATIENCE_NS, &id);
     REQUIRE(status == HRT_OK || status == HRT_ELOGFULL); /* a time-out: nobody answers */
     w->accepted += status == HRT_OK;
     w->refused += status == HRT_ELOGFULL;
@@ -192,9 +155,9 @@ static uint64_t discard_dead(world *w)
     hrt_job_info infos[16];
     uint32_t count = 0;
     uint64_t next = 0;
-    CHECK_EQ(hrt_runtime_jobs(w->runtime, &filter, infos, 16, &count, &next), HRT_OK);
+    CHECK_EQ(hrt_runtime_jobs(w->host.runtime, &filter, infos, 16, &count, &next), HRT_OK);
     for (uint32_t i = 0; i < count; i++) {
-        int status = hrt_runtime_discard(w->runtime, infos[i].id);
+        int status = hrt_runtime_discard(w->host.runtime, infos[i].id);
         CHECK(status == HRT_OK || status == HRT_ELOGFULL);
     }
     return count;
@@ -202,7 +165,7 @@ static uint64_t discard_dead(world *w)
 
 static uint64_t living(const world *w)
 {
-    return hrt_load_relaxed(&hrt_runtime_page(w->runtime)->runtime.jobs);
+    return hrt_load_relaxed(&hrt_runtime_page(w->host.runtime)->runtime.jobs);
 }
 
 /* Everything that was accepted comes to its end: something ends all the time. */
@@ -231,7 +194,7 @@ static void soak(uint64_t seed, shape given)
     memset(&w, 0, sizeof(w));
     w.random = seed;
     w.shape = given;
-    scratch_make(w.directory);
+    scratch_make(w.host.directory);
     open_world(&w);
     for (w.step = 0; w.step < steps; w.step++) {
         enqueue(&w);
@@ -243,14 +206,14 @@ static void soak(uint64_t seed, shape given)
             (void)discard_dead(&w);
         }
     }
-    uint64_t files = hrt_load_relaxed(&hrt_runtime_page(w.runtime)->runtime.segments);
+    uint64_t files = hrt_load_relaxed(&hrt_runtime_page(w.host.runtime)->runtime.segments);
     finish(&w);
     CHECK(files <= given.segments_max);
     CHECK(w.accepted > 0);
     printf("# %u segments, seed %llu: %llu accepted, %llu refused, %llu copied\n",
            given.segments_max, (unsigned long long)seed, (unsigned long long)w.accepted,
            (unsigned long long)w.refused,
-           (unsigned long long)hrt_load_relaxed(&hrt_runtime_page(w.runtime)->runtime.kept));
+           (unsigned long long)hrt_load_relaxed(&hrt_runtime_page(w.host.runtime)->runtime.kept));
     close_world(&w);
     scratch_remove();
 }

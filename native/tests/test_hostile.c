@@ -3,14 +3,11 @@
  * and another producer go on. The lane is shut with a FAULT; everybody else's jobs all complete.
  */
 #include "atomic.h"
+#include "host.h"
 #include "lane.h"
 #include "park.h"
-#include "scratch.h"
-#include "tap.h"
 
-#include <hybridrt/runtime.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdbool.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -24,15 +21,10 @@ enum { ROUNDS = 2000, STEPS = 6, JOBS_PER_STEP = 2, SUBMIT = HRT_LANE_SUBMIT_MIN
 static const char honest_payload[] = "honest";
 
 typedef struct fixture {
-    char directory[64];
-    hrt_runtime *runtime;
-    hrt_client *local;
+    host host;
     hrt_client *worker;
-    pthread_t dispatch_thread;
     pthread_t worker_thread;
-    uint16_t kind;
-    uint16_t bait; /* a kind that only the hostile client serves */
-    uint16_t queue;
+    uint16_t bait;      /* a kind that only the hostile client serves */
     uint64_t completed; /* honest jobs, by the honest worker */
     uint64_t seed;
     uint64_t faults;
@@ -62,11 +54,6 @@ static void scribble(fixture *f, void *place, size_t size)
 
 /* ---- the runtime, and those who behave ---- */
 
-static void *dispatch(void *argument)
-{
-    return (void *)(intptr_t)hrt_runtime_run(argument);
-}
-
 static void *work(void *argument)
 {
     fixture *f = argument;
@@ -89,39 +76,20 @@ static void *work(void *argument)
     return NULL;
 }
 
-static void attach_worker(fixture *f)
+static hrt_runtime_options options_of(const fixture *f)
 {
-    int fds[HRT_FD_COUNT];
-    uint64_t incarnation = 0;
-    char text[64];
-    REQUIRE(hrt_runtime_lane(f->runtime, 0, 0, "pool", "worker", fds, &incarnation) == HRT_OK);
-    (void)snprintf(text, sizeof(text), "fds:%d,%d,%d,%d", fds[0], fds[1], fds[2], fds[3]);
-    (void)setenv("HYBRIDRT_ATTACH", text, 1);
-    static const char *const kinds[] = {"honest.job"};
-    hrt_attach_options options = {.struct_size = sizeof(options), .abi_version = HRT_ABI_VERSION};
-    hrt_register_options served = {
-        .kinds = kinds, .kind_count = 1, .concurrency = 4, .language = "c"};
-    REQUIRE(hrt_attach(&options, &f->worker) == HRT_OK);
-    REQUIRE(hrt_register(f->worker, &served) == HRT_OK);
-}
-
-static void open_runtime(fixture *f)
-{
-    hrt_runtime_options options = {.struct_size = sizeof(options),
-                                   .abi_version = HRT_ABI_VERSION,
-                                   .directory = f->directory,
-                                   .segment_size = 1 << 20,
-                                   .lease_ns = LEASE_NS,
-                                   .segments_max = 64};
-    REQUIRE(hrt_runtime_open(&options, &f->runtime) == HRT_OK);
+    hrt_runtime_options options = host_options(&f->host);
+    options.lease_ns = LEASE_NS;
+    options.segments_max = 64;
+    return options;
 }
 
 static void begin(fixture *f)
 {
     memset(f, 0, sizeof(*f));
     f->seed = 20260101;
-    scratch_make(f->directory);
-    open_runtime(f);
+    host_make(&f->host);
+    hrt_runtime_options options = options_of(f);
     hrt_queue_settings settings = {.name = "default",
                                    .weight = 1,
                                    .retry_base_ms = 1,
@@ -129,25 +97,20 @@ static void begin(fixture *f)
                                    .durability = HRT_DURABILITY_MEMORY,
                                    .max_attempts = 5,
                                    .max_crashes = 255};
-    REQUIRE(hrt_runtime_queue(f->runtime, &settings, &f->queue) == HRT_OK);
-    REQUIRE(hrt_runtime_kind(f->runtime, "honest.job", &f->kind) == HRT_OK);
-    REQUIRE(hrt_runtime_kind(f->runtime, "hostile.job", &f->bait) == HRT_OK);
-    REQUIRE(hrt_runtime_client(f->runtime, &f->local) == HRT_OK);
-    REQUIRE(pthread_create(&f->dispatch_thread, NULL, dispatch, f->runtime) == 0);
-    attach_worker(f);
+    host_open(&f->host, &options, &settings);
+    REQUIRE_OK(hrt_runtime_kind(f->host.runtime, "hostile.job", &f->bait));
+    host_start(&f->host);
+    f->worker = host_attach_worker(&f->host, 4, 0);
     REQUIRE(pthread_create(&f->worker_thread, NULL, work, f) == 0);
 }
 
 static void stop(fixture *f)
 {
-    void *status = NULL;
-    CHECK_EQ(hrt_runtime_drain(f->runtime, 0), HRT_OK);
+    CHECK_EQ(hrt_runtime_drain(f->host.runtime, 0), HRT_OK);
     (void)pthread_join(f->worker_thread, NULL);
     hrt_detach(f->worker);
-    hrt_runtime_stop(f->runtime);
-    (void)pthread_join(f->dispatch_thread, &status);
-    CHECK_EQ((intptr_t)status, HRT_OK);
-    hrt_detach(f->local);
+    host_stop(&f->host);
+    hrt_detach(f->host.local);
 }
 
 static void enqueue(fixture *f, uint16_t kind, const char *payload, size_t length, uint32_t count)
@@ -158,15 +121,9 @@ static void enqueue(fixture *f, uint16_t kind, const char *payload, size_t lengt
         specs[i] = (hrt_spec){.payload = payload,
                               .payload_length = (uint32_t)length,
                               .kind = kind,
-                              .queue = f->queue};
+                              .queue = f->host.queue};
     }
-    int status = hrt_enqueue_wait(f->local, specs, count, 30 * SECOND_NS, ids);
-    if (status != HRT_OK) {
-        char sentence[512];
-        (void)hrt_last_error(sentence, sizeof(sentence));
-        printf("# %s: %s\n", hrt_status_name(status), sentence);
-    }
-    REQUIRE(status == HRT_OK);
+    REQUIRE_OK(hrt_enqueue_wait(f->host.local, specs, count, 30 * SECOND_NS, ids));
 }
 
 /* ---- the hostile client: a lane, and no library ---- */
@@ -184,7 +141,8 @@ static hostile open_hostile(fixture *f)
 {
     int fds[HRT_FD_COUNT];
     hostile h = {0};
-    REQUIRE(hrt_runtime_lane(f->runtime, SUBMIT, 0, "", "hostile", fds, &h.incarnation) == HRT_OK);
+    REQUIRE(hrt_runtime_lane(f->host.runtime, SUBMIT, 0, "", "hostile", fds, &h.incarnation) ==
+            HRT_OK);
     REQUIRE(hrt_lane_map(fds[HRT_FD_LANE], &h.lane) == HRT_OK);
     uint8_t *base = (uint8_t *)h.lane;
     h.submit = base + h.lane->submit_offset;
@@ -359,7 +317,7 @@ static void count_faults(fixture *f)
     hrt_event events[64];
     uint32_t count = 0;
     do {
-        REQUIRE(hrt_runtime_events(f->runtime, events, 64, &count) == HRT_OK);
+        REQUIRE(hrt_runtime_events(f->host.runtime, events, 64, &count) == HRT_OK);
         for (uint32_t i = 0; i < count; i++) {
             f->faults += events[i].type == HRT_EVENT_FAULT;
             CHECK(events[i].type != HRT_EVENT_FAILED);
@@ -374,10 +332,10 @@ static void one_round(fixture *f)
     enqueue(f, f->bait, "bait", 4, 1);
     for (uint32_t step = 0; step < STEPS; step++) {
         mutations[below(f, sizeof(mutations) / sizeof(mutations[0]))](f, &h);
-        enqueue(f, f->kind, honest_payload, sizeof(honest_payload), JOBS_PER_STEP);
+        enqueue(f, f->host.kind, honest_payload, sizeof(honest_payload), JOBS_PER_STEP);
     }
     count_faults(f);
-    CHECK_EQ(hrt_runtime_lane_gone(f->runtime, h.incarnation, 1), HRT_OK);
+    CHECK_EQ(hrt_runtime_lane_gone(f->host.runtime, h.incarnation, 1), HRT_OK);
     hrt_lane_unmap(h.lane, hrt_lane_size(SUBMIT));
 }
 
@@ -403,13 +361,14 @@ static void garbage_in_a_lane_harms_nobody_else(void)
            ", \"honest jobs beside it\": %" PRIu64 "}, \"violations\": %d}\n",
            ROUNDS * STEPS, f.faults, hrt_load_relaxed(&f.completed), tap_failures);
     CHECK(f.faults > ROUNDS / 4);
-    CHECK_EQ(hrt_load_relaxed(&hrt_runtime_page(f.runtime)->runtime.lane_faults), f.faults);
+    CHECK_EQ(hrt_load_relaxed(&hrt_runtime_page(f.host.runtime)->runtime.lane_faults), f.faults);
     stop(&f);
-    uint64_t hash = hrt_runtime_state_hash(f.runtime);
-    hrt_runtime_close(f.runtime);
-    open_runtime(&f);
-    CHECK(hrt_runtime_state_hash(f.runtime) == hash);
-    hrt_runtime_close(f.runtime);
+    uint64_t hash = hrt_runtime_state_hash(f.host.runtime);
+    hrt_runtime_close(f.host.runtime);
+    hrt_runtime_options options = options_of(&f);
+    REQUIRE_OK(hrt_runtime_open(&options, &f.host.runtime));
+    CHECK(hrt_runtime_state_hash(f.host.runtime) == hash);
+    hrt_runtime_close(f.host.runtime);
     scratch_remove();
 }
 
@@ -440,17 +399,17 @@ static void entries_that_change_while_they_are_read_harm_nobody_else(void)
         REQUIRE(pthread_create(&thread, NULL, flip, &bad) == 0);
         for (uint32_t step = 0; step < STEPS * 4; step++) {
             lying_enqueue(&f, &bad.h);
-            enqueue(&f, f.kind, honest_payload, sizeof(honest_payload), JOBS_PER_STEP);
+            enqueue(&f, f.host.kind, honest_payload, sizeof(honest_payload), JOBS_PER_STEP);
         }
         hrt_store_release_u32(&bad.stop, 1);
         (void)pthread_join(thread, NULL);
         count_faults(&f);
-        CHECK_EQ(hrt_runtime_lane_gone(f.runtime, bad.h.incarnation, 1), HRT_OK);
+        CHECK_EQ(hrt_runtime_lane_gone(f.host.runtime, bad.h.incarnation, 1), HRT_OK);
         hrt_lane_unmap(bad.h.lane, hrt_lane_size(SUBMIT));
     }
     await_completed(&f, (uint64_t)(ROUNDS / 10) * STEPS * 4 * JOBS_PER_STEP);
     stop(&f);
-    hrt_runtime_close(f.runtime);
+    hrt_runtime_close(f.host.runtime);
     scratch_remove();
 }
 
@@ -463,13 +422,13 @@ static void a_heartbeat_in_the_future_is_a_fault(void)
     hrt_store_release(&h.lane->heartbeat_ns, UINT64_MAX);
     hrt_store_release_u32(&h.lane->alive, 1);
     hrt_park_wake_raw(&h.lane->alive);
-    enqueue(&f, f.kind, honest_payload, sizeof(honest_payload), 1);
+    enqueue(&f, f.host.kind, honest_payload, sizeof(honest_payload), 1);
     await_completed(&f, 1);
     CHECK_EQ((int)hrt_load_acquire_u32(&h.lane->closed), HRT_EPEER);
-    CHECK_EQ(hrt_runtime_lane_gone(f.runtime, h.incarnation, 1), HRT_OK);
+    CHECK_EQ(hrt_runtime_lane_gone(f.host.runtime, h.incarnation, 1), HRT_OK);
     hrt_lane_unmap(h.lane, hrt_lane_size(SUBMIT));
     stop(&f);
-    hrt_runtime_close(f.runtime);
+    hrt_runtime_close(f.host.runtime);
     scratch_remove();
 }
 

@@ -3,15 +3,12 @@
  * has lost none; one that never wakes has. The client here is the test, on the bare lane.
  */
 #include "atomic.h"
+#include "host.h"
 #include "lane.h"
 #include "park.h"
 #include "ring.h"
-#include "scratch.h"
-#include "tap.h"
 
-#include <hybridrt/runtime.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <unistd.h>
 
 #define SECOND_NS ((int64_t)1000000000)
@@ -26,26 +23,16 @@ enum {
 };
 
 typedef struct bench {
-    char directory[64];
-    hrt_runtime *runtime;
-    hrt_client *local;
-    pthread_t thread;
+    host host;
     hrt_lane *lane;
     hrt_ring_writer writer;
-    uint16_t kind;
-    uint16_t queue;
 } bench;
-
-static void *run(void *runtime)
-{
-    return (void *)(intptr_t)hrt_runtime_run(runtime);
-}
 
 static void open_lane(bench *b)
 {
     int fds[HRT_FD_COUNT];
     uint64_t incarnation = 0;
-    REQUIRE(hrt_runtime_lane(b->runtime, 0, 0, "", "bare", fds, &incarnation) == HRT_OK);
+    REQUIRE(hrt_runtime_lane(b->host.runtime, 0, 0, "", "bare", fds, &incarnation) == HRT_OK);
     REQUIRE(hrt_lane_map(fds[HRT_FD_LANE], &b->lane) == HRT_OK);
     for (int i = 0; i < HRT_FD_COUNT; i++) {
         (void)close(fds[i]);
@@ -56,32 +43,23 @@ static void open_lane(bench *b)
 
 static void begin(bench *b)
 {
-    *b = (bench){0};
-    scratch_make(b->directory);
-    hrt_runtime_options options = {.struct_size = sizeof(options),
-                                   .abi_version = HRT_ABI_VERSION,
-                                   .directory = b->directory,
-                                   .segment_size = 1 << 20};
+    host_make(&b->host);
+    hrt_runtime_options options = host_options(&b->host);
     hrt_queue_settings settings = {.name = "default",
                                    .weight = 1,
                                    .durability = HRT_DURABILITY_MEMORY,
                                    .max_attempts = 1,
                                    .max_crashes = 1};
-    REQUIRE(hrt_runtime_open(&options, &b->runtime) == HRT_OK);
-    REQUIRE(hrt_runtime_queue(b->runtime, &settings, &b->queue) == HRT_OK);
-    REQUIRE(hrt_runtime_kind(b->runtime, "test.job", &b->kind) == HRT_OK);
-    REQUIRE(hrt_runtime_client(b->runtime, &b->local) == HRT_OK);
+    host_open(&b->host, &options, &settings);
     open_lane(b);
-    REQUIRE(pthread_create(&b->thread, NULL, run, b->runtime) == 0);
+    host_start(&b->host);
 }
 
 static void end(bench *b)
 {
-    hrt_runtime_stop(b->runtime);
-    (void)pthread_join(b->thread, NULL);
+    host_stop(&b->host);
     hrt_lane_unmap(b->lane, b->lane->size);
-    hrt_detach(b->local);
-    hrt_runtime_close(b->runtime);
+    host_close(&b->host);
     scratch_remove();
 }
 
@@ -91,10 +69,10 @@ static void set_timers(bench *b)
     hrt_spec specs[TIMERS];
     int64_t ids[TIMERS];
     for (uint32_t i = 0; i < TIMERS; i++) {
-        specs[i] =
-            (hrt_spec){.kind = b->kind, .queue = b->queue, .delay_ns = (i + 1) * MILLISECOND_NS};
+        specs[i] = (hrt_spec){
+            .kind = b->host.kind, .queue = b->host.queue, .delay_ns = (i + 1) * MILLISECOND_NS};
     }
-    REQUIRE(hrt_enqueue_wait(b->local, specs, TIMERS, 10 * SECOND_NS, ids) == HRT_OK);
+    REQUIRE(hrt_enqueue_wait(b->host.local, specs, TIMERS, 10 * SECOND_NS, ids) == HRT_OK);
 }
 
 static void publish_one(bench *b)
@@ -102,13 +80,13 @@ static void publish_one(bench *b)
     hrt_submit_space *entry = hrt_ring_claim(&b->writer, sizeof(*entry));
     REQUIRE(entry != NULL);
     *entry = (hrt_submit_space){.head = {.length = sizeof(*entry), .type = HRT_SUBMIT_SPACE},
-                                .queue = b->queue};
+                                .queue = b->host.queue};
     hrt_ring_publish(&b->writer);
 }
 
 static uint64_t rescues(const bench *b)
 {
-    return hrt_load_relaxed(&hrt_runtime_page(b->runtime)->runtime.rescues);
+    return hrt_load_relaxed(&hrt_runtime_page(b->host.runtime)->runtime.rescues);
 }
 
 static bool taken(const bench *b)

@@ -1,13 +1,10 @@
 /* What a running job saves: back with its next attempt, whatever ended the one before. */
-#include "scratch.h"
-#include "tap.h"
+#include "host.h"
 
 #include "atomic.h"
 #include "handle.h"
 #include "lane.h"
 
-#include <hybridrt/runtime.h>
-#include <pthread.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -16,46 +13,14 @@
 enum { SEGMENT = 1 << 20 };
 
 typedef struct fixture {
-    char directory[64];
-    hrt_runtime *runtime;
-    hrt_client *local;
+    host host;
     hrt_client *worker;
-    pthread_t thread;
-    uint16_t kind;
-    uint16_t queue;
 } fixture;
-
-static void *run(void *runtime)
-{
-    return (void *)(intptr_t)hrt_runtime_run(runtime);
-}
-
-static hrt_client *attach_worker(fixture *f, uint32_t credit)
-{
-    static const char *const kinds[] = {"test.job"};
-    const hrt_register_options served = {
-        .kinds = kinds, .kind_count = 1, .concurrency = 1, .credit = credit, .language = "c"};
-    const hrt_attach_options options = {.struct_size = sizeof(options),
-                                        .abi_version = HRT_ABI_VERSION};
-    int fds[HRT_FD_COUNT];
-    uint64_t incarnation = 0;
-    char text[64];
-    hrt_client *client = NULL;
-    REQUIRE(hrt_runtime_lane(f->runtime, 0, 0, "pool", "worker", fds, &incarnation) == HRT_OK);
-    (void)snprintf(text, sizeof(text), "fds:%d,%d,%d,%d", fds[0], fds[1], fds[2], fds[3]);
-    (void)setenv("HYBRIDRT_ATTACH", text, 1);
-    REQUIRE(hrt_attach(&options, &client) == HRT_OK);
-    REQUIRE(hrt_register(client, &served) == HRT_OK);
-    return client;
-}
 
 static void reopen(fixture *f, uint32_t credit)
 {
-    const hrt_runtime_options options = {.struct_size = sizeof(options),
-                                         .abi_version = HRT_ABI_VERSION,
-                                         .directory = f->directory,
-                                         .segment_size = SEGMENT,
-                                         .segments_max = 16};
+    hrt_runtime_options options = host_options(&f->host);
+    options.segments_max = 16;
     const hrt_queue_settings settings = {.name = "default",
                                          .weight = 1,
                                          .retain_max = 100,
@@ -63,29 +28,21 @@ static void reopen(fixture *f, uint32_t credit)
                                          .max_attempts = 1000,
                                          .result_ttl_ms = 60000,
                                          .max_crashes = 3};
-    REQUIRE(hrt_runtime_open(&options, &f->runtime) == HRT_OK);
-    REQUIRE(hrt_runtime_queue(f->runtime, &settings, &f->queue) == HRT_OK);
-    REQUIRE(hrt_runtime_kind(f->runtime, "test.job", &f->kind) == HRT_OK);
-    REQUIRE(hrt_runtime_client(f->runtime, &f->local) == HRT_OK);
-    REQUIRE(pthread_create(&f->thread, NULL, run, f->runtime) == 0);
-    f->worker = attach_worker(f, credit);
+    host_open(&f->host, &options, &settings);
+    host_start(&f->host);
+    f->worker = host_attach_worker(&f->host, 1, credit);
 }
 
 static void begin(fixture *f, uint32_t credit)
 {
-    memset(f, 0, sizeof(*f));
-    scratch_make(f->directory);
+    host_make(&f->host);
     reopen(f, credit);
 }
 
 static void stop(fixture *f)
 {
-    void *status = NULL;
-    hrt_runtime_stop(f->runtime);
-    (void)pthread_join(f->thread, &status);
-    CHECK_EQ((intptr_t)status, HRT_OK);
-    hrt_detach(f->local);
-    hrt_runtime_close(f->runtime);
+    host_stop(&f->host);
+    host_close(&f->host);
     hrt_detach(f->worker);
 }
 
@@ -98,10 +55,12 @@ static void end(fixture *f)
 static uint64_t enqueue(fixture *f, uint32_t payload_length)
 {
     static const uint8_t payload[HRT_PAYLOAD_MAX];
-    const hrt_spec spec = {
-        .payload = payload, .payload_length = payload_length, .kind = f->kind, .queue = f->queue};
+    const hrt_spec spec = {.payload = payload,
+                           .payload_length = payload_length,
+                           .kind = f->host.kind,
+                           .queue = f->host.queue};
     int64_t id = 0;
-    CHECK_EQ(hrt_enqueue_wait(f->local, &spec, 1, 30 * SECOND_NS, &id), HRT_OK);
+    CHECK_EQ(hrt_enqueue_wait(f->host.local, &spec, 1, 30 * SECOND_NS, &id), HRT_OK);
     return (uint64_t)id;
 }
 
@@ -135,7 +94,7 @@ static bool brings(const hrt_job *job, const char *text)
 static hrt_job_info look_at(fixture *f, uint64_t job)
 {
     hrt_job_info info = {0};
-    CHECK_EQ(hrt_runtime_job(f->runtime, job, &info), HRT_OK);
+    CHECK_EQ(hrt_runtime_job(f->host.runtime, job, &info), HRT_OK);
     return info;
 }
 
@@ -172,10 +131,10 @@ static void the_last_one_comes_back(void)
     CHECK_EQ(look_at(&f, id).saved_length, 5);
     char part[8] = {0};
     size_t length = 0;
-    CHECK_EQ(hrt_runtime_job_part(f.runtime, id, HRT_PART_SAVED, part, sizeof(part), &length),
+    CHECK_EQ(hrt_runtime_job_part(f.host.runtime, id, HRT_PART_SAVED, part, sizeof(part), &length),
              HRT_OK);
     CHECK(length == 5 && memcmp(part, "three", 5) == 0);
-    CHECK_EQ(hrt_runtime_retry(f.runtime, id), HRT_OK);
+    CHECK_EQ(hrt_runtime_retry(f.host.runtime, id), HRT_OK);
     job = fetch_one(&f);
     CHECK(brings(&job, "three"));
     CHECK_EQ(job.attempt, 1);
@@ -190,7 +149,7 @@ static void a_stale_or_too_large_one_changes_nothing(void)
     static uint8_t bytes[HRT_SAVED_MAX + 1];
     fixture f;
     begin(&f, 1);
-    const uint64_t *refused = &hrt_runtime_page(f.runtime)->runtime.refused;
+    const uint64_t *refused = &hrt_runtime_page(f.host.runtime)->runtime.refused;
     (void)enqueue(&f, 10);
     hrt_job first = fetch_one(&f);
     CHECK_EQ(hrt_save(f.worker, first.id, first.token, bytes, sizeof(bytes)), HRT_ETOOLARGE);
@@ -209,7 +168,7 @@ static void a_stale_or_too_large_one_changes_nothing(void)
     settle(&f, &third, HRT_OUTCOME_OK);
     await_state(&f, third.id, HRT_JOB_COMPLETED);
     CHECK_EQ(hrt_load_relaxed(refused), 2);
-    CHECK_EQ(hrt_load_relaxed(&hrt_runtime_page(f.runtime)->runtime.lane_faults), 0);
+    CHECK_EQ(hrt_load_relaxed(&hrt_runtime_page(f.host.runtime)->runtime.lane_faults), 0);
     end(&f);
 }
 
@@ -222,10 +181,10 @@ static void it_survives_a_restart(void)
     save(&f, &job, "so far");
     while (look_at(&f, job.id).saved_length == 0)
         (void)sched_yield();
-    const uint64_t hash = hrt_runtime_state_hash(f.runtime);
+    const uint64_t hash = hrt_runtime_state_hash(f.host.runtime);
     stop(&f);
     reopen(&f, 1);
-    CHECK(hrt_runtime_state_hash(f.runtime) != hash); /* the lease is lost */
+    CHECK(hrt_runtime_state_hash(f.host.runtime) != hash); /* the lease is lost */
     job = fetch_one(&f);
     CHECK(brings(&job, "so far"));
     settle(&f, &job, HRT_OUTCOME_OK);
@@ -235,10 +194,10 @@ static void it_survives_a_restart(void)
 /* Goes on by so many segments. */
 static void write_log(fixture *f, uint32_t segments)
 {
-    const uint64_t from = hrt_load_relaxed(&hrt_runtime_page(f->runtime)->runtime.log_tail);
-    while (hrt_load_relaxed(&hrt_runtime_page(f->runtime)->runtime.log_tail) - from <
+    const uint64_t from = hrt_load_relaxed(&hrt_runtime_page(f->host.runtime)->runtime.log_tail);
+    while (hrt_load_relaxed(&hrt_runtime_page(f->host.runtime)->runtime.log_tail) - from <
            (uint64_t)segments * SEGMENT)
-        CHECK_EQ(hrt_runtime_cancel(f->runtime, enqueue(f, 200000)), HRT_OK);
+        CHECK_EQ(hrt_runtime_cancel(f->host.runtime, enqueue(f, 200000)), HRT_OK);
 }
 
 static void it_is_copied_forward_with_its_job(void)
@@ -252,8 +211,8 @@ static void it_is_copied_forward_with_its_job(void)
     hrt_detach(f.worker); /* what it was leased again goes back */
     await_state(&f, job.id, HRT_JOB_READY);
     write_log(&f, 20); /* more than the log holds: its oldest segments are given up */
-    CHECK(hrt_load_relaxed(&hrt_runtime_page(f.runtime)->runtime.kept) > 0);
-    f.worker = attach_worker(&f, 1);
+    CHECK(hrt_load_relaxed(&hrt_runtime_page(f.host.runtime)->runtime.kept) > 0);
+    f.worker = host_attach_worker(&f.host, 1, 1);
     job = fetch_one(&f);
     CHECK(brings(&job, "so far"));
     settle(&f, &job, HRT_OUTCOME_OK);
@@ -274,7 +233,7 @@ static void it_stays_in_place_while_the_job_runs(void)
     while (look_at(&f, job.id).saved_length != 7)
         (void)sched_yield();
     write_log(&f, 12);
-    CHECK(hrt_load_relaxed(&hrt_runtime_page(f.runtime)->runtime.kept) > 0);
+    CHECK(hrt_load_relaxed(&hrt_runtime_page(f.host.runtime)->runtime.kept) > 0);
     CHECK(brings(&job, "so far"));
     settle(&f, &job, HRT_OUTCOME_RETRY);
     job = fetch_one(&f);

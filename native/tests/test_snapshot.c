@@ -5,14 +5,11 @@
  */
 #include "atomic.h"
 #include "dump.h"
+#include "host.h"
 #include "pump.h"
 #include "record.h"
-#include "scratch.h"
 #include "snapshot.h"
-#include "tap.h"
 
-#include <hybridrt/runtime.h>
-#include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -23,11 +20,7 @@
 enum { JOBS = 200, FEW_JOBS = 3, CUTS = 16, MUTATIONS = 3000, DUMP_ROOM = 1 << 20 };
 
 typedef struct fixture {
-    char directory[SCRATCH_PATH];
-    hrt_runtime *runtime;
-    hrt_client *local;
-    uint16_t kind;
-    uint16_t queue;
+    host host;
     hrt_recovery recovery;
 } fixture;
 
@@ -39,23 +32,12 @@ static void open_log(fixture *f, uint32_t snapshot)
                                    .durability = HRT_DURABILITY_MEMORY,
                                    .max_attempts = 5,
                                    .max_crashes = 3};
-    hrt_runtime_options options = {.struct_size = sizeof(options),
-                                   .abi_version = HRT_ABI_VERSION,
-                                   .directory = f->directory,
-                                   .segment_size = 65536,
-                                   .segments_max = 32,
-                                   .snapshot = snapshot};
-    REQUIRE(hrt_runtime_open(&options, &f->runtime) == HRT_OK);
-    hrt_runtime_recovery(f->runtime, &f->recovery);
-    REQUIRE(hrt_runtime_queue(f->runtime, &settings, &f->queue) == HRT_OK);
-    REQUIRE(hrt_runtime_kind(f->runtime, "test.job", &f->kind) == HRT_OK);
-    REQUIRE(hrt_runtime_client(f->runtime, &f->local) == HRT_OK);
-}
-
-static void close_log(fixture *f)
-{
-    hrt_detach(f->local);
-    hrt_runtime_close(f->runtime);
+    hrt_runtime_options options = host_options(&f->host);
+    options.segment_size = 65536;
+    options.segments_max = 32;
+    options.snapshot = snapshot;
+    host_open(&f->host, &options, &settings);
+    hrt_runtime_recovery(f->host.runtime, &f->recovery);
 }
 
 /* Jobs of all sorts: keyed, delayed, expiring, cancelled and kept. */
@@ -70,21 +52,21 @@ static void add_jobs(fixture *f, uint32_t count)
                          .payload_length = i % sizeof(payload),
                          .key = i % 3 == 0 ? key : NULL,
                          .key_length = i % 3 == 0 ? (uint8_t)strlen(key) : 0,
-                         .kind = f->kind,
-                         .queue = f->queue,
+                         .kind = f->host.kind,
+                         .queue = f->host.queue,
                          .delay_ns = i % 5 == 0 ? 3600 * (uint64_t)SECOND_NS : 0,
                          .expires_ms = i % 11 == 0 ? 3600000 : 0,
                          .result_ttl_ms = 3600000};
-        uint64_t id = pump_enqueue(f->runtime, f->local, &spec);
+        uint64_t id = pump_enqueue(f->host.runtime, f->host.local, &spec);
         if (i % 4 == 0) {
-            REQUIRE(hrt_runtime_cancel(f->runtime, id) == HRT_OK);
+            REQUIRE(hrt_runtime_cancel(f->host.runtime, id) == HRT_OK);
         }
     }
 }
 
 static int directory_of(const fixture *f)
 {
-    int fd = open(f->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open(f->host.directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     REQUIRE(fd >= 0);
     return fd;
 }
@@ -98,7 +80,7 @@ static void find_snapshot(const fixture *f, char path_out[128])
     (void)close(directory);
     REQUIRE(names.count > 0);
     CHECK(names.count <= HRT_SNAPSHOTS_KEPT); /* older ones are removed */
-    (void)snprintf(path_out, 128, "%s/%s", f->directory, names.names[0]);
+    (void)snprintf(path_out, 128, "%s/%s", f->host.directory, names.names[0]);
 }
 
 static void remove_snapshots(const fixture *f)
@@ -158,8 +140,8 @@ static void is_refused(fixture *f, const char *path, const char *why, uint64_t h
     open_log(f, 1);
     CHECK_EQ(f->recovery.snapshot, 2);
     CHECK_EQ(f->recovery.snapshot_position, 0);
-    CHECK(hrt_runtime_state_hash(f->runtime) == hash);
-    REQUIRE(hrt_runtime_events(f->runtime, events, 16, &count) == HRT_OK);
+    CHECK(hrt_runtime_state_hash(f->host.runtime) == hash);
+    REQUIRE(hrt_runtime_events(f->host.runtime, events, 16, &count) == HRT_OK);
     for (uint32_t i = 0; i < count; i++) {
         if (events[i].type == HRT_EVENT_SNAPSHOT && strstr(events[i].text, name) != NULL) {
             named++;
@@ -167,9 +149,10 @@ static void is_refused(fixture *f, const char *path, const char *why, uint64_t h
         }
     }
     CHECK_EQ(named, 1);
-    (void)snprintf(aside, sizeof(aside), "%s/refused-%s", f->directory, name + strlen("snapshot-"));
+    (void)snprintf(aside, sizeof(aside), "%s/refused-%s", f->host.directory,
+                   name + strlen("snapshot-"));
     CHECK(access(path, F_OK) != 0 && access(aside, F_OK) == 0);
-    close_log(f);
+    host_close(&f->host);
     remove_snapshots(f);
 }
 
@@ -177,41 +160,41 @@ static void a_restart_begins_from_the_snapshot(void)
 {
     fixture f = {0};
     char path[128];
-    scratch_make(f.directory);
+    scratch_make(f.host.directory);
     open_log(&f, 1);
     add_jobs(&f, JOBS);
-    uint64_t hash = hrt_runtime_state_hash(f.runtime);
-    close_log(&f);
+    uint64_t hash = hrt_runtime_state_hash(f.host.runtime);
+    host_close(&f.host);
     find_snapshot(&f, path);
     CHECK(path[0] != '\0');
     open_log(&f, 1);
     CHECK_EQ(f.recovery.snapshot, 1);
     CHECK_EQ(f.recovery.records, 0);
-    CHECK(hrt_runtime_state_hash(f.runtime) == hash);
+    CHECK(hrt_runtime_state_hash(f.host.runtime) == hash);
     add_jobs(&f, JOBS);
-    hash = hrt_runtime_state_hash(f.runtime);
-    close_log(&f);
+    hash = hrt_runtime_state_hash(f.host.runtime);
+    host_close(&f.host);
     open_log(&f, 0);
     CHECK_EQ(f.recovery.snapshot, 0);
     CHECK(f.recovery.records > JOBS);
-    CHECK(hrt_runtime_state_hash(f.runtime) == hash);
-    close_log(&f);
+    CHECK(hrt_runtime_state_hash(f.host.runtime) == hash);
+    host_close(&f.host);
     open_log(&f, 1); /* the snapshot is older than the log's end: the rest is read */
     CHECK_EQ(f.recovery.snapshot, 1);
     CHECK(f.recovery.records > 0 && f.recovery.records < JOBS);
-    CHECK(hrt_runtime_state_hash(f.runtime) == hash);
-    close_log(&f);
+    CHECK(hrt_runtime_state_hash(f.host.runtime) == hash);
+    host_close(&f.host);
     scratch_remove();
 }
 
 /* A log with a state, closed; its snapshot is taken away into *whole_out. */
 static uint64_t make_log(fixture *f, uint32_t jobs, char path_out[128], bytes *whole_out)
 {
-    scratch_make_in("/dev/shm", f->directory); /* opened and closed a thousand times */
+    scratch_make_in("/dev/shm", f->host.directory); /* opened and closed a thousand times */
     open_log(f, 1);
     add_jobs(f, jobs);
-    uint64_t hash = hrt_runtime_state_hash(f->runtime);
-    close_log(f);
+    uint64_t hash = hrt_runtime_state_hash(f->host.runtime);
+    host_close(&f->host);
     find_snapshot(f, path_out);
     load_file(path_out, whole_out);
     remove_snapshots(f);
@@ -295,23 +278,23 @@ static void the_newest_good_one_is_used(void)
     fixture f = {0};
     char path[128];
     bytes newest = {0};
-    scratch_make(f.directory);
+    scratch_make(f.host.directory);
     open_log(&f, 1);
     add_jobs(&f, JOBS);
-    close_log(&f);
+    host_close(&f.host);
     open_log(&f, 1);
     add_jobs(&f, FEW_JOBS);
-    uint64_t hash = hrt_runtime_state_hash(f.runtime);
-    close_log(&f);
+    uint64_t hash = hrt_runtime_state_hash(f.host.runtime);
+    host_close(&f.host);
     find_snapshot(&f, path);
     load_file(path, &newest);
     store_file(path, &newest, newest.used - 1);
     open_log(&f, 1);
     CHECK_EQ(f.recovery.snapshot, 1);
     CHECK(f.recovery.records > 0 && f.recovery.records < JOBS);
-    CHECK(hrt_runtime_state_hash(f.runtime) == hash);
+    CHECK(hrt_runtime_state_hash(f.host.runtime) == hash);
     CHECK(access(path, F_OK) != 0);
-    close_log(&f);
+    host_close(&f.host);
     free(newest.room);
     scratch_remove();
 }
@@ -324,7 +307,7 @@ static void damage_where_a_job_lives_is_found(void)
     bytes whole = {0};
     (void)make_log(&f, JOBS, path, &whole);
     store_file(path, &whole, whole.used);
-    (void)snprintf(path, sizeof(path), "%s/00000000.seg", f.directory);
+    (void)snprintf(path, sizeof(path), "%s/00000000.seg", f.host.directory);
     int fd = open(path, O_RDWR | O_CLOEXEC);
     uint8_t byte = 0;
     REQUIRE(fd >= 0 && pread(fd, &byte, 1, HRT_SEGMENT_HEADER + 100) == 1);
@@ -333,9 +316,9 @@ static void damage_where_a_job_lives_is_found(void)
     (void)close(fd);
     hrt_runtime_options options = {.struct_size = sizeof(options),
                                    .abi_version = HRT_ABI_VERSION,
-                                   .directory = f.directory,
+                                   .directory = f.host.directory,
                                    .snapshot = 1};
-    CHECK_EQ(hrt_runtime_open(&options, &f.runtime), HRT_ECORRUPT);
+    CHECK_EQ(hrt_runtime_open(&options, &f.host.runtime), HRT_ECORRUPT);
     free(whole.room);
     scratch_remove();
 }
@@ -346,14 +329,14 @@ static void a_snapshot_of_what_the_log_does_not_hold_is_not_believed(void)
     fixture f = {0};
     char path[128];
     char moved[128];
-    scratch_make(f.directory);
+    scratch_make(f.host.directory);
     open_log(&f, 1);
     add_jobs(&f, JOBS);
-    close_log(&f);
+    host_close(&f.host);
     find_snapshot(&f, path);
-    (void)snprintf(moved, sizeof(moved), "%s/kept", f.directory);
+    (void)snprintf(moved, sizeof(moved), "%s/kept", f.host.directory);
     REQUIRE(rename(path, moved) == 0);
-    DIR *entries = opendir(f.directory);
+    DIR *entries = opendir(f.host.directory);
     const struct dirent *entry;
     while ((entry = readdir(entries)) != NULL) {
         if (strstr(entry->d_name, ".seg") != NULL) {
@@ -363,8 +346,8 @@ static void a_snapshot_of_what_the_log_does_not_hold_is_not_believed(void)
     (void)closedir(entries);
     open_log(&f, 0);
     add_jobs(&f, JOBS / 2);
-    uint64_t hash = hrt_runtime_state_hash(f.runtime);
-    close_log(&f);
+    uint64_t hash = hrt_runtime_state_hash(f.host.runtime);
+    host_close(&f.host);
     REQUIRE(rename(moved, path) == 0);
     is_refused(&f, path, "another log", hash);
     scratch_remove();
@@ -392,7 +375,7 @@ static void one_is_shown_when_the_log_is_durable(void)
     pthread_t thread;
     hrt_page *page = calloc(1, sizeof(*page));
     hrt_state *state = hrt_state_new(NULL, 65536);
-    scratch_make(f.directory);
+    scratch_make(f.host.directory);
     self.order.directory = directory_of(&f);
     self.order.page = page;
     self.order.state = state;
@@ -445,10 +428,10 @@ static void any_bytes_are_refused_or_make_a_sound_state(void)
     bytes again = {.room = malloc(DUMP_ROOM)};
     uint64_t random = 7;
     int status;
-    scratch_make(f.directory);
+    scratch_make(f.host.directory);
     open_log(&f, 1);
     add_jobs(&f, 40);
-    close_log(&f);
+    host_close(&f.host);
     find_snapshot(&f, path);
     load_file(path, &whole);
     REQUIRE(again.room != NULL);

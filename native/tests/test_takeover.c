@@ -5,6 +5,7 @@
  * LONG=1: more kills.
  */
 #include "dispatch.h"
+#include "host.h"
 #include "lane.h"
 #include "relay_check.h"
 
@@ -49,44 +50,25 @@ static void nothing_is_lost_or_done_twice_when_runtimes_die(void)
 
 typedef struct desk {
     relay r;
-    hrt_runtime *runtime;
-    pthread_t thread;
+    host host;
 } desk;
-
-static void *dispatch(void *runtime)
-{
-    return (void *)(intptr_t)hrt_runtime_run(runtime);
-}
 
 static void desk_take_over(desk *d)
 {
     hrt_standby *standby = relay_standby(&d->r);
     CHECK_EQ(hrt_standby_run(standby), HRT_ECLOSED);
-    REQUIRE(hrt_standby_take_over(standby, RELAY_SECOND_NS, &d->runtime) == HRT_OK);
-}
-
-static void desk_run(desk *d)
-{
-    REQUIRE(pthread_create(&d->thread, NULL, dispatch, d->runtime) == 0);
-}
-
-static void desk_stop(desk *d)
-{
-    void *status = NULL;
-    hrt_runtime_stop(d->runtime);
-    (void)pthread_join(d->thread, &status);
-    CHECK_EQ((intptr_t)status, HRT_OK);
+    REQUIRE(hrt_standby_take_over(standby, RELAY_SECOND_NS, &d->host.runtime) == HRT_OK);
 }
 
 static void desk_leave(desk *d)
 {
-    desk_stop(d);
-    CHECK_EQ(hrt_runtime_release(d->runtime), HRT_OK);
+    host_stop(&d->host);
+    CHECK_EQ(hrt_runtime_release(d->host.runtime), HRT_OK);
 }
 
 static void desk_close(desk *d)
 {
-    hrt_runtime_close(d->runtime);
+    hrt_runtime_close(d->host.runtime);
     relay_end(&d->r);
 }
 
@@ -147,7 +129,7 @@ static void a_running_job_stays_where_it_is(void)
     hrt_client *worker = desk_worker(&d, RELAY_PRODUCERS);
     uint64_t ticket = send_one(producer, 1); /* while nobody is there */
     desk_take_over(&d);
-    desk_run(&d);
+    host_start(&d.host);
     int64_t id = answer_of(producer, ticket);
     hrt_job job = fetch_one(worker);
     CHECK_EQ(job.id, id);
@@ -156,21 +138,21 @@ static void a_running_job_stays_where_it_is(void)
     uint64_t later = send_one(producer, 2);
     desk_take_over(&d);
     hrt_job_info info;
-    CHECK_EQ(hrt_runtime_job(d.runtime, job.id, &info), HRT_OK);
+    CHECK_EQ(hrt_runtime_job(d.host.runtime, job.id, &info), HRT_OK);
     CHECK_EQ(info.state, HRT_JOB_RUNNING);
     CHECK_EQ(info.token, job.token);
     hrt_recovery recovery;
-    hrt_runtime_recovery(d.runtime, &recovery);
+    hrt_runtime_recovery(d.host.runtime, &recovery);
     CHECK_EQ(recovery.lost_leases, 0);
-    desk_run(&d);
+    host_start(&d.host);
     settle_ok(worker, &job);
-    await_gone(d.runtime, job.id);
+    await_gone(d.host.runtime, job.id);
     hrt_job next = fetch_one(worker);
     CHECK_EQ(next.id, answer_of(producer, later));
-    CHECK_EQ(hrt_runtime_page(d.runtime)->runtime.refused, 0);
+    CHECK_EQ(hrt_runtime_page(d.host.runtime)->runtime.refused, 0);
     hrt_detach(producer);
     hrt_detach(worker);
-    desk_stop(&d);
+    host_stop(&d.host);
     desk_close(&d);
 }
 
@@ -183,19 +165,19 @@ static void jobs_of_lanes_that_were_not_handed_over_are_lost(void)
     hrt_client *worker = desk_worker(&d, RELAY_PRODUCERS);
     uint64_t ticket = send_one(producer, 1);
     desk_take_over(&d);
-    desk_run(&d);
+    host_start(&d.host);
     hrt_job job = fetch_one(worker);
     CHECK_EQ(job.id, answer_of(producer, ticket));
     desk_leave(&d);
     hrt_standby *standby = relay_standby(&d.r);
     hrt_standby_forget(standby, d.r.grants[RELAY_PRODUCERS].incarnation);
     CHECK_EQ(hrt_standby_run(standby), HRT_ECLOSED);
-    REQUIRE(hrt_standby_take_over(standby, RELAY_SECOND_NS, &d.runtime) == HRT_OK);
+    REQUIRE(hrt_standby_take_over(standby, RELAY_SECOND_NS, &d.host.runtime) == HRT_OK);
     hrt_recovery recovery;
     hrt_job_info info;
-    hrt_runtime_recovery(d.runtime, &recovery);
+    hrt_runtime_recovery(d.host.runtime, &recovery);
     CHECK_EQ(recovery.lost_leases, 1);
-    CHECK_EQ(hrt_runtime_job(d.runtime, job.id, &info), HRT_OK);
+    CHECK_EQ(hrt_runtime_job(d.host.runtime, job.id, &info), HRT_OK);
     CHECK_EQ(info.outcome, HRT_OUTCOME_LOST);
     CHECK_EQ(info.attempt, 1);
     hrt_detach(producer);
@@ -242,21 +224,21 @@ static void what_a_shut_lane_reads_stays_until_its_process_is_gone(void)
     uint64_t incarnation = d.r.grants[RELAY_PRODUCERS].incarnation;
     uint64_t ticket = send_one(producer, 1);
     desk_take_over(&d);
-    desk_run(&d);
+    host_start(&d.host);
     hrt_job job = fetch_one(worker);
     CHECK_EQ(job.id, answer_of(producer, ticket));
     desk_leave(&d);
     shut(&d.r, RELAY_PRODUCERS);
     desk_take_over(&d);
-    CHECK_EQ(count_events(d.runtime, HRT_EVENT_HUNG, incarnation), 1);
+    CHECK_EQ(count_events(d.host.runtime, HRT_EVENT_HUNG, incarnation), 1);
     hrt_job_info info;
-    CHECK_EQ(hrt_runtime_job(d.runtime, job.id, &info), HRT_OK);
+    CHECK_EQ(hrt_runtime_job(d.host.runtime, job.id, &info), HRT_OK);
     CHECK_EQ(info.outcome, HRT_OUTCOME_LOST);
     uint32_t lane = d.r.grants[RELAY_PRODUCERS].number;
-    CHECK(pins(d.runtime, lane, hrt_log_current(d.runtime->log)));
-    CHECK(!pins(d.runtime, lane, hrt_log_current(d.runtime->log) + 1));
-    CHECK_EQ(hrt_runtime_lane_gone(d.runtime, incarnation, 1), HRT_OK);
-    CHECK(!pins(d.runtime, lane, hrt_log_current(d.runtime->log)));
+    CHECK(pins(d.host.runtime, lane, hrt_log_current(d.host.runtime->log)));
+    CHECK(!pins(d.host.runtime, lane, hrt_log_current(d.host.runtime->log) + 1));
+    CHECK_EQ(hrt_runtime_lane_gone(d.host.runtime, incarnation, 1), HRT_OK);
+    CHECK(!pins(d.host.runtime, lane, hrt_log_current(d.host.runtime->log)));
     hrt_detach(producer);
     hrt_detach(worker);
     desk_close(&d);
@@ -281,24 +263,24 @@ static void a_cancelled_job_is_stopped_by_the_next_runtime_too(void)
     hrt_client *worker = desk_worker(&d, RELAY_PRODUCERS);
     (void)send_one(producer, 1);
     desk_take_over(&d);
-    desk_run(&d);
+    host_start(&d.host);
     hrt_job job = fetch_one(worker);
     hrt_job_started(&job);
-    CHECK_EQ(hrt_runtime_cancel(d.runtime, job.id), HRT_OK);
+    CHECK_EQ(hrt_runtime_cancel(d.host.runtime, job.id), HRT_OK);
     CHECK(is_stopped(worker, job.id, 10 * RELAY_SECOND_NS));
     desk_leave(&d);
     desk_take_over(&d);
-    desk_run(&d);
+    host_start(&d.host);
     CHECK(is_stopped(worker, job.id, 10 * RELAY_SECOND_NS));
     desk_leave(&d);
     const hrt_settlement end = {.job = job.id, .token = job.token, .outcome = HRT_OUTCOME_RETRY};
     CHECK_EQ(hrt_settle(worker, &end, 1), HRT_OK); /* the next one takes it before it knows */
     desk_take_over(&d);
-    desk_run(&d);
-    await_gone(d.runtime, job.id);
+    host_start(&d.host);
+    await_gone(d.host.runtime, job.id);
     hrt_detach(producer);
     hrt_detach(worker);
-    desk_stop(&d);
+    host_stop(&d.host);
     desk_close(&d);
 }
 
@@ -314,21 +296,21 @@ static void a_moved_limit_holds_under_the_next_runtime(void)
     uint64_t ticket = 0;
     CHECK_EQ(hrt_enqueue(producer, &spec, 1, RELAY_SECOND_NS, &ticket), HRT_OK);
     desk_take_over(&d);
-    desk_run(&d);
+    host_start(&d.host);
     hrt_job job = fetch_one(worker);
     hrt_job_started(&job);
     CHECK_EQ(hrt_extend(worker, job.id, job.token, (uint64_t)600 * 1000000000), HRT_OK);
     desk_leave(&d);
     desk_take_over(&d);
-    desk_run(&d);
+    host_start(&d.host);
     CHECK(!is_stopped(worker, job.id, (int64_t)3 * LIMIT_MS * 1000000));
     CHECK_EQ(hrt_extend(worker, job.id, job.token, 0), HRT_OK);
     CHECK(is_stopped(worker, job.id, 10 * RELAY_SECOND_NS));
     settle_ok(worker, &job);
-    await_gone(d.runtime, job.id);
+    await_gone(d.host.runtime, job.id);
     hrt_detach(producer);
     hrt_detach(worker);
-    desk_stop(&d);
+    host_stop(&d.host);
     desk_close(&d);
 }
 
@@ -361,19 +343,19 @@ static void a_job_that_waits_for_room_keeps_its_turn(void)
     relay_begin(&d.r, SEGMENTS);
     hrt_client *producer = relay_attach(&d.r, 0);
     desk_take_over(&d);
-    limit(d.runtime, 1);
-    desk_run(&d);
+    limit(d.host.runtime, 1);
+    host_start(&d.host);
     int64_t first = answer_of(producer, send_one(producer, 1));
     CHECK_EQ(answer_of(producer, (uint64_t)send_blocking(producer, 2, false)), HRT_EFULL);
-    CHECK_EQ(hrt_runtime_cancel(d.runtime, (uint64_t)first), HRT_OK);
+    CHECK_EQ(hrt_runtime_cancel(d.host.runtime, (uint64_t)first), HRT_OK);
     desk_leave(&d);
     uint64_t behind = (uint64_t)send_blocking(producer, 3, false);
     desk_take_over(&d);
-    desk_run(&d);
+    host_start(&d.host);
     CHECK_EQ(answer_of(producer, behind), HRT_EFULL);
     CHECK(send_blocking(producer, 4, true) > first);
     hrt_detach(producer);
-    desk_stop(&d);
+    host_stop(&d.host);
     desk_close(&d);
 }
 
@@ -388,8 +370,8 @@ static void only_one_has_the_lock(void)
     CHECK_EQ(hrt_standby_take_over(late, 1000000, &other), HRT_EBUSY);
     CHECK_EQ(hrt_runtime_open(&options, &other), HRT_EBUSY);
     CHECK(other == NULL);
-    hrt_runtime_close(d.runtime);
-    REQUIRE(hrt_standby_take_over(late, RELAY_SECOND_NS, &d.runtime) == HRT_OK);
+    hrt_runtime_close(d.host.runtime);
+    REQUIRE(hrt_standby_take_over(late, RELAY_SECOND_NS, &d.host.runtime) == HRT_OK);
     desk_close(&d);
 }
 
@@ -420,7 +402,7 @@ static void a_standby_has_the_same_state(void)
     relay_begin(&d.r, SEGMENTS);
     hrt_client *producer = relay_attach(&d.r, 0);
     desk_take_over(&d);
-    desk_run(&d);
+    host_start(&d.host);
     hrt_standby *standby = relay_standby(&d.r);
     REQUIRE(pthread_create(&follower, NULL, follow, standby) == 0);
     uint64_t last = 0;
@@ -437,7 +419,7 @@ static void a_standby_has_the_same_state(void)
     CHECK_EQ((intptr_t)status, HRT_OK);
     hrt_standby_close(standby);
     hrt_detach(producer);
-    desk_stop(&d);
+    host_stop(&d.host);
     desk_close(&d);
 }
 
@@ -509,16 +491,16 @@ static void a_spoiled_lane_harms_nobody(void)
         scribble_over(&d.r, RELAY_PRODUCERS, ways[way]);
         desk_take_over(&d);
         uint64_t incarnation = d.r.grants[RELAY_PRODUCERS].incarnation;
-        uint32_t faults = count_events(d.runtime, HRT_EVENT_FAULT, incarnation);
+        uint32_t faults = count_events(d.host.runtime, HRT_EVENT_FAULT, incarnation);
         if (faults != 1) {
             printf("# way %zu\n", way);
         }
         CHECK_EQ(faults, 1);
-        CHECK_EQ(hrt_runtime_page(d.runtime)->runtime.lanes, RELAY_LANES - 1);
-        desk_run(&d);
+        CHECK_EQ(hrt_runtime_page(d.host.runtime)->runtime.lanes, RELAY_LANES - 1);
+        host_start(&d.host);
         CHECK(answer_of(producer, ticket) > 0);
         hrt_detach(producer);
-        desk_stop(&d);
+        host_stop(&d.host);
         desk_close(&d);
     }
 }

@@ -3,11 +3,8 @@
  * one of its settles may count, each is counted as refused, and it is told of each.
  */
 #include "atomic.h"
-#include "scratch.h"
-#include "tap.h"
+#include "host.h"
 
-#include <hybridrt/runtime.h>
-#include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -37,29 +34,15 @@ typedef struct grave {
 } grave;
 
 typedef struct fixture {
-    char directory[64];
-    hrt_runtime *runtime;
-    hrt_client *local;
-    pthread_t thread;
-    uint16_t kind;
-    uint16_t queue;
+    host host;
     grave *grave;
 } fixture;
 
-static void *run(void *runtime)
-{
-    return (void *)(intptr_t)hrt_runtime_run(runtime);
-}
-
 static void begin(fixture *f)
 {
-    *f = (fixture){0};
-    scratch_make(f->directory);
-    hrt_runtime_options options = {.struct_size = sizeof(options),
-                                   .abi_version = HRT_ABI_VERSION,
-                                   .directory = f->directory,
-                                   .segment_size = 1 << 20,
-                                   .lease_ns = LEASE_NS};
+    host_make(&f->host);
+    hrt_runtime_options options = host_options(&f->host);
+    options.lease_ns = LEASE_NS;
     hrt_queue_settings settings = {.name = "default",
                                    .weight = 1,
                                    .durability = HRT_DURABILITY_MEMORY,
@@ -67,11 +50,8 @@ static void begin(fixture *f)
                                    .max_crashes = 10,
                                    .retry_base_ms = 1,
                                    .retry_cap_ms = 1};
-    REQUIRE(hrt_runtime_open(&options, &f->runtime) == HRT_OK);
-    REQUIRE(hrt_runtime_queue(f->runtime, &settings, &f->queue) == HRT_OK);
-    REQUIRE(hrt_runtime_kind(f->runtime, "test.job", &f->kind) == HRT_OK);
-    REQUIRE(hrt_runtime_client(f->runtime, &f->local) == HRT_OK);
-    REQUIRE(pthread_create(&f->thread, NULL, run, f->runtime) == 0);
+    host_open(&f->host, &options, &settings);
+    host_start(&f->host);
     f->grave =
         mmap(NULL, sizeof(*f->grave), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     REQUIRE(f->grave != MAP_FAILED);
@@ -79,10 +59,8 @@ static void begin(fixture *f)
 
 static void end(fixture *f)
 {
-    hrt_runtime_stop(f->runtime);
-    (void)pthread_join(f->thread, NULL);
-    hrt_detach(f->local);
-    hrt_runtime_close(f->runtime);
+    host_stop(&f->host);
+    host_close(&f->host);
     (void)munmap(f->grave, sizeof(*f->grave));
     scratch_remove();
 }
@@ -90,7 +68,7 @@ static void end(fixture *f)
 static void make_lane(fixture *f, int *fds)
 {
     uint64_t incarnation = 0;
-    REQUIRE(hrt_runtime_lane(f->runtime, 0, 0, "", "worker", fds, &incarnation) == HRT_OK);
+    REQUIRE(hrt_runtime_lane(f->host.runtime, 0, 0, "", "worker", fds, &incarnation) == HRT_OK);
 }
 
 static void close_lane(const int *fds)
@@ -102,21 +80,10 @@ static void close_lane(const int *fds)
 
 static hrt_client *attach(const int *fds)
 {
-    hrt_attach_options options = {.struct_size = sizeof(options), .abi_version = HRT_ABI_VERSION};
     hrt_client *client = NULL;
-    char text[64];
-    (void)snprintf(text, sizeof(text), "fds:%d,%d,%d,%d", fds[0], fds[1], fds[2], fds[3]);
-    (void)setenv("HYBRIDRT_ATTACH", text, 1);
-    REQUIRE(hrt_attach(&options, &client) == HRT_OK);
+    spawned_leave(fds);
+    REQUIRE_OK(spawned_attach(&client));
     return client;
-}
-
-static void serve(hrt_client *client)
-{
-    static const char *const kinds[] = {"test.job"};
-    hrt_register_options served = {
-        .kinds = kinds, .kind_count = 1, .concurrency = HELD, .credit = HELD, .language = "c"};
-    REQUIRE(hrt_register(client, &served) == HRT_OK);
 }
 
 /* Fetches until `count` jobs are held. */
@@ -179,7 +146,7 @@ static void walk(grave *memory, const int *old_fds, const int *new_fds)
 {
     static hrt_job jobs[HELD];
     hrt_client *before = attach(old_fds);
-    serve(before);
+    host_serve(before, HELD, HELD);
     hold(before, jobs, HELD);
     for (uint32_t i = 0; i < HELD; i++) {
         memory->jobs[i] = jobs[i].id;
@@ -222,10 +189,10 @@ static void enqueue_all(fixture *f)
     hrt_spec specs[HELD];
     int64_t ids[HELD];
     for (uint32_t i = 0; i < HELD; i++) {
-        specs[i] =
-            (hrt_spec){.payload = "x", .payload_length = 1, .kind = f->kind, .queue = f->queue};
+        specs[i] = (hrt_spec){
+            .payload = "x", .payload_length = 1, .kind = f->host.kind, .queue = f->host.queue};
     }
-    REQUIRE(hrt_enqueue_wait(f->local, specs, HELD, 30 * SECOND_NS, ids) == HRT_OK);
+    REQUIRE(hrt_enqueue_wait(f->host.local, specs, HELD, 30 * SECOND_NS, ids) == HRT_OK);
 }
 
 static void await_event(fixture *f, uint32_t type)
@@ -233,7 +200,7 @@ static void await_event(fixture *f, uint32_t type)
     for (uint32_t look = 0;; look++) {
         hrt_event event;
         uint32_t count = 0;
-        REQUIRE(hrt_runtime_events(f->runtime, &event, 1, &count) == HRT_OK);
+        REQUIRE(hrt_runtime_events(f->host.runtime, &event, 1, &count) == HRT_OK);
         if (count == 1 && event.type == type) {
             return;
         }
@@ -255,7 +222,8 @@ static void complete(hrt_client *client, const hrt_job *jobs, uint32_t count)
 
 static void await_completed(const fixture *f, uint64_t jobs)
 {
-    const hrt_queue_counters *counters = &hrt_runtime_page(f->runtime)->queue_counters[f->queue];
+    const hrt_queue_counters *counters =
+        &hrt_runtime_page(f->host.runtime)->queue_counters[f->host.queue];
     for (uint32_t look = 0; hrt_load_relaxed(&counters->completed) != jobs; look++) {
         REQUIRE(look < WAKE_LOOKS);
         (void)usleep(WAKE_LOOK_US);
@@ -264,8 +232,8 @@ static void await_completed(const fixture *f, uint64_t jobs)
 
 static void check_verdict(const fixture *f, uint64_t ended)
 {
-    const hrt_page *page = hrt_runtime_page(f->runtime);
-    const hrt_queue_counters *counters = &page->queue_counters[f->queue];
+    const hrt_page *page = hrt_runtime_page(f->host.runtime);
+    const hrt_queue_counters *counters = &page->queue_counters[f->host.queue];
     CHECK_EQ(f->grave->old_lane, HRT_ECLOSED);
     CHECK_EQ(f->grave->told, TRIES);
     CHECK_EQ(f->grave->told_wrong, 0);
@@ -294,7 +262,7 @@ static void not_one_stale_token_is_accepted(void)
     int fds[HRT_FD_COUNT];
     make_lane(&f, fds);
     hrt_client *heir = attach(fds);
-    serve(heir);
+    host_serve(heir, HELD, HELD);
     hold(heir, jobs, HELD);
     complete(heir, jobs + UNFINISHED, HELD - UNFINISHED);
     await_completed(&f, HELD - UNFINISHED);
@@ -310,8 +278,8 @@ static void not_one_stale_token_is_accepted(void)
     printf("# json {\"what\": \"stale tokens after SIGSTOP\", \"command\": \"meson test zombie\", "
            "\"faults\": {\"stale tokens\": %d}, \"counts\": {\"refused\": %" PRIu64
            ", \"told\": %" PRIu64 "}, \"violations\": %d}\n",
-           TRIES, hrt_load_relaxed(&hrt_runtime_page(f.runtime)->runtime.refused), f.grave->told,
-           tap_failures);
+           TRIES, hrt_load_relaxed(&hrt_runtime_page(f.host.runtime)->runtime.refused),
+           f.grave->told, tap_failures);
     end(&f);
 }
 
