@@ -212,11 +212,7 @@ static bool is_gone(const life *l, uint64_t job)
 
 static void await_gone(const life *l, uint64_t job)
 {
-    uint32_t looks = 0;
-    while (!is_gone(l, job)) {
-        REQUIRE(++looks < LOOKS_MAX);
-        (void)usleep(PAUSE_US);
-    }
+    AWAIT(is_gone(l, job));
 }
 
 static void check(life *l)

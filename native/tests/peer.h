@@ -14,7 +14,6 @@
 #include <fcntl.h>
 #include <hybridrt/hybridrt.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -157,15 +156,13 @@ static inline void peer_deliver(peer *end, const hrt_delivery *delivery)
 /* Until the client sleeps on its lane: what it does next is an answer to a wake. */
 static inline void peer_await_sleeper(const peer *end)
 {
-    while (hrt_load_acquire_u32(&end->lane->deliver_park) != HRT_PARK_FUTEX)
-        (void)sched_yield();
+    AWAIT(hrt_load_acquire_u32(&end->lane->deliver_park) == HRT_PARK_FUTEX);
 }
 
 /* Until something was submitted. */
 static inline void peer_await_submit(const peer *end)
 {
-    while (!hrt_ring_ready(&end->host.submit))
-        (void)sched_yield();
+    AWAIT(hrt_ring_ready(&end->host.submit));
 }
 
 /* Whether the calling thread's last sentence holds a text. */

@@ -23,10 +23,7 @@ static inline pid_t standin_start(peer *end)
             (void)pause();
     }
     uint32_t word = 0;
-    do {
-        (void)sched_yield();
-        word = hrt_load_acquire_u32(&end->lane->runtime_alive);
-    } while (word == 0 || hrt_hold_died(word));
+    AWAIT((word = hrt_load_acquire_u32(&end->lane->runtime_alive)) != 0 && !hrt_hold_died(word));
     return child;
 }
 

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static int tap_failures;
 
@@ -42,8 +43,7 @@ static int tap_failures;
         }                                                                       \
     } while (0)
 
-/* The same of a call into the library, whose own words are printed when it does not answer HRT_OK.
- */
+/* The same of a call into the library, which says in its own words why it failed. */
 #define REQUIRE_OK(call)                                                          \
     do {                                                                          \
         int tap_status = (call);                                                  \
@@ -55,6 +55,20 @@ static int tap_failures;
             exit(1);                                                              \
         }                                                                         \
     } while (0)
+
+/* Waits for what another thread or process brings about; gives up after a minute. */
+#define AWAIT(condition)                                                                   \
+    do {                                                                                   \
+        for (uint32_t tap_look = 0; !(condition); tap_look++) {                            \
+            if (tap_look == TAP_LOOKS) {                                                   \
+                printf("# %s:%d: never: %s\nBail out!\n", __FILE__, __LINE__, #condition); \
+                exit(1);                                                                   \
+            }                                                                              \
+            (void)usleep(TAP_LOOK_US);                                                     \
+        }                                                                                  \
+    } while (0)
+
+enum { TAP_LOOK_US = 100, TAP_LOOKS = 400000 };
 
 typedef struct tap_test {
     void (*run)(void);

@@ -102,10 +102,8 @@ static void a_quiet_log_gets_one_and_no_more(void)
     hrt_job_info info = {0};
     begin(&h, 1000000, 2000000);
     uint64_t job = enqueue(&h, 100000000);
-    while (info.state != HRT_JOB_READY) {
-        CHECK_EQ(hrt_runtime_job(h.runtime, job, &info), HRT_OK);
-        (void)usleep(1000);
-    }
+    AWAIT(hrt_runtime_job(h.runtime, job, &info) != HRT_OK || info.state == HRT_JOB_READY);
+    CHECK_EQ(info.state, HRT_JOB_READY);
     stop(&h);
     tally found = read_log(&h);
     CHECK_EQ(found.before_due, 1);

@@ -23,8 +23,6 @@ enum {
     RESTARTS = 600,
     SPREAD = 512,
     MORE_KINDS = 8,
-    LOOK_US = 100,
-    LOOKS_MAX = 100000,
 };
 
 typedef struct promised_job {
@@ -203,12 +201,8 @@ static void check_all(voyage *v)
 static void detach_worker(voyage *v)
 {
     const uint64_t *lanes = &hrt_runtime_page(v->host.runtime)->runtime.lanes;
-    uint32_t looks = 0;
     hrt_detach(v->worker);
-    while (hrt_load_relaxed(lanes) > 1) {
-        REQUIRE(++looks < LOOKS_MAX);
-        (void)usleep(LOOK_US);
-    }
+    AWAIT(hrt_load_relaxed(lanes) == 1);
 }
 
 /* What was left works on, and comes back with the same state when nothing was killed. */

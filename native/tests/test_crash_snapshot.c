@@ -69,18 +69,10 @@ static hrt_runtime_options options_of(const life *l, uint32_t snapshot)
 static void open_log(life *l, uint32_t snapshot)
 {
     hrt_runtime_options options = options_of(l, snapshot);
-    int status = hrt_runtime_open(&options, &l->runtime);
+    int status = HRT_OK;
     /* Here it is one process that follows and writes: its copy has the lock for a moment. */
-    while (status == HRT_EBUSY) {
-        (void)usleep(LOOK_US);
-        status = hrt_runtime_open(&options, &l->runtime);
-    }
-    if (status != HRT_OK) {
-        char text[512];
-        (void)hrt_last_error(text, sizeof(text));
-        printf("# open: %s\n", text);
-    }
-    REQUIRE(status == HRT_OK);
+    AWAIT((status = hrt_runtime_open(&options, &l->runtime)) != HRT_EBUSY);
+    REQUIRE_OK(status);
     for (uint32_t i = 0; i < 2; i++) {
         hrt_queue_settings settings = {.weight = 1,
                                        .retain_max = 20,

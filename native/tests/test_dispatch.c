@@ -127,9 +127,7 @@ static void local_clients_come_and_go_without_end(void)
 static void await_lanes(host *h, uint64_t lanes)
 {
     const hrt_runtime_counters *counters = &hrt_runtime_page(h->runtime)->runtime;
-    while (hrt_load_relaxed(&counters->lanes) != lanes) {
-        (void)sched_yield();
-    }
+    AWAIT(hrt_load_relaxed(&counters->lanes) == lanes);
 }
 
 /* The second name cannot be one: the lane is shut, and the first kind has no worker by it. */
@@ -271,9 +269,7 @@ static void who_waits_for_room_is_woken_however_little_was_in_the_way(void)
     pthread_t sender;
     CHECK_EQ(hrt_cancel(client, UINT64_MAX), HRT_OK);
     REQUIRE(pthread_create(&sender, NULL, send_large, &send) == 0);
-    while (hrt_load_acquire_u32(&client->lane->deliver_park) != HRT_PARK_FUTEX) {
-        (void)sched_yield();
-    }
+    AWAIT(hrt_load_acquire_u32(&client->lane->deliver_park) == HRT_PARK_FUTEX);
     host_start(&h);
     (void)pthread_join(sender, NULL);
     CHECK_EQ(client->rescues, 0);
@@ -295,11 +291,7 @@ static void fill_log(host *h)
 
 static void await_state(host *h, int64_t id, uint8_t state)
 {
-    uint64_t limit_ns = hrt_monotonic_ns() + 5 * (uint64_t)SECOND_NS;
-    while (look_at(h, id).state != state && hrt_monotonic_ns() < limit_ns) {
-        (void)sched_yield();
-    }
-    CHECK_EQ(look_at(h, id).state, state);
+    AWAIT(look_at(h, id).state == state);
 }
 
 /* The lease is on its way, and waits for the disk, while the worker is told to drain. */
@@ -314,9 +306,7 @@ static void a_draining_worker_gives_back_what_was_under_way(void)
         uint64_t ticket = 0;
         uint32_t count = 0;
         int64_t id = 0;
-        while (hrt_load_relaxed(&hrt_runtime_page(h.runtime)->kind_counters[h.kind].workers) == 0) {
-            (void)sched_yield();
-        }
+        AWAIT(hrt_load_relaxed(&hrt_runtime_page(h.runtime)->kind_counters[h.kind].workers) > 0);
         CHECK_EQ(hrt_enqueue(h.local, &spec, 1, SECOND_NS, &ticket), HRT_OK);
         CHECK_EQ(hrt_runtime_drain(h.runtime, hrt_incarnation(worker)), HRT_OK);
         while (hrt_fetch(worker, &job, 1, 5 * SECOND_NS, &count) == HRT_OK) {

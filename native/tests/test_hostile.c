@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { ROUNDS = 2000, STEPS = 6, JOBS_PER_STEP = 2, SUBMIT = HRT_LANE_SUBMIT_MIN };
@@ -341,10 +340,7 @@ static void one_round(fixture *f)
 
 static void await_completed(const fixture *f, uint64_t wanted)
 {
-    const struct timespec pause = {.tv_nsec = 1000000};
-    for (int i = 0; i < 60000 && hrt_load_relaxed(&f->completed) < wanted; i++) {
-        (void)nanosleep(&pause, NULL);
-    }
+    AWAIT(hrt_load_relaxed(&f->completed) >= wanted);
     CHECK_EQ(hrt_load_relaxed(&f->completed), wanted);
 }
 

@@ -3,7 +3,6 @@
 
 #include <signal.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #define IDS 12u /* a LEASE of 12 jobs: 192 bytes, three blocks of 64 */
 #define SPAN 192u
@@ -241,16 +240,13 @@ static void make_synced(fixture *f)
     fixture_die(f);
 }
 
-static void wait_for_mark(const fixture *f)
+static uint64_t marked(const fixture *f)
 {
-    struct timespec pause = {.tv_nsec = 1000000};
     hrt_durable_mark mark = {0};
-    while (mark.position < hrt_log_durable(f->log)) {
-        (void)nanosleep(&pause, NULL);
-        int fd = fixture_file(f, 0, O_RDONLY);
-        REQUIRE(hrt_segment_read_mark(fd, &mark) == HRT_OK);
-        (void)close(fd);
-    }
+    int fd = fixture_file(f, 0, O_RDONLY);
+    REQUIRE(hrt_segment_read_mark(fd, &mark) == HRT_OK);
+    (void)close(fd);
+    return mark.position;
 }
 
 /* Nothing is written behind it, and the process ends without closing the log. */
@@ -263,7 +259,7 @@ static void what_rested_on_the_disk_is_no_torn_tail_after_a_kill(void)
         REQUIRE(fixture_open(&f) == HRT_OK && fixture_epoch(&f, true) == HRT_OK);
         REQUIRE(hrt_log_start(f.log) == HRT_OK && fixture_group(&f, 1, IDS, 1) == HRT_OK);
         fixture_sync(&f);
-        wait_for_mark(&f);
+        AWAIT(marked(&f) >= hrt_log_durable(f.log));
         (void)kill(getpid(), SIGKILL);
     }
     int status = 0;

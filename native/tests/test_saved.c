@@ -5,7 +5,6 @@
 #include "handle.h"
 #include "lane.h"
 
-#include <sched.h>
 #include <unistd.h>
 
 #define SECOND_NS ((int64_t)1000000000)
@@ -100,8 +99,7 @@ static hrt_job_info look_at(fixture *f, uint64_t job)
 
 static void await_state(fixture *f, uint64_t job, uint8_t state)
 {
-    while (look_at(f, job).state != state)
-        (void)sched_yield();
+    AWAIT(look_at(f, job).state == state);
 }
 
 static void the_last_one_comes_back(void)
@@ -179,8 +177,7 @@ static void it_survives_a_restart(void)
     (void)enqueue(&f, 10);
     hrt_job job = fetch_one(&f);
     save(&f, &job, "so far");
-    while (look_at(&f, job.id).saved_length == 0)
-        (void)sched_yield();
+    AWAIT(look_at(&f, job.id).saved_length > 0);
     const uint64_t hash = hrt_runtime_state_hash(f.host.runtime);
     stop(&f);
     reopen(&f, 1);
@@ -230,8 +227,7 @@ static void it_stays_in_place_while_the_job_runs(void)
     settle(&f, &job, HRT_OUTCOME_RETRY);
     job = fetch_one(&f);
     save(&f, &job, "further");
-    while (look_at(&f, job.id).saved_length != 7)
-        (void)sched_yield();
+    AWAIT(look_at(&f, job.id).saved_length == 7);
     write_log(&f, 12);
     CHECK(hrt_load_relaxed(&hrt_runtime_page(f.host.runtime)->runtime.kept) > 0);
     CHECK(brings(&job, "so far"));
@@ -262,9 +258,8 @@ static void a_full_ring_does_not_part_it_from_its_lease(void)
     for (uint32_t i = 0; i < HRT_CREDIT_MAX; i++)
         settle(&f, &jobs[i], HRT_OUTCOME_RETURNED);
     const hrt_lane *lane = worker->lane;
-    while (hrt_load_acquire(&lane->deliver_tail) - hrt_load_relaxed(&lane->deliver_head) !=
-           HRT_LANE_DELIVER)
-        (void)sched_yield();
+    AWAIT(hrt_load_acquire(&lane->deliver_tail) - hrt_load_relaxed(&lane->deliver_head) ==
+          HRT_LANE_DELIVER);
     for (uint32_t i = 0; i < HRT_CREDIT_MAX; i++) {
         const hrt_job job = fetch_one(&f);
         REQUIRE(job.saved_length == sizeof(job.id));

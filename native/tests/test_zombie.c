@@ -6,6 +6,7 @@
 #include "host.h"
 
 #include <signal.h>
+#include <stdbool.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,8 +19,6 @@ enum {
     UNFINISHED = 64, /* of these, still running elsewhere when it wakes up */
     TRIES = 1000000,
     BATCH = 4096, /* settles between two looks at the notices */
-    WAKE_LOOK_US = 1000,
-    WAKE_LOOKS = 30000,
 };
 
 /* Between the test and the zombie, which is a process of its own. */
@@ -153,10 +152,7 @@ static void walk(grave *memory, const int *old_fds, const int *new_fds)
         memory->tokens[i] = jobs[i].token;
     }
     hrt_store_release(&memory->holding, HELD);
-    for (uint32_t look = 0; hrt_load_acquire(&memory->awake) == 0; look++) {
-        REQUIRE(look < WAKE_LOOKS);
-        (void)usleep(WAKE_LOOK_US); /* here it is stopped */
-    }
+    AWAIT(hrt_load_acquire(&memory->awake) != 0); /* here it is stopped */
     hrt_settlement first = stale_settle(memory, 0);
     memory->old_lane = hrt_settle(before, &first, 1);
     hrt_client *after = attach(new_fds);
@@ -195,20 +191,15 @@ static void enqueue_all(fixture *f)
     REQUIRE(hrt_enqueue_wait(f->host.local, specs, HELD, 30 * SECOND_NS, ids) == HRT_OK);
 }
 
-static void await_event(fixture *f, uint32_t type)
+/* Takes events until one of this type. */
+static bool happened(fixture *f, uint32_t type)
 {
-    for (uint32_t look = 0;; look++) {
-        hrt_event event;
-        uint32_t count = 0;
+    hrt_event event;
+    uint32_t count = 0;
+    do {
         REQUIRE(hrt_runtime_events(f->host.runtime, &event, 1, &count) == HRT_OK);
-        if (count == 1 && event.type == type) {
-            return;
-        }
-        REQUIRE(look < WAKE_LOOKS);
-        if (count == 0) {
-            (void)usleep(WAKE_LOOK_US);
-        }
-    }
+    } while (count == 1 && event.type != type);
+    return count == 1;
 }
 
 static void complete(hrt_client *client, const hrt_job *jobs, uint32_t count)
@@ -224,10 +215,7 @@ static void await_completed(const fixture *f, uint64_t jobs)
 {
     const hrt_queue_counters *counters =
         &hrt_runtime_page(f->host.runtime)->queue_counters[f->host.queue];
-    for (uint32_t look = 0; hrt_load_relaxed(&counters->completed) != jobs; look++) {
-        REQUIRE(look < WAKE_LOOKS);
-        (void)usleep(WAKE_LOOK_US);
-    }
+    AWAIT(hrt_load_relaxed(&counters->completed) == jobs);
 }
 
 static void check_verdict(const fixture *f, uint64_t ended)
@@ -253,12 +241,9 @@ static void not_one_stale_token_is_accepted(void)
     begin(&f);
     pid_t zombie = raise_zombie(&f);
     enqueue_all(&f);
-    for (uint32_t look = 0; hrt_load_acquire(&f.grave->holding) != HELD; look++) {
-        REQUIRE(look < WAKE_LOOKS);
-        (void)usleep(WAKE_LOOK_US);
-    }
+    AWAIT(hrt_load_acquire(&f.grave->holding) == HELD);
     REQUIRE(kill(zombie, SIGSTOP) == 0);
-    await_event(&f, HRT_EVENT_HUNG);
+    AWAIT(happened(&f, HRT_EVENT_HUNG));
     int fds[HRT_FD_COUNT];
     make_lane(&f, fds);
     hrt_client *heir = attach(fds);
