@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,21 +16,10 @@ import pytest
 from hybridrt.client import Control
 from hybridrt.config import Config
 from hybridrt.errors import HybridrtError
+from tests.waiting import await_condition
 
 WORKER = Path(__file__).parent / "system" / "python_worker.py"
-DEADLINE_S = 30.0
-PAUSE_S = 0.01
 MARK = "HYBRIDRT_TEST_INSTANCE"
-
-
-def await_condition(condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:
-    """Return the first true value of `condition`; fail the test when none comes in time."""
-    end = time.monotonic() + deadline_s
-    while time.monotonic() < end:
-        if value := condition():
-            return value
-        time.sleep(PAUSE_S)
-    pytest.fail(f"not within {deadline_s} s: {what}")
 
 
 class Instance:
@@ -198,5 +186,5 @@ def shared_instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instan
 
 @pytest.fixture(name="await_condition", scope="session")
 def _await_condition() -> Callable[..., Any]:
-    """Give the waiter to tests, which cannot import this file."""
+    """Give the waiter to tests that ask for it as for an instance."""
     return await_condition

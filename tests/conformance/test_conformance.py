@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from hybridrt import JobHandle, JobInfo, Supervisor, errors
+from tests.waiting import until
 
 ROOT = Path(__file__).parent.parent.parent
 SCENARIOS = tomllib.loads((Path(__file__).parent / "scenarios.toml").read_text())["scenario"]
@@ -68,17 +69,6 @@ def start(instance: Any, language: str) -> Start:
 
 
 OTHER_KINDS = {"conf.append", "conf.info", "conf.save_drain"}
-
-
-async def until(condition: Callable[[], Any], what: str) -> Any:
-    """Wait for a condition of the supervisor in this loop."""
-    try:
-        async with asyncio.timeout(DEADLINE_S):
-            while not (value := condition()):
-                await asyncio.sleep(0.005)
-    except TimeoutError:
-        pytest.fail(f"not in time: {what}")
-    return value
 
 
 async def until_state(job: JobHandle, state: str) -> JobInfo:

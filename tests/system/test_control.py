@@ -14,6 +14,7 @@ import zmq.asyncio
 from hybridrt import Supervisor, aconnect, errors, messages
 from hybridrt.client import AsyncClient
 from hybridrt.native import struct_size
+from tests.waiting import until
 
 DEADLINE_S = 20
 
@@ -133,8 +134,7 @@ async def test_a_long_request_does_not_hold_up_the_others(
 ) -> None:
     path = tmp_path / "started"
     job = await client.enqueue("slow", str(path))
-    while not path.exists():
-        await asyncio.sleep(0.01)
+    await until(path.exists, "the handler began")
     draining = asyncio.ensure_future(client.call("drain", DEADLINE_S))
     async with aconnect(rt.directory) as other:
         assert (await other.call("ping"))["state"] in {"running", "draining"}

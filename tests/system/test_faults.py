@@ -10,19 +10,9 @@ from typing import Any
 import pytest
 
 from hybridrt import Supervisor, aconnect, errors
+from tests.waiting import until
 
 DEADLINE_S = 20
-
-
-async def until(condition: Any, what: str) -> Any:
-    """Wait for a condition of the supervisor in this loop."""
-    try:
-        async with asyncio.timeout(DEADLINE_S):
-            while not (value := condition()):
-                await asyncio.sleep(0.01)
-    except TimeoutError:
-        pytest.fail(f"not in time: {what}")
-    return value
 
 
 async def test_a_hung_worker_is_killed_and_its_job_runs_elsewhere(

@@ -14,6 +14,7 @@ import pytest
 
 from hybridrt import Supervisor, errors
 from hybridrt.names import Durability
+from tests.waiting import until
 
 DEADLINE_S = 20
 
@@ -32,17 +33,6 @@ async def rt(instance: Any) -> AsyncIterator[Supervisor]:
     config = instance.config(queue=QUEUES, pool=[instance.python_pool()])
     async with Supervisor(config) as supervisor:
         yield supervisor
-
-
-async def until(condition: Any, what: str) -> Any:
-    """Wait for a condition of the supervisor in this loop."""
-    try:
-        async with asyncio.timeout(DEADLINE_S):
-            while not (value := condition()):
-                await asyncio.sleep(0.01)
-    except TimeoutError:
-        pytest.fail(f"not in time: {what}")
-    return value
 
 
 @pytest.mark.parametrize(
