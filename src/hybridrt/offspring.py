@@ -60,6 +60,11 @@ class Offspring:
         if self._pidfd >= 0:
             pidfds.send(self._pidfd, signal.SIGKILL)
 
+    def ask_to_stop(self) -> None:
+        """Ask the process, which may be gone already, to stop in good order."""
+        if self._pidfd >= 0:
+            pidfds.send(self._pidfd, signal.SIGTERM)
+
     async def kill(self) -> None:
         """Kill the process and wait until it is gone."""
         self.signal_kill()

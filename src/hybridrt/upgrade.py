@@ -38,6 +38,8 @@ async def upgrade(
         await succession.make_way()
         await _ready(supervisor, succession, successor)  # it may have gone meanwhile
         pause_ns = await _hand_over(supervisor, succession, successor)
+        if supervisor.stop_wanted.is_set():
+            successor.ask_to_stop()  # we were told to stop meanwhile: that is for who goes on
     except BaseException as error:
         await successor.kill()
         reason = str(error) or type(error).__name__

@@ -109,6 +109,8 @@ async def _config_show(supervisor: "Supervisor", _: messages.Arguments) -> Reply
 
 async def _drain(supervisor: "Supervisor", arguments: messages.DrainArguments) -> Reply:
     await supervisor.drain(arguments.timeout)
+    if supervisor.state == "handed over":
+        raise BusyError("an upgrade came first; nothing was drained", "ask the new supervisor")
     return {"state": supervisor.state}
 
 

@@ -472,6 +472,47 @@ def test_a_successor_hears_all_that_it_was_told(plant: Plant, tmp_path: Path) ->
     assert plant.workers() == before
 
 
+@contextlib.contextmanager
+def upgrading(plant: Plant, path: Path) -> "Iterator[subprocess.Popen[str]]":
+    """Ask for an upgrade that takes two seconds, and wait until it has begun."""
+    directory = str(plant.instance.directory)
+    command = [sys.executable, "-m", "hybridrt.cli", "upgrade", "--runtime-dir", directory]
+    python = other_python(path, SLOW_TO_LISTEN)
+    with subprocess.Popen(
+        [*command, "--json", "--python", python], stdout=subprocess.PIPE, text=True
+    ) as asking:
+        plant.until(lambda: (s := plant.status()) and s["state"] == "upgrading", "it has begun")
+        yield asking
+
+
+@pytest.mark.parametrize("told_by", ["signal", "command"])
+def test_a_stop_amid_an_upgrade_is_for_who_goes_on(
+    plant: Plant, tmp_path: Path, told_by: str
+) -> None:
+    plant.start(pool=APPEND_POOLS[:1], runtime={"standby": False})
+    with upgrading(plant, tmp_path) as asking:
+        if told_by == "signal":
+            os.kill(plant.supervisor(), signal.SIGTERM)
+        else:
+            plant.instance.call("shutdown")
+        said, _ = asking.communicate(timeout=DEADLINE_S)
+    assert asking.returncode == 0, said + plant.instance.output()
+    assert plant.first is not None
+    assert plant.first.wait(DEADLINE_S) == Status.OK
+    plant.until(lambda: not plant.instance.processes(), "the new one has stopped, and its workers")
+    assert "stopped" in plant.instance.output()
+
+
+def test_a_drain_amid_an_upgrade_is_not_said_to_be_done(plant: Plant, tmp_path: Path) -> None:
+    plant.start(pool=APPEND_POOLS[:1], runtime={"standby": False, "roll": False})
+    with upgrading(plant, tmp_path) as asking:
+        with pytest.raises(errors.BusyError, match="an upgrade came first"):
+            plant.instance.call("drain")
+        said, _ = asking.communicate(timeout=DEADLINE_S)
+    plant.await_supervisor(json.loads(said)["pid"])
+    assert plant.instance.call("drain") == {"state": "drained"}
+
+
 def other_supervisor(plant: Plant, change: str, **tables: Any) -> "subprocess.Popen[bytes]":
     """Start a supervisor of this version with a change."""
     plant.instance.write(**tables)
