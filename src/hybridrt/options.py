@@ -23,6 +23,7 @@ When = datetime | float
 
 NONE_MS = 0xFFFFFFFF  # HRT_NONE: no limit at all, against 0: the queue's default
 ATTEMPTS_MAX = 0xFFFF
+TIME_NS_MAX = 2**63 - 1  # 292 years
 DELETE = 0x7F  # the one control character above the space
 
 
@@ -72,7 +73,7 @@ def make_options(
         queue=queue,
         key=_key(key),
         meta=_meta(meta),
-        delay_ns=to_nanoseconds(_seconds("delay", delay)) if delay is not None else 0,
+        delay_ns=_nanoseconds("delay", _seconds("delay", delay)) if delay is not None else 0,
         due_ns=_due(at),
         timeout_ms=_limit("timeout", timeout),
         result_ttl_ms=_limit("result_ttl", result_ttl),
@@ -126,6 +127,12 @@ def _seconds(name: str, value: Seconds) -> float:
         raise InvalidArgumentError(f"{name}: {error}") from error
 
 
+def _nanoseconds(name: str, seconds: float) -> int:
+    if seconds > TIME_NS_MAX // NANOSECONDS:
+        raise InvalidArgumentError(f"{name}: at most {TIME_NS_MAX // NANOSECONDS} seconds")
+    return to_nanoseconds(seconds)
+
+
 def _milliseconds(name: str, value: Seconds) -> int:
     milliseconds = to_milliseconds(_seconds(name, value))
     if milliseconds > MILLISECONDS_MAX:
@@ -146,7 +153,7 @@ def _due(at: When | None) -> int:
     if isinstance(at, datetime):
         if at.tzinfo is None:
             raise InvalidArgumentError("at: give a datetime with a time zone")
-        return round(at.timestamp() * NANOSECONDS)
-    if at <= 0:
+        at = at.timestamp()
+    if not at > 0:
         raise InvalidArgumentError("at: give a point in time after 1970")
-    return round(at * NANOSECONDS)
+    return _nanoseconds("at", at)

@@ -141,6 +141,42 @@ def test_a_payload_that_no_message_could_hold_is_refused_before_it_is_sent(serve
     assert "256 KiB" in error["message"]
 
 
+def shell(instance: Any, words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as a shell does, with what stands behind it about its files."""
+    command = f"exec {sys.executable} -m hybridrt.cli {words}"
+    return subprocess.run(
+        ["/bin/sh", "-c", command],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, "HYBRIDRT_RUNTIME_DIR": str(instance.directory)},
+    )
+
+
+@pytest.mark.parametrize("form", ["", "--json"])
+def test_an_answer_that_cannot_be_written_does_not_ask_for_another_try(
+    served: Any, form: str
+) -> None:
+    done = shell(served, f"enqueue echo x {form} > /dev/full")
+    assert done.returncode == Status.IO
+    assert "standard output: No space left" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(ask(served, "job", "ls")["jobs"]) == 1  # it was enqueued
+
+
+@pytest.mark.parametrize("words", ["enqueue echo x", "status", "job ls --json"])
+def test_a_command_needs_no_standard_output(served: Any, words: str) -> None:
+    done = shell(served, f"{words} >&-")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_name_that_is_no_text_is_refused(served: Any) -> None:
+    done = shell(served, "enqueue echo x --key $(printf '\\377')")
+    assert done.returncode == Status.USAGE
+    assert "is not UTF-8" in done.stderr
+
+
 def test_a_delayed_job_is_cancelled(served: Any) -> None:
     job = enqueue(served, "echo", "later", "--delay", "1h")
     assert ask(served, "job", "show", job)["state"] == "scheduled"

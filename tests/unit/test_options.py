@@ -42,6 +42,9 @@ def test_a_time_is_wall_clock_nanoseconds() -> None:
         {"delay": 1, "at": 2.0},
         {"at": datetime(2030, 1, 1)},  # noqa: DTZ001 - the missing zone is the point
         {"at": -5},
+        {"at": float("nan")},
+        {"at": 1e300},
+        {"delay": "999999d"},
         {"key": ""},
         {"key": "x" * 256},
         {"meta": b"x" * 4097},

@@ -9,7 +9,13 @@ import os
 import socket
 from typing import TYPE_CHECKING, Any
 
-from hybridrt.errors import PermissionDeniedError, ProtocolError, TimedOutError, UnreachableError
+from hybridrt.errors import (
+    InvalidArgumentError,
+    PermissionDeniedError,
+    ProtocolError,
+    TimedOutError,
+    UnreachableError,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,13 +30,19 @@ def ask(runtime_dir: Path, verb: str, body: dict[str, Any], timeout_s: float) ->
     from hybridrt.messages import RECONNECT_MILLISECONDS, decode_reply, encode_request
 
     request_id = os.urandom(8)
+    try:
+        request = encode_request(request_id, verb, body)
+    except UnicodeEncodeError as err:
+        raise InvalidArgumentError(
+            f"{err.object!r} is not UTF-8", "look at the locale, or name bytes in another way"
+        ) from err
     context = zmq.Context()
     try:
         dealer = context.socket(zmq.DEALER)
         dealer.linger = 0
         dealer.reconnect_ivl = RECONNECT_MILLISECONDS
         dealer.connect(f"ipc://{address}")
-        dealer.send_multipart(encode_request(request_id, verb, body))
+        dealer.send_multipart(request)
         hang_up = dealer.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         poller = zmq.Poller()
         poller.register(dealer, zmq.POLLIN)

@@ -26,7 +26,8 @@ def status(session: Session) -> int:
 
 def _status_text(reply: dict[str, Any]) -> str:
     """Show a status; an older supervisor does not tell of all that there is by now."""
-    ready = "ready" if reply["ready"] else f"not ready: {', '.join(reply['lacking']) or 'starting'}"
+    lacking = f"not ready: {', '.join(reply['lacking'])}" if reply["lacking"] else "not ready"
+    ready = "ready" if reply["ready"] else lacking
     troubles = [("TROUBLE", text) for text in reply.get("troubles", [])]
     but = ", but in trouble" if troubles else ""
     summary = fields(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hybridrt.errors import HybridrtError
+from hybridrt.errors import HybridrtError, StorageError
 from hybridrt.exits import STATUS_OF_CODE as STATUS_OF_CODE  # noqa: PLC0414 - commands use them
 from hybridrt.exits import STATUS_TEXTS as STATUS_TEXTS  # noqa: PLC0414
 from hybridrt.exits import Status as Status  # noqa: PLC0414
@@ -25,17 +25,41 @@ class UsageError(HybridrtError):
     code = "USAGE"
 
 
+class OutputError(StorageError):
+    """What a command has to say cannot be written; what it was asked for is done by then."""
+
+
 def wants_colour() -> bool:
     """Whether people look at stdout and did not ask for plain text (no-color.org)."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    shown = sys.stdout is not None and sys.stdout.isatty()  # None: it was closed before the start
+    return shown and not os.environ.get("NO_COLOR")
 
 
 def emit(body: Mapping[str, Any], text: str, *, as_json: bool) -> None:
     """Print the data of a command: one JSON object on one line, or text for people."""
     if as_json:
-        click.echo(json.dumps(body, separators=(",", ":"), ensure_ascii=False))
+        _print(json.dumps(body, separators=(",", ":"), ensure_ascii=False))
     elif text:
-        click.echo(text, color=wants_colour())
+        _print(text, color=wants_colour())
+
+
+def _print(text: str, *, color: bool = False) -> None:
+    """Write data to stdout.
+
+    Raises:
+        BrokenPipeError: the reader of a pipe has had enough.
+        OutputError: it cannot be written.
+    """
+    try:
+        click.echo(text, color=color)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - Python flushes once more
+        raise OutputError(
+            f"cannot write to the standard output: {error.strerror}",
+            "what was asked for is done already; only its answer is lost",
+        ) from error
 
 
 def note(text: str) -> None:
@@ -47,12 +71,19 @@ def report_error(error: HybridrtError, *, as_json: bool) -> Status:
     """Print an error in the form asked for and return the exit status."""
     if as_json:
         parts = {"code": error.code, "message": error.message, "hint": error.hint}
-        emit({"error": parts}, "", as_json=True)
-    else:
-        note(f"hybridrt: {error.message}")
-        if error.hint:
-            note(f"  {error.hint}")
+        try:
+            emit({"error": parts}, "", as_json=True)
+        except OutputError as lost:
+            _complain(lost)
+    if not as_json or isinstance(error, OutputError):
+        _complain(error)
     return exit_status(error.code)
+
+
+def _complain(error: HybridrtError) -> None:
+    note(f"hybridrt: {error.message}")
+    if error.hint:
+        note(f"  {error.hint}")
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
