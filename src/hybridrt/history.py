@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,21 @@ from hybridrt.errors import DamagedLogError, InvalidArgumentError, JobNotFoundEr
 from hybridrt.fillers import LAST
 from hybridrt.logreader import Replay, Scan
 from hybridrt.names import JobState, Outcome
-from hybridrt.records import Describer, read_header
+from hybridrt.records import Describer, RecordType, jobs_of, read_header, record_type
 from hybridrt.restore import Moment
 from hybridrt.segments import Catalog
 from hybridrt.store import Store, open_store, segment_records
 from hybridrt.verify import last_run
+
+TELLING = {
+    RecordType.LEASE,
+    RecordType.SETTLE,
+    RecordType.CONTROL,
+    RecordType.DUE,
+    RecordType.KEEP,
+    RecordType.SAVED,
+}
+NAMING = ("type", "verb", "id")  # of a declaration
 
 
 class History:
@@ -26,13 +36,19 @@ class History:
         self._directory = directory
         self._archive = archive
         self.report: dict[str, Any] = {"damage": 0, "text": ""}
+        # The sequence from which on no living job is missing, by what the segments of a copy say of
+        # each other; None: the end, if the log itself is there.
+        self.whole_from: int | None = None
+        self.ends_whole = True
         self.left_out = ""  # what is there and cannot be told, because something behind it is not
 
     def __iter__(self) -> Iterator[memoryview]:
         """Give every record; `report` says afterwards how the log ended."""
         if not any(self._directory.glob("*.seg")):
             store = open_store(self._directory)
-            return segment_records(store, self._joining(store, store.numbers()))
+            numbers = self._joining(store, store.numbers())
+            self.ends_whole = self.whole_from is not None
+            return segment_records(store, numbers)
         return chain(self._archived(), self._logged())
 
     def _logged(self) -> Iterator[memoryview]:
@@ -62,6 +78,8 @@ class History:
         while begin > 0 and infos[begin - 1].last_sequence == infos[begin].first_sequence - 1:
             begin -= 1
         joining = run[max(begin, 0) :]
+        ends = (info.last_sequence for info in infos[begin:] if info.head >= joining[0])
+        self.whole_from = next(ends, None)
         if len(joining) < len(numbers):
             self.left_out = (
                 f"{store.path}: segments {numbers[0]} to {joining[0] - 1} are left out: records "
@@ -81,17 +99,23 @@ def groups(records: Iterator[memoryview]) -> Iterator[list[memoryview]]:
 
 
 def state_at(history: History, moment: Moment) -> tuple[Replay, dict[str, int] | None]:
-    """Apply all groups up to a moment; return the state and the header of the last record."""
-    replay, last = Replay(), None
-    for group in groups(iter(history)):
+    """Apply all groups up to a moment; return the state and the header of the last record.
+
+    Raises InvalidArgumentError for a moment that is not known, or not whole: the oldest records
+    that are left do not tell of the jobs whose segment has gone, before those are copied forward.
+    """
+    replay, last, first = Replay(), None, 0
+    source = groups(iter(history))
+    for group in source:
         header = read_header(group[-1])
+        first = first or read_header(group[0])["sequence"]
         if not moment.holds(header):
             if last is None:
-                first = read_header(group[0])["sequence"]
                 raise InvalidArgumentError(
                     f"what is known begins with sequence {first}, after that moment",
                     "name an archive that goes back further with --archive",
                 )
+            _check_whole(history, replay, first, last["sequence"], chain([group], source))
             return replay, last
         for record in group:
             replay.apply(record)
@@ -99,7 +123,62 @@ def state_at(history: History, moment: Moment) -> tuple[Replay, dict[str, int] |
     reached = last["sequence"] if last else 0
     if moment.sequence is not None and moment.sequence > reached:
         raise InvalidArgumentError(f"what is known ends with sequence {reached}")
+    _check_whole(history, replay, first, reached, iter(()))
     return replay, last
+
+
+def _check_whole(
+    history: History, replay: Replay, first: int, reached: int, later: Iterator[list[memoryview]]
+) -> None:
+    """Raise when jobs lived at a moment of which no record tells before it."""
+    if first <= 1:
+        return
+    why = (
+        f"what is left begins with sequence {first} and tells of older jobs only where they are "
+        "copied forward"
+    )
+    further = "name an archive that goes back further with --archive"
+    if not history.ends_whole:
+        raise InvalidArgumentError(f"no state here is known whole: {why}", further)
+    if whole_from := _last_gap(replay, first, _until(history.whole_from, reached, later)):
+        raise InvalidArgumentError(
+            f"the state before sequence {whole_from} is not known whole: {why}",
+            f"name that one or a later one, or {further}",
+        )
+
+
+def _until(
+    end: int | None, reached: int, later: Iterator[list[memoryview]]
+) -> Iterator[list[memoryview]]:
+    """Give the groups that can still tell of a job from before the first record."""
+    for group in later:
+        if end is not None and reached >= end:
+            return
+        yield group
+        reached = read_header(group[-1])["sequence"]
+
+
+def _last_gap(replay: Replay, first: int, later: Iterator[list[memoryview]]) -> int:
+    """Return the last sequence of the last group that names a job which the state lacks; 0: none.
+
+    A job from before `first` that lives is copied, or ends, before its segment goes. One whose
+    result was dropped for others is not named: but then its queue is declared twice in a row.
+    """
+    describer, copied, gap = Describer(), set[int](), 0
+    for group in later:
+        said = [describer.describe(r) for r in group if record_type(r) in TELLING]
+        older = {job for one in said for job in jobs_of(one) if job < first} - copied
+        missing = any(replay.job(job) is None for job in older)
+        if missing or any(_is_restated(*pair) for pair in pairwise(said)):
+            gap = read_header(group[-1])["sequence"]
+        copied |= {one["job"] for one in said if one["type"] == "keep"}
+    return gap
+
+
+def _is_restated(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Say whether two records declare the same queue."""
+    first, second = (tuple(said.get(name) for name in NAMING) for said in (one, other))
+    return first == second and first[:2] == ("control", "queue")
 
 
 def counts(replay: Replay) -> dict[str, dict[str, int]]:

@@ -174,6 +174,14 @@ class Describer:
         return {**body, "text": name} if name else body
 
 
+def jobs_of(record: dict[str, Any]) -> set[int]:
+    """Return the jobs that a record, as it was described, is about."""
+    several = record.get("jobs", ())
+    found = set(several) if isinstance(several, list) else set()  # a CHECKPOINT counts them
+    found |= {entry["job"] for entry in record.get("settled", ())}
+    return found | ({record["job"]} if "job" in record else set())
+
+
 def type_name(number: int) -> str:
     """Return the name of a record type, or its number when it is not known."""
     known = number in RecordType.__members__.values()

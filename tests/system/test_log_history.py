@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import pytest
 
 import hybridrt
 from hybridrt.exits import Status
+from hybridrt.history import History, groups, state_at
 from hybridrt.logreader import Replay, Scan
 from hybridrt.records import read_header
+from hybridrt.restore import Moment
 from hybridrt.store import Archive, open_store
 
 DEADLINE_S = 30
@@ -250,3 +253,87 @@ def test_words_that_choose_nothing_are_named(past: dict[str, Any]) -> None:
         done = cli("log", "cat", past["log"], option, value)
         assert (done.returncode, option in done.stderr) == (Status.USAGE, True)
         assert "--at" not in done.stderr
+
+
+# ---- a log that has lost its beginning ----------------------------------------------------------
+
+
+def tried(client: hybridrt.Client, payload: bytes | str, **options: Any) -> Any:
+    """Enqueue a job; None: the log has no room before the archiver has gone on."""
+    try:
+        return client.enqueue("echo", payload, **options)
+    except hybridrt.errors.LogFullError:
+        return None
+
+
+def recycle(instance: Any, archive: Path, retain: int, await_condition: Any) -> None:
+    """Make a log whose files were used again while jobs waited and results were kept."""
+    process = instance.run(
+        log=SMALL,
+        scrub={"rate": 0},
+        archive={"directory": str(archive)},
+        pool=[instance.python_pool()],
+        queue=[{"name": "default", "retain": retain, "result_ttl": "1h"}, {"name": "held"}],
+    )
+    instance.call("queue.pause", queue="held")
+    with hybridrt.connect(instance.directory) as client:
+        for turn in range(60):
+            jobs: list[tuple[Any, dict[str, Any]]] = [(bytes(3000), {"result_ttl": 0})] * 20
+            jobs += [(f"later {turn}", {"queue": "held"}), (f"kept {turn}", {})]
+            for payload, options in jobs:
+                job = await_condition(partial(tried, client, payload, **options), "there is room")
+            job.result(DEADLINE_S)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(DEADLINE_S) == Status.OK
+
+
+def states(log: Path, archive: Path) -> dict[int, str]:
+    """Return the hash of the true state after each group, by its last sequence."""
+    replay, found = Replay(), {}
+    for group in groups(iter(History(log, archive))):
+        for record in group:
+            replay.apply(record)
+        found[read_header(group[-1])["sequence"]] = f"{replay.state_hash():016x}"
+    return found
+
+
+def whole_from(place: Path, true: dict[int, str]) -> int:
+    """Check that each moment is answered as it was or refused; return where answers begin."""
+    known = [read_header(group[-1])["sequence"] for group in groups(iter(History(place)))]
+    named, answered = set(), 0
+    for sequence in [*known[:: len(known) // 20], known[-1]]:
+        try:
+            replay, _ = state_at(History(place), Moment(sequence=sequence))
+        except hybridrt.errors.InvalidArgumentError as error:
+            named.add(int(error.message.removeprefix("the state before sequence ").split()[0]))
+            assert sequence < max(named)
+        else:
+            assert f"{replay.state_hash():016x}" == true[sequence]
+            answered += 1
+    assert answered > 0
+    assert len(named) <= 1
+    return max(named, default=known[0])
+
+
+@pytest.mark.parametrize("retain", [10_000, 5])
+def test_a_past_state_is_whole_or_refused(
+    retain: int, instance: Any, tmp_path: Path, await_condition: Any
+) -> None:
+    log, archive = instance.log_directory, tmp_path / "archive"
+    recycle(instance, archive, retain, await_condition)
+    true = states(log, archive)
+    begin = whole_from(log, true)
+    (then,) = lines("log", "replay", log, "--at", begin)
+    assert (then["sequence"], then["state_hash"]) == (begin, true[begin])
+    before = max(sequence for sequence in true if sequence < begin)
+    refused = cli("log", "replay", log, "--at", before)
+    assert refused.returncode == Status.USAGE
+    assert f"the state before sequence {begin} is not known whole" in refused.stderr
+    assert "with --archive" in refused.stderr
+    (then,) = lines("log", "replay", log, "--at", before, "--archive", archive)
+    assert then["state_hash"] == true[before]
+    store = open_store(archive)
+    assert isinstance(store, Archive)
+    for number in store.numbers()[:2]:
+        store.remove(number)
+    assert whole_from(archive, true) < begin

@@ -64,6 +64,8 @@ class Filter:
         return self._concerns(record)
 
     def _concerns(self, record: dict[str, Any]) -> bool:
+        from hybridrt.records import jobs_of
+
         about = jobs_of(record)
         if self.job is not None and not about & self.family and record.get("parent") != self.job:
             return False
@@ -82,14 +84,6 @@ class Filter:
                 yield f"no job in these records has the {name} {value!r}"
         if self.job is not None and self.job not in self.jobs:
             yield f"no record here enqueues job {self.job}"
-
-
-def jobs_of(record: dict[str, Any]) -> set[int]:
-    """Return the jobs that a record is about."""
-    several = record.get("jobs", ())
-    found = set(several) if isinstance(several, list) else set()  # a CHECKPOINT counts them
-    found |= {entry["job"] for entry in record.get("settled", ())}
-    return found | ({record["job"]} if "job" in record else set())
 
 
 @click.command()
