@@ -21,6 +21,9 @@
 #define HRT_LIKELY(condition) __builtin_expect(!!(condition), 1)
 #define HRT_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 
+/* A function that is seldom called: kept out of its callers, which then need no stack for it. */
+#define HRT_RARE __attribute__((cold, noinline))
+
 #define HRT_COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 static inline uint64_t hrt_align_up(uint64_t value, uint64_t alignment)

@@ -83,16 +83,27 @@ static int refusal(const hrt_runtime *runtime)
     return runtime->room.log.disk_full ? HRT_ENOSPC : HRT_ELOGFULL;
 }
 
-int hrt_group_reserve(hrt_runtime *runtime, size_t bytes, enum hrt_log_class class)
+static bool is_declared(const hrt_runtime *runtime)
+{
+    return runtime->prologue_open || hrt_log_current(runtime->log) == runtime->prologue_segment;
+}
+
+static bool is_long(const hrt_runtime *runtime)
+{
+    return hrt_log_pending(runtime->log) > HRT_GROUP_SOFT && !runtime->unit_open;
+}
+
+/* What the open group does not take as it is. */
+HRT_RARE static int reserve_anew(hrt_runtime *runtime, size_t bytes, enum hrt_log_class class)
 {
     size_t whole = bytes + hrt_progress_room(runtime);
-    if (hrt_log_pending(runtime->log) > HRT_GROUP_SOFT && !runtime->unit_open) {
+    if (is_long(runtime)) {
         int sealed = hrt_group_seal(runtime);
         if (sealed != HRT_OK) {
             return sealed;
         }
     }
-    if (HRT_UNLIKELY(class == HRT_LOG_NEW_WORK && !admits(runtime, bytes))) {
+    if (class == HRT_LOG_NEW_WORK && !admits(runtime, bytes)) {
         return refusal(runtime);
     }
     int status = hrt_log_reserve(runtime->log, whole, class);
@@ -103,15 +114,14 @@ int hrt_group_reserve(hrt_runtime *runtime, size_t bytes, enum hrt_log_class cla
         }
     }
     HRT_ASSERT(status != HRT_EAGAIN);
-    if (HRT_UNLIKELY(status == HRT_ELOGFULL)) {
+    if (status == HRT_ELOGFULL) {
         hrt_room_refused(runtime, class);
         if (class == HRT_LOG_NEW_WORK) {
             hrt_room_look(runtime);
             return refusal(runtime);
         }
     }
-    if (status != HRT_OK || runtime->prologue_open ||
-        hrt_log_current(runtime->log) == runtime->prologue_segment) {
+    if (status != HRT_OK || is_declared(runtime)) {
         return status;
     }
     /* A new segment: it has to begin with the declarations before anything may refer to them. */
@@ -120,6 +130,15 @@ int hrt_group_reserve(hrt_runtime *runtime, size_t bytes, enum hrt_log_class cla
         hrt_room_look(runtime);
     }
     return status != HRT_OK ? status : hrt_group_reserve(runtime, bytes, class);
+}
+
+int hrt_group_reserve(hrt_runtime *runtime, size_t bytes, enum hrt_log_class class)
+{
+    size_t whole = bytes + hrt_progress_room(runtime);
+    bool admitted = class != HRT_LOG_NEW_WORK || hrt_room_admits(runtime, bytes);
+    bool goes_on = admitted && !is_long(runtime) && is_declared(runtime);
+    bool fits = goes_on && hrt_log_fits(runtime->log, whole, class);
+    return HRT_LIKELY(fits) ? HRT_OK : reserve_anew(runtime, bytes, class);
 }
 
 int hrt_group_add(hrt_runtime *runtime, uint8_t type, size_t body_length, enum hrt_log_class class,

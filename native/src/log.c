@@ -189,6 +189,13 @@ static int check_kept(hrt_log *log, enum hrt_log_class class)
     return status;
 }
 
+bool hrt_log_fits(const hrt_log *log, size_t bytes, enum hrt_log_class class)
+{
+    size_t needed = log->pending + bytes;
+    /* Below the end, not up to it: a PAD has to fit behind. */
+    return class >= log->least && needed <= log->group_max && log->tail + needed < segment_end(log);
+}
+
 int hrt_log_reserve(hrt_log *log, size_t bytes, enum hrt_log_class class)
 {
     if (HRT_UNLIKELY(bytes > log->group_max)) {
@@ -200,9 +207,7 @@ int hrt_log_reserve(hrt_log *log, size_t bytes, enum hrt_log_class class)
             return status;
         }
     }
-    size_t needed = log->pending + bytes;
-    /* Below the end, not up to it: a PAD has to fit behind. */
-    if (HRT_LIKELY(needed <= log->group_max && log->tail + needed < segment_end(log))) {
+    if (hrt_log_fits(log, bytes, class)) {
         return HRT_OK;
     }
     return log->pending > 0 ? HRT_EAGAIN : advance(log, class);

@@ -87,6 +87,8 @@ enum hrt_log_class {
  * sleep).
  */
 int hrt_log_reserve(hrt_log *log, size_t bytes, enum hrt_log_class class);
+/* Whether they fit as it is: hrt_log_reserve would only say so. */
+bool hrt_log_fits(const hrt_log *log, size_t bytes, enum hrt_log_class class);
 /* Appends a record of `body_length` zeroed body bytes to the group; header filled but for kind,
  * queue, count, key_hash. Only after a reserve that covers it. */
 hrt_record *hrt_log_add(hrt_log *log, uint8_t type, size_t body_length);
