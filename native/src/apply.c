@@ -14,17 +14,16 @@ static bool declared(const hrt_state *state, const hrt_record *record)
 }
 
 /* A job with what ENQUEUE and KEEP have in common. */
-static int add_job(hrt_state *state, const hrt_record *record, uint64_t id, uint32_t *index_out)
+static int add_job(hrt_state *state, const hrt_record *record, uint64_t id, hrt_state_job **job_out)
 {
-    if (!declared(state, record) || hrt_jobs_find(&state->jobs, id) != HRT_NIL) {
+    if (!declared(state, record) || hrt_jobs_find(&state->jobs, id) != NULL) {
         return HRT_ECORRUPT;
     }
-    uint32_t index = hrt_jobs_add(&state->jobs, id);
-    if (index == HRT_NIL) {
+    hrt_state_job *job = hrt_jobs_add(&state->jobs, id);
+    if (job == NULL) {
         return HRT_ENOMEM;
     }
     hrt_parts parts = hrt_record_parts(record);
-    hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
     job->kind = record->kind;
     job->queue = record->queue;
     job->key_hash = record->key_hash;
@@ -41,27 +40,26 @@ static int add_job(hrt_state *state, const hrt_record *record, uint64_t id, uint
     job->max_attempts = parts.enqueue->max_attempts;
     job->max_crashes = parts.enqueue->max_crashes;
     job->traced = parts.trace != 0;
-    *index_out = index;
+    *job_out = job;
     return HRT_OK;
 }
 
 static int apply_enqueue(hrt_state *state, const hrt_record *record)
 {
-    uint32_t index;
-    int status = add_job(state, record, record->sequence, &index);
+    hrt_state_job *job = NULL;
+    int status = add_job(state, record, record->sequence, &job);
     if (status != HRT_OK) {
         return status;
     }
-    hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
     const hrt_enqueue_body *body = hrt_record_body(record);
     job->enqueued_ns = record->time_ns;
     job->ready_order = record->sequence;
     hrt_add_relaxed(&state->page->queue_counters[record->queue].enqueued, 1);
     if (body->due_ns > record->time_ns) {
-        return hrt_life_begin(state, index, HRT_JOB_SCHEDULED, body->due_ns);
+        return hrt_life_begin(state, job, HRT_JOB_SCHEDULED, body->due_ns);
     }
     job->ready_ns = record->time_ns;
-    return hrt_life_begin(state, index, HRT_JOB_READY, 0);
+    return hrt_life_begin(state, job, HRT_JOB_READY, 0);
 }
 
 static int apply_lease(hrt_state *state, const hrt_record *record)
@@ -70,11 +68,10 @@ static int apply_lease(hrt_state *state, const hrt_record *record)
     const uint64_t *ids = hrt_lease_jobs(record);
     const uint16_t *places = hrt_lease_places(record);
     for (uint32_t i = 0; i < record->count; i++) {
-        uint32_t index = hrt_jobs_find(&state->jobs, ids[i]);
-        if (index == HRT_NIL || hrt_jobs_at(&state->jobs, index)->state != HRT_JOB_READY) {
+        hrt_state_job *job = hrt_jobs_find(&state->jobs, ids[i]);
+        if (job == NULL || job->state != HRT_JOB_READY) {
             continue;
         }
-        hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
         job->token = record->sequence;
         job->client = body->client;
         job->leased_position = job->position;
@@ -82,7 +79,7 @@ static int apply_lease(hrt_state *state, const hrt_record *record)
         job->attempt = (uint16_t)(job->attempt + (job->attempt < UINT16_MAX));
         hrt_add_relaxed(&state->page->queue_counters[job->queue].leased, 1);
         hrt_add_relaxed(&state->page->kind_counters[job->kind].leased, 1);
-        int status = hrt_life_move(state, index, HRT_JOB_RUNNING, 0);
+        int status = hrt_life_move(state, job, HRT_JOB_RUNNING, 0);
         if (status != HRT_OK) {
             return status;
         }
@@ -110,17 +107,16 @@ static int apply_due(hrt_state *state, const hrt_record *record)
 {
     const uint64_t *ids = hrt_record_body(record);
     for (uint32_t i = 0; i < record->count; i++) {
-        uint32_t index = hrt_jobs_find(&state->jobs, ids[i]);
-        if (index == HRT_NIL) {
+        hrt_state_job *job = hrt_jobs_find(&state->jobs, ids[i]);
+        if (job == NULL) {
             continue;
         }
-        hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
         if (job->state != HRT_JOB_SCHEDULED && job->state != HRT_JOB_RETRYING) {
             continue;
         }
         job->ready_order = record->sequence;
         job->ready_ns = record->time_ns;
-        int status = hrt_life_move(state, index, HRT_JOB_READY, 0);
+        int status = hrt_life_move(state, job, HRT_JOB_READY, 0);
         if (status != HRT_OK) {
             return status;
         }
@@ -207,24 +203,22 @@ static void find_saved(hrt_state_job *job, const hrt_record *keep, const hrt_par
 }
 
 /* A job that is known only moves: its KEEP says what the state says already. */
-static int move_home(hrt_state *state, uint32_t index, const hrt_record *record)
+static int move_home(hrt_state *state, hrt_state_job *job, const hrt_record *record)
 {
-    hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
     hrt_parts parts = hrt_record_parts(record);
-    hrt_residents_unlink(state, index);
+    hrt_residents_unlink(state, job);
     job->position = record->position;
     job->record_span = (uint32_t)hrt_record_span(record->length);
     job->data_offset = parts.payload;
     job->result_position = said_at(job, record, &parts);
     find_saved(job, record, &parts);
-    return hrt_residents_link(state, index);
+    return hrt_residents_link(state, job);
 }
 
-static int restore(hrt_state *state, uint32_t index, const hrt_record *record)
+static int restore(hrt_state *state, hrt_state_job *job, const hrt_record *record)
 {
     const hrt_keep_body *body = hrt_record_body(record);
     hrt_parts parts = hrt_record_parts(record);
-    hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
     bool retained = hrt_state_retains(body->state);
     job->token = body->token;
     job->client = retained ? 0 : body->client;
@@ -249,22 +243,22 @@ static int restore(hrt_state *state, uint32_t index, const hrt_record *record)
     }
     job->result_position = said_at(job, record, &parts);
     find_saved(job, record, &parts);
-    return hrt_life_begin(state, index, body->state, body->due_ns);
+    return hrt_life_begin(state, job, body->state, body->due_ns);
 }
 
 static int apply_keep(hrt_state *state, const hrt_record *record)
 {
     const hrt_keep_body *body = hrt_record_body(record);
-    uint32_t index = hrt_jobs_find(&state->jobs, body->job);
-    if (index != HRT_NIL) {
-        return move_home(state, index, record);
+    hrt_state_job *job = hrt_jobs_find(&state->jobs, body->job);
+    if (job != NULL) {
+        return move_home(state, job, record);
     }
     if (body->state < HRT_JOB_SCHEDULED || body->state > HRT_JOB_DISCARDED ||
         body->error_length > HRT_ERROR_MAX) {
         return HRT_ECORRUPT;
     }
-    int status = add_job(state, record, body->job, &index);
-    status = status == HRT_OK ? restore(state, index, record) : status;
+    int status = add_job(state, record, body->job, &job);
+    status = status == HRT_OK ? restore(state, job, record) : status;
     if (status == HRT_OK) {
         hrt_life_trim(state, record->queue);
     }
@@ -275,16 +269,15 @@ static int apply_keep(hrt_state *state, const hrt_record *record)
 static int apply_saved(hrt_state *state, const hrt_record *record)
 {
     const hrt_saved_body *body = hrt_record_body(record);
-    uint32_t index = hrt_jobs_find(&state->jobs, body->job);
-    if (index == HRT_NIL) {
+    hrt_state_job *job = hrt_jobs_find(&state->jobs, body->job);
+    if (job == NULL) {
         return HRT_OK;
     }
-    hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
     if (job->state == HRT_JOB_RUNNING && job->token == body->token) {
         job->saved_length = body->length;
         job->saved_position =
             body->length > 0 ? record->position + sizeof(*record) + sizeof(*body) : 0;
-        hrt_residents_measure(state, index);
+        hrt_residents_measure(state, job);
     }
     return HRT_OK;
 }

@@ -83,30 +83,30 @@ struct hrt_state {
 };
 
 /* ready.c */
-void hrt_ready_link(hrt_state *state, uint32_t index);
-void hrt_ready_unlink(hrt_state *state, uint32_t index);
+void hrt_ready_link(hrt_state *state, hrt_state_job *job);
+void hrt_ready_unlink(hrt_state *state, hrt_state_job *job);
 
 /* keys.c: after a job changed from state `was`, or is about to leave with state 0. */
-int hrt_keys_follow(hrt_state *state, uint32_t index, uint8_t was);
+int hrt_keys_follow(hrt_state *state, hrt_state_job *job, uint8_t was);
 /* After the order of a queue changed between block and skip. */
 int hrt_keys_reorder(hrt_state *state, uint16_t queue);
 void hrt_keys_free(hrt_keys *keys);
 
 /* holders.c */
-int hrt_holders_link(hrt_state *state, uint32_t index);
-void hrt_holders_unlink(hrt_state *state, uint32_t index);
+int hrt_holders_link(hrt_state *state, hrt_state_job *job);
+void hrt_holders_unlink(hrt_state *state, hrt_state_job *job);
 
 /* residents.c */
-int hrt_residents_link(hrt_state *state, uint32_t index);
-void hrt_residents_unlink(hrt_state *state, uint32_t index);
+int hrt_residents_link(hrt_state *state, hrt_state_job *job);
+void hrt_residents_unlink(hrt_state *state, hrt_state_job *job);
 /* After what a copy of the job would hold has changed. */
-void hrt_residents_measure(hrt_state *state, uint32_t index);
+void hrt_residents_measure(hrt_state *state, hrt_state_job *job);
 void hrt_residents_free(hrt_residents *residents);
 
 /* life.c */
-int hrt_life_begin(hrt_state *state, uint32_t index, uint8_t next, uint64_t due_ns);
-int hrt_life_move(hrt_state *state, uint32_t index, uint8_t next, uint64_t due_ns);
-void hrt_life_end(hrt_state *state, uint32_t index);
+int hrt_life_begin(hrt_state *state, hrt_state_job *job, uint8_t next, uint64_t due_ns);
+int hrt_life_move(hrt_state *state, hrt_state_job *job, uint8_t next, uint64_t due_ns);
+void hrt_life_end(hrt_state *state, hrt_state_job *job);
 void hrt_life_trim(hrt_state *state, uint16_t queue);
 
 /* settle.c: `data` is the record's data of the entry, at `position` in the log. */

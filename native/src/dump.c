@@ -286,17 +286,16 @@ static int get_job(reader *from, hrt_state *state)
 {
     dump_job dumped;
     if (!get(from, &dumped, sizeof(dumped)) || !within_limits(&dumped) ||
-        !declared(state, &dumped) || hrt_jobs_find(&state->jobs, dumped.id) != HRT_NIL) {
+        !declared(state, &dumped) || hrt_jobs_find(&state->jobs, dumped.id) != NULL) {
         return HRT_ECORRUPT;
     }
-    uint32_t index = hrt_jobs_add(&state->jobs, dumped.id);
-    if (index == HRT_NIL) {
+    hrt_state_job *job = hrt_jobs_add(&state->jobs, dumped.id);
+    if (job == NULL) {
         return HRT_ENOMEM;
     }
-    hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
     fill_job(job, &dumped);
     int status = get_error(from, job);
-    return status == HRT_OK ? hrt_life_begin(state, index, dumped.state, dumped.due_ns) : status;
+    return status == HRT_OK ? hrt_life_begin(state, job, dumped.state, dumped.due_ns) : status;
 }
 
 int hrt_state_load(hrt_state *state, const void *bytes, size_t size)

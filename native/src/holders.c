@@ -38,27 +38,27 @@ static bool by_token(const hrt_state_job *a, const hrt_state_job *b)
     return a->token <= b->token;
 }
 
-int hrt_holders_link(hrt_state *state, uint32_t index)
+int hrt_holders_link(hrt_state *state, hrt_state_job *job)
 {
-    uint32_t place = find_or_add(&state->holders, hrt_jobs_at(&state->jobs, index)->client);
+    uint32_t place = find_or_add(&state->holders, job->client);
     if (place == HRT_NIL) {
         return HRT_ENOMEM;
     }
     state->holders.last = place;
     hrt_job_list *list = &state->holders.clients[place].jobs;
-    uint32_t after = hrt_list_place(&state->jobs, list, index, HRT_NIL,
-                                    offsetof(hrt_state_job, ready), by_token);
-    hrt_list_insert(&state->jobs, list, index, after, offsetof(hrt_state_job, ready));
+    uint32_t after =
+        hrt_list_place(&state->jobs, list, job, HRT_NIL, offsetof(hrt_state_job, ready), by_token);
+    hrt_list_insert(&state->jobs, list, job, after, offsetof(hrt_state_job, ready));
     return HRT_OK;
 }
 
-void hrt_holders_unlink(hrt_state *state, uint32_t index)
+void hrt_holders_unlink(hrt_state *state, hrt_state_job *job)
 {
     hrt_holders *holders = &state->holders;
-    uint32_t place = find(holders, hrt_jobs_at(&state->jobs, index)->client);
+    uint32_t place = find(holders, job->client);
     holders->last = place;
     hrt_job_list *list = &holders->clients[place].jobs;
-    hrt_list_remove(&state->jobs, list, index, offsetof(hrt_state_job, ready));
+    hrt_list_remove(&state->jobs, list, job, offsetof(hrt_state_job, ready));
     if (list->count == 0) {
         holders->clients[place] = holders->clients[--holders->count];
     }

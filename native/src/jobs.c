@@ -50,28 +50,27 @@ static void give_slot(hrt_jobs *jobs, uint32_t index)
     jobs->free_count++;
 }
 
-uint32_t hrt_jobs_add(hrt_jobs *jobs, uint64_t id)
+hrt_state_job *hrt_jobs_add(hrt_jobs *jobs, uint64_t id)
 {
     uint32_t index = take_slot(jobs);
     if (index == HRT_NIL) {
-        return HRT_NIL;
+        return NULL;
     }
     if (!hrt_map_add(&jobs->by_id, id, index)) {
         give_slot(jobs, index);
-        return HRT_NIL;
+        return NULL;
     }
     hrt_state_job *job = hrt_jobs_at(jobs, index);
     *job = (hrt_state_job){.id = id, .key = HRT_NIL, .index = index};
-    return index;
+    return job;
 }
 
-void hrt_jobs_drop(hrt_jobs *jobs, uint32_t index)
+void hrt_jobs_drop(hrt_jobs *jobs, hrt_state_job *job)
 {
-    hrt_state_job *job = hrt_jobs_at(jobs, index);
     hrt_map_remove(&jobs->by_id, job->id);
     free(job->error);
     job->error = NULL;
-    give_slot(jobs, index);
+    give_slot(jobs, job->index);
 }
 
 void hrt_jobs_free(hrt_jobs *jobs)

@@ -22,9 +22,9 @@ typedef struct hrt_jobs {
     hrt_map by_id;
 } hrt_jobs;
 
-/* A zeroed job with this id and its links cut; HRT_NIL: out of memory. */
-uint32_t hrt_jobs_add(hrt_jobs *jobs, uint64_t id);
-void hrt_jobs_drop(hrt_jobs *jobs, uint32_t index);
+/* A zeroed job with this id and its links cut; NULL: out of memory. */
+hrt_state_job *hrt_jobs_add(hrt_jobs *jobs, uint64_t id);
+void hrt_jobs_drop(hrt_jobs *jobs, hrt_state_job *job);
 void hrt_jobs_free(hrt_jobs *jobs);
 
 static inline hrt_state_job *hrt_jobs_at(const hrt_jobs *jobs, uint32_t index)
@@ -32,9 +32,11 @@ static inline hrt_state_job *hrt_jobs_at(const hrt_jobs *jobs, uint32_t index)
     return &jobs->chunks[index >> HRT_JOBS_CHUNK_BITS][index & (HRT_JOBS_CHUNK - 1)];
 }
 
-static inline uint32_t hrt_jobs_find(const hrt_jobs *jobs, uint64_t id)
+/* NULL: there is none. */
+static inline hrt_state_job *hrt_jobs_find(const hrt_jobs *jobs, uint64_t id)
 {
-    return hrt_map_find(&jobs->by_id, id);
+    uint32_t index = hrt_map_find(&jobs->by_id, id);
+    return index == HRT_MAP_NONE ? NULL : hrt_jobs_at(jobs, index);
 }
 
 #endif

@@ -73,10 +73,9 @@ static uint32_t slot_of(hrt_keys *keys, uint16_t queue, uint64_t hash)
     return slot;
 }
 
-static int join(hrt_state *state, uint32_t index)
+static int join(hrt_state *state, hrt_state_job *job)
 {
     hrt_keys *keys = &state->keys;
-    hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
     uint32_t slot = slot_of(keys, job->queue, job->key_hash);
     if (slot == HRT_NIL) {
         return HRT_ENOMEM;
@@ -84,26 +83,25 @@ static int join(hrt_state *state, uint32_t index)
     bool hinted = keys->hint != HRT_NIL && hrt_jobs_at(&state->jobs, keys->hint)->id != 0 &&
                   hrt_jobs_at(&state->jobs, keys->hint)->key == slot;
     hrt_job_list *list = &keys->slots[slot].jobs;
-    uint32_t after = hrt_list_place(&state->jobs, list, index, hinted ? keys->hint : HRT_NIL,
+    uint32_t after = hrt_list_place(&state->jobs, list, job, hinted ? keys->hint : HRT_NIL,
                                     offsetof(hrt_state_job, of_key), by_id);
     if (after != list->tail) {
-        keys->hint = index;
+        keys->hint = job->index;
     }
-    hrt_list_insert(&state->jobs, list, index, after, offsetof(hrt_state_job, of_key));
+    hrt_list_insert(&state->jobs, list, job, after, offsetof(hrt_state_job, of_key));
     job->key = slot;
     return HRT_OK;
 }
 
-static void part(hrt_state *state, uint32_t index)
+static void part(hrt_state *state, hrt_state_job *job)
 {
-    hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
-    hrt_list_remove(&state->jobs, &state->keys.slots[job->key].jobs, index,
+    hrt_list_remove(&state->jobs, &state->keys.slots[job->key].jobs, job,
                     offsetof(hrt_state_job, of_key));
     job->key = HRT_NIL;
 }
 
 /* Brings the head into the ready lists when it may go; frees a key that has no jobs. */
-static void advance(hrt_state *state, uint32_t slot, uint32_t changed)
+static void advance(hrt_state *state, uint32_t slot, const hrt_state_job *changed)
 {
     hrt_key *key = &state->keys.slots[slot];
     if (key->jobs.count == 0) {
@@ -111,30 +109,28 @@ static void advance(hrt_state *state, uint32_t slot, uint32_t changed)
         give_slot(&state->keys, slot);
         return;
     }
-    uint32_t head = key->jobs.head;
-    hrt_state_job *job = hrt_jobs_at(&state->jobs, head);
-    uint32_t wanted = key->running == 0 && job->state == HRT_JOB_READY ? head : HRT_NIL;
+    hrt_state_job *head = hrt_jobs_at(&state->jobs, key->jobs.head);
+    uint32_t wanted = key->running == 0 && head->state == HRT_JOB_READY ? head->index : HRT_NIL;
     if (wanted == key->candidate) {
         return;
     }
     if (key->candidate != HRT_NIL) {
-        hrt_ready_unlink(state, key->candidate);
+        hrt_ready_unlink(state, hrt_jobs_at(&state->jobs, key->candidate));
     }
     key->candidate = wanted;
     if (wanted != HRT_NIL) {
-        if (wanted != changed) {
-            job->ready_order = state->sequence;
+        if (head != changed) {
+            head->ready_order = state->sequence;
         }
-        hrt_ready_link(state, wanted);
+        hrt_ready_link(state, head);
     }
 }
 
-int hrt_keys_follow(hrt_state *state, uint32_t index, uint8_t was)
+int hrt_keys_follow(hrt_state *state, hrt_state_job *job, uint8_t was)
 {
-    hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
     bool belongs_now = belongs(state, job);
     if (job->key == HRT_NIL) {
-        int status = belongs_now ? join(state, index) : HRT_OK;
+        int status = belongs_now ? join(state, job) : HRT_OK;
         if (!belongs_now || status != HRT_OK) {
             return status;
         }
@@ -143,24 +139,24 @@ int hrt_keys_follow(hrt_state *state, uint32_t index, uint8_t was)
     hrt_key *key = &state->keys.slots[slot];
     key->running -= was == HRT_JOB_RUNNING;
     key->running += job->state == HRT_JOB_RUNNING;
-    if (key->candidate == index && !job->in_ready) {
+    if (key->candidate == job->index && !job->in_ready) {
         key->candidate = HRT_NIL;
     }
     if (!belongs_now) {
-        part(state, index);
+        part(state, job);
     }
-    advance(state, slot, index);
+    advance(state, slot, job);
     return HRT_OK;
 }
 
 int hrt_keys_reorder(hrt_state *state, uint16_t queue)
 {
     for (uint32_t index = 0; index < state->jobs.used; index++) {
-        const hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
+        hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
         if (job->id == 0 || job->queue != queue || job->key_hash == 0) {
             continue;
         }
-        int status = hrt_keys_follow(state, index, job->state);
+        int status = hrt_keys_follow(state, job, job->state);
         if (status != HRT_OK) {
             return status;
         }

@@ -43,19 +43,18 @@ static void count_in(hrt_state *state, const hrt_state_job *job)
     queue->running += job->state == HRT_JOB_RUNNING;
 }
 
-static int set_timers(hrt_state *state, uint32_t index)
+static int set_timers(hrt_state *state, hrt_state_job *job)
 {
-    hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
     bool waiting = waits(job->state);
     uint64_t over_ns = waiting ? job->expires_ns : hrt_state_retains(job->state) ? job->due_ns : 0;
     if (over_ns != 0) {
-        if (!hrt_timer_set(state->over, index, over_ns)) {
+        if (!hrt_timer_set(state->over, job->index, over_ns)) {
             return HRT_ENOMEM;
         }
         job->has_timers |= HRT_TIMER_OVER;
     }
     if (waiting && job->state != HRT_JOB_READY) {
-        if (!hrt_timer_set(state->due, index, job->due_ns)) {
+        if (!hrt_timer_set(state->due, job->index, job->due_ns)) {
             return HRT_ENOMEM;
         }
         job->has_timers |= HRT_TIMER_DUE;
@@ -63,14 +62,13 @@ static int set_timers(hrt_state *state, uint32_t index)
     return HRT_OK;
 }
 
-static void clear_timers(hrt_state *state, uint32_t index)
+static void clear_timers(hrt_state *state, hrt_state_job *job)
 {
-    hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
     if (job->has_timers & HRT_TIMER_DUE) {
-        hrt_timer_clear(state->due, index);
+        hrt_timer_clear(state->due, job->index);
     }
     if (job->has_timers & HRT_TIMER_OVER) {
-        hrt_timer_clear(state->over, index);
+        hrt_timer_clear(state->over, job->index);
     }
     job->has_timers = 0;
 }
@@ -88,94 +86,89 @@ static bool ended_in_order(const hrt_state_job *a, const hrt_state_job *b)
     return a->settled_ns != b->settled_ns ? a->settled_ns < b->settled_ns : a->id <= b->id;
 }
 
-static void retain(hrt_state *state, uint32_t index)
+static void retain(hrt_state *state, hrt_state_job *job)
 {
-    const hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
     hrt_job_list *list = &state->queues[job->queue].retained;
     uint32_t hint = state->retained_hint;
-    bool hinted = hint != HRT_NIL && hrt_jobs_at(&state->jobs, hint)->id != 0 && hint != index &&
-                  hrt_jobs_at(&state->jobs, hint)->queue == job->queue &&
+    bool hinted = hint != HRT_NIL && hrt_jobs_at(&state->jobs, hint)->id != 0 &&
+                  hint != job->index && hrt_jobs_at(&state->jobs, hint)->queue == job->queue &&
                   hrt_state_retains(hrt_jobs_at(&state->jobs, hint)->state);
-    uint32_t after = hrt_list_place(&state->jobs, list, index, hinted ? hint : HRT_NIL,
+    uint32_t after = hrt_list_place(&state->jobs, list, job, hinted ? hint : HRT_NIL,
                                     offsetof(hrt_state_job, kept), ended_in_order);
-    state->retained_hint = index;
-    hrt_list_insert(&state->jobs, list, index, after, offsetof(hrt_state_job, kept));
+    state->retained_hint = job->index;
+    hrt_list_insert(&state->jobs, list, job, after, offsetof(hrt_state_job, kept));
 }
 
-static int link_state(hrt_state *state, uint32_t index)
+static int link_state(hrt_state *state, hrt_state_job *job)
 {
-    hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
     count_in(state, job);
     if (job->state == HRT_JOB_RUNNING) {
-        return hrt_holders_link(state, index);
+        return hrt_holders_link(state, job);
     }
     if (job->state == HRT_JOB_READY && job->key_hash == 0) {
-        hrt_ready_link(state, index);
+        hrt_ready_link(state, job);
     }
     if (hrt_state_retains(job->state)) {
-        retain(state, index);
+        retain(state, job);
     }
-    return set_timers(state, index);
+    return set_timers(state, job);
 }
 
-static void unlink_state(hrt_state *state, uint32_t index)
+static void unlink_state(hrt_state *state, hrt_state_job *job)
 {
-    hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
     count_out(state, job);
     if (job->has_timers != 0) {
-        clear_timers(state, index);
+        clear_timers(state, job);
     }
     if (job->in_ready) {
-        hrt_ready_unlink(state, index);
+        hrt_ready_unlink(state, job);
     } else if (job->state == HRT_JOB_RUNNING) {
-        hrt_holders_unlink(state, index);
+        hrt_holders_unlink(state, job);
         job->token = 0;
         job->client = 0;
     } else if (hrt_state_retains(job->state)) {
-        hrt_list_remove(&state->jobs, &state->queues[job->queue].retained, index,
+        hrt_list_remove(&state->jobs, &state->queues[job->queue].retained, job,
                         offsetof(hrt_state_job, kept));
     }
 }
 
-static int enter(hrt_state *state, uint32_t index, uint8_t next, uint64_t due_ns, uint8_t was)
+static int enter(hrt_state *state, hrt_state_job *job, uint8_t next, uint64_t due_ns, uint8_t was)
 {
-    hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
     job->state = next;
     job->due_ns = due_ns;
     job->suspect = job->crashes > 0; /* chooses the ready list, so it changes between two lists */
-    int status = link_state(state, index);
+    int status = link_state(state, job);
     if (status == HRT_OK && job->key_hash != 0) {
-        status = hrt_keys_follow(state, index, was);
+        status = hrt_keys_follow(state, job, was);
     }
     return status;
 }
 
 /* A job that has just come into the slab gets its first state. */
-int hrt_life_begin(hrt_state *state, uint32_t index, uint8_t next, uint64_t due_ns)
+int hrt_life_begin(hrt_state *state, hrt_state_job *job, uint8_t next, uint64_t due_ns)
 {
-    int status = hrt_residents_link(state, index);
-    return status == HRT_OK ? enter(state, index, next, due_ns, 0) : status;
+    int status = hrt_residents_link(state, job);
+    return status == HRT_OK ? enter(state, job, next, due_ns, 0) : status;
 }
 
-int hrt_life_move(hrt_state *state, uint32_t index, uint8_t next, uint64_t due_ns)
+int hrt_life_move(hrt_state *state, hrt_state_job *job, uint8_t next, uint64_t due_ns)
 {
-    uint8_t was = hrt_jobs_at(&state->jobs, index)->state;
-    unlink_state(state, index);
-    return enter(state, index, next, due_ns, was);
+    uint8_t was = job->state;
+    unlink_state(state, job);
+    return enter(state, job, next, due_ns, was);
 }
 
 /* The job leaves the state. */
-void hrt_life_end(hrt_state *state, uint32_t index)
+void hrt_life_end(hrt_state *state, hrt_state_job *job)
 {
-    hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
     uint8_t was = job->state;
-    unlink_state(state, index);
+    unlink_state(state, job);
     job->state = 0;
     if (job->key != HRT_NIL) {
-        (void)hrt_keys_follow(state, index, was); /* leaving takes no memory */
+        (void)hrt_keys_follow(state, job, was); /* leaving takes no memory */
     }
-    hrt_residents_unlink(state, index);
-    hrt_jobs_drop(&state->jobs, index);
+    hrt_residents_unlink(state, job);
+    hrt_jobs_drop(&state->jobs, job);
 }
 
 /* Drops the oldest retained jobs beyond the queue's limit. */
@@ -183,7 +176,7 @@ void hrt_life_trim(hrt_state *state, uint16_t queue)
 {
     hrt_job_list *list = &state->queues[queue].retained;
     while (list->count > state->page->queues[queue].retain_max) {
-        hrt_life_end(state, list->head);
+        hrt_life_end(state, hrt_jobs_at(&state->jobs, list->head));
         state->queues[queue].trimmed++;
     }
 }

@@ -8,34 +8,39 @@
 
 #define HRT_LIST_EMPTY ((hrt_job_list){.head = HRT_NIL, .tail = HRT_NIL})
 
+static inline hrt_links *hrt_links_of(hrt_state_job *job, size_t member)
+{
+    return (hrt_links *)((char *)job + member);
+}
+
 static inline hrt_links *hrt_links_at(const hrt_jobs *jobs, uint32_t index, size_t member)
 {
-    return (hrt_links *)((char *)hrt_jobs_at(jobs, index) + member);
+    return hrt_links_of(hrt_jobs_at(jobs, index), member);
 }
 
 /* Behind `after`; HRT_NIL: at the head. */
-static inline void hrt_list_insert(const hrt_jobs *jobs, hrt_job_list *list, uint32_t index,
+static inline void hrt_list_insert(const hrt_jobs *jobs, hrt_job_list *list, hrt_state_job *job,
                                    uint32_t after, size_t member)
 {
     uint32_t next = after == HRT_NIL ? list->head : hrt_links_at(jobs, after, member)->next;
-    *hrt_links_at(jobs, index, member) = (hrt_links){.next = next, .prev = after};
+    *hrt_links_of(job, member) = (hrt_links){.next = next, .prev = after};
     if (after == HRT_NIL) {
-        list->head = index;
+        list->head = job->index;
     } else {
-        hrt_links_at(jobs, after, member)->next = index;
+        hrt_links_at(jobs, after, member)->next = job->index;
     }
     if (next == HRT_NIL) {
-        list->tail = index;
+        list->tail = job->index;
     } else {
-        hrt_links_at(jobs, next, member)->prev = index;
+        hrt_links_at(jobs, next, member)->prev = job->index;
     }
     list->count++;
 }
 
-static inline void hrt_list_remove(const hrt_jobs *jobs, hrt_job_list *list, uint32_t index,
+static inline void hrt_list_remove(const hrt_jobs *jobs, hrt_job_list *list, hrt_state_job *job,
                                    size_t member)
 {
-    hrt_links links = *hrt_links_at(jobs, index, member);
+    hrt_links links = *hrt_links_of(job, member);
     if (links.prev == HRT_NIL) {
         list->head = links.next;
     } else {
@@ -58,10 +63,9 @@ typedef bool (*hrt_list_order)(const hrt_state_job *a, const hrt_state_job *b);
  * is still in this list, else HRT_NIL.
  */
 static inline uint32_t hrt_list_place(const hrt_jobs *jobs, const hrt_job_list *list,
-                                      uint32_t index, uint32_t hint, size_t member,
+                                      const hrt_state_job *job, uint32_t hint, size_t member,
                                       hrt_list_order order)
 {
-    const hrt_state_job *job = hrt_jobs_at(jobs, index);
     if (list->tail == HRT_NIL || order(hrt_jobs_at(jobs, list->tail), job)) {
         return list->tail;
     }

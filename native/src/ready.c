@@ -24,17 +24,16 @@ static uint32_t hint_for(const hrt_state *state, const hrt_state_job *job)
     return same_list ? state->ready_hint : HRT_NIL;
 }
 
-void hrt_ready_link(hrt_state *state, uint32_t index)
+void hrt_ready_link(hrt_state *state, hrt_state_job *job)
 {
-    hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
     hrt_state_queue *queue = &state->queues[job->queue];
     hrt_job_list *list = list_of(queue, job);
-    uint32_t after = hrt_list_place(&state->jobs, list, index, hint_for(state, job),
+    uint32_t after = hrt_list_place(&state->jobs, list, job, hint_for(state, job),
                                     offsetof(hrt_state_job, ready), in_order);
     if (after != list->tail) {
-        state->ready_hint = index;
+        state->ready_hint = job->index;
     }
-    hrt_list_insert(&state->jobs, list, index, after, offsetof(hrt_state_job, ready));
+    hrt_list_insert(&state->jobs, list, job, after, offsetof(hrt_state_job, ready));
     uint64_t *kinds = job->suspect ? queue->suspect_kinds : queue->ready_kinds;
     kinds[job->kind / 64] |= 1ull << (job->kind % 64);
     queue->suspect_count += job->suspect;
@@ -43,12 +42,11 @@ void hrt_ready_link(hrt_state *state, uint32_t index)
     job->in_ready = 1;
 }
 
-void hrt_ready_unlink(hrt_state *state, uint32_t index)
+void hrt_ready_unlink(hrt_state *state, hrt_state_job *job)
 {
-    hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
     hrt_state_queue *queue = &state->queues[job->queue];
     hrt_job_list *list = list_of(queue, job);
-    hrt_list_remove(&state->jobs, list, index, offsetof(hrt_state_job, ready));
+    hrt_list_remove(&state->jobs, list, job, offsetof(hrt_state_job, ready));
     if (list->count == 0) {
         uint64_t *kinds = job->suspect ? queue->suspect_kinds : queue->ready_kinds;
         kinds[job->kind / 64] &= ~(1ull << (job->kind % 64));

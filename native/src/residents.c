@@ -46,10 +46,9 @@ static void forget(hrt_residents *residents, uint32_t place)
     }
 }
 
-void hrt_residents_measure(hrt_state *state, uint32_t index)
+void hrt_residents_measure(hrt_state *state, hrt_state_job *job)
 {
     hrt_state_room *room = &state->residents.room;
-    hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
     uint32_t span =
         (uint32_t)hrt_record_span((uint32_t)(sizeof(hrt_record) + hrt_state_keep_length(job)));
     room->keep_bytes += span;
@@ -63,33 +62,32 @@ const hrt_state_room *hrt_state_room_now(const hrt_state *state)
     return &state->residents.room;
 }
 
-int hrt_residents_link(hrt_state *state, uint32_t index)
+int hrt_residents_link(hrt_state *state, hrt_state_job *job)
 {
     hrt_residents *residents = &state->residents;
-    uint64_t segment = hrt_jobs_at(&state->jobs, index)->position >> state->segment_shift;
+    uint64_t segment = job->position >> state->segment_shift;
     uint32_t place = find_or_add(residents, segment);
     if (place == HRT_MAP_NONE) {
         return HRT_ENOMEM;
     }
     residents->last = place;
     hrt_job_list *list = &residents->segments[place].jobs;
-    hrt_list_insert(&state->jobs, list, index, list->tail, offsetof(hrt_state_job, segment));
-    residents->room.record_bytes += hrt_jobs_at(&state->jobs, index)->record_span;
-    hrt_residents_measure(state, index);
+    hrt_list_insert(&state->jobs, list, job, list->tail, offsetof(hrt_state_job, segment));
+    residents->room.record_bytes += job->record_span;
+    hrt_residents_measure(state, job);
     return HRT_OK;
 }
 
-void hrt_residents_unlink(hrt_state *state, uint32_t index)
+void hrt_residents_unlink(hrt_state *state, hrt_state_job *job)
 {
     hrt_residents *residents = &state->residents;
-    hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
     uint64_t segment = job->position >> state->segment_shift;
     uint32_t place = find(residents, segment);
     residents->room.record_bytes -= job->record_span;
     residents->room.keep_bytes -= job->keep_span;
     job->keep_span = 0;
     hrt_job_list *list = &residents->segments[place].jobs;
-    hrt_list_remove(&state->jobs, list, index, offsetof(hrt_state_job, segment));
+    hrt_list_remove(&state->jobs, list, job, offsetof(hrt_state_job, segment));
     if (list->count == 0) {
         forget(residents, place);
     }

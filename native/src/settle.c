@@ -98,50 +98,47 @@ static void drop_error(hrt_state_job *job)
 }
 
 /* The job stays for its result's time to live, or leaves at once. */
-static int end(hrt_state *state, uint32_t index, uint8_t next, uint64_t due_ns)
+static int end(hrt_state *state, hrt_state_job *job, uint8_t next, uint64_t due_ns)
 {
     if (due_ns == 0) {
-        hrt_life_end(state, index);
+        hrt_life_end(state, job);
         return HRT_OK;
     }
-    hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
     uint16_t queue = job->queue;
     job->ready_order = state->sequence;
     job->payload_length = 0;
     job->saved_length = 0;
     job->saved_position = 0;
-    hrt_residents_measure(state, index);
-    int status = hrt_life_move(state, index, next, due_ns);
+    hrt_residents_measure(state, job);
+    int status = hrt_life_move(state, job, next, due_ns);
     hrt_life_trim(state, queue);
     return status;
 }
 
-static int make_ready(hrt_state *state, uint32_t index, uint64_t order)
+static int make_ready(hrt_state *state, hrt_state_job *job, uint64_t order)
 {
-    hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
     job->ready_order = order;
     job->ready_ns = state->time_ns;
-    return hrt_life_move(state, index, HRT_JOB_READY, 0);
+    return hrt_life_move(state, job, HRT_JOB_READY, 0);
 }
 
-static int wait(hrt_state *state, uint32_t index, uint8_t next, uint64_t due_ns)
+static int wait(hrt_state *state, hrt_state_job *job, uint8_t next, uint64_t due_ns)
 {
     if (due_ns <= state->time_ns) {
-        return make_ready(state, index, state->sequence);
+        return make_ready(state, job, state->sequence);
     }
-    return hrt_life_move(state, index, next, due_ns);
+    return hrt_life_move(state, job, next, due_ns);
 }
 
-static int revive(hrt_state *state, uint32_t index)
+static int revive(hrt_state *state, hrt_state_job *job)
 {
-    hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
     if (job->state == HRT_JOB_DEAD) {
         job->attempt = 0;
         job->crashes = 0;
         job->outcome = 0;
         job->cause = 0;
     }
-    return make_ready(state, index, state->sequence);
+    return make_ready(state, job, state->sequence);
 }
 
 static void uncount(hrt_state_job *job)
@@ -154,54 +151,51 @@ static void count_crash(hrt_state_job *job)
     job->crashes = (uint8_t)(job->crashes + (job->crashes < UINT8_MAX));
 }
 
-static int complete(hrt_state *state, uint32_t index, const hrt_settle_entry *entry,
+static int complete(hrt_state *state, hrt_state_job *job, const hrt_settle_entry *entry,
                     uint64_t position)
 {
-    hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
     if (entry->due_ns != 0) {
         drop_error(job);
         job->result_length = entry->data_length;
         job->result_position = position;
     }
-    return end(state, index, HRT_JOB_COMPLETED, entry->due_ns);
+    return end(state, job, HRT_JOB_COMPLETED, entry->due_ns);
 }
 
-static int transition(hrt_state *state, uint32_t index, const hrt_settle_entry *entry)
+static int transition(hrt_state *state, hrt_state_job *job, const hrt_settle_entry *entry)
 {
-    hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
     switch (entry->outcome) {
     case HRT_OUTCOME_SNOOZE:
         uncount(job);
-        return wait(state, index, HRT_JOB_SCHEDULED, entry->due_ns);
+        return wait(state, job, HRT_JOB_SCHEDULED, entry->due_ns);
     case HRT_OUTCOME_RETURNED:
         uncount(job);
-        return make_ready(state, index, job->id);
+        return make_ready(state, job, job->id);
     case HRT_OUTCOME_CRASHED:
         count_crash(job);
-        return wait(state, index, HRT_JOB_RETRYING, entry->due_ns);
+        return wait(state, job, HRT_JOB_RETRYING, entry->due_ns);
     case HRT_OUTCOME_RETRY:
     case HRT_OUTCOME_LOST:
     case HRT_OUTCOME_TIMEOUT:
-        return wait(state, index, HRT_JOB_RETRYING, entry->due_ns);
+        return wait(state, job, HRT_JOB_RETRYING, entry->due_ns);
     case HRT_OUTCOME_DISCARD:
-        return end(state, index, HRT_JOB_DISCARDED, entry->due_ns);
+        return end(state, job, HRT_JOB_DISCARDED, entry->due_ns);
     case HRT_OUTCOME_CANCELLED:
-        return end(state, index, HRT_JOB_CANCELLED, entry->due_ns);
+        return end(state, job, HRT_JOB_CANCELLED, entry->due_ns);
     case HRT_OUTCOME_EXPIRED:
-        return end(state, index, HRT_JOB_EXPIRED, entry->due_ns);
+        return end(state, job, HRT_JOB_EXPIRED, entry->due_ns);
     default:
-        return hrt_life_move(state, index, HRT_JOB_DEAD, 0);
+        return hrt_life_move(state, job, HRT_JOB_DEAD, 0);
     }
 }
 
 int hrt_settle_apply(hrt_state *state, const hrt_settle_entry *entry, const void *data,
                      uint64_t position)
 {
-    uint32_t index = hrt_jobs_find(&state->jobs, entry->job);
-    if (index == HRT_NIL) {
+    hrt_state_job *job = hrt_jobs_find(&state->jobs, entry->job);
+    if (job == NULL) {
         return HRT_OK;
     }
-    hrt_state_job *job = hrt_jobs_at(&state->jobs, index);
     bool stale = entry->token != 0 && job->token != entry->token;
     bool known = entry->outcome <= HRT_OUTCOME_REVIVED;
     if (stale || !known || !(outcomes_of(job->state) & BIT(entry->outcome))) {
@@ -209,11 +203,11 @@ int hrt_settle_apply(hrt_state *state, const hrt_settle_entry *entry, const void
     }
     count(state, job, entry);
     if (entry->outcome == HRT_OUTCOME_FORGOTTEN) {
-        hrt_life_end(state, index);
+        hrt_life_end(state, job);
         return HRT_OK;
     }
     if (entry->outcome == HRT_OUTCOME_REVIVED) {
-        return revive(state, index);
+        return revive(state, job);
     }
     job->settled_ns = state->time_ns;
     if (entry->outcome != HRT_OUTCOME_RETURNED) {
@@ -221,7 +215,7 @@ int hrt_settle_apply(hrt_state *state, const hrt_settle_entry *entry, const void
         job->cause = entry->cause;
     }
     if (entry->outcome == HRT_OUTCOME_OK) {
-        return complete(state, index, entry, position);
+        return complete(state, job, entry, position);
     }
     if (entry->outcome == HRT_OUTCOME_DEAD && entry->cause == HRT_OUTCOME_CRASHED) {
         count_crash(job);
@@ -229,7 +223,7 @@ int hrt_settle_apply(hrt_state *state, const hrt_settle_entry *entry, const void
     int status = keep_error(job, data, entry->data_length);
     if (entry->data_length > 0) {
         job->result_position = position;
-        hrt_residents_measure(state, index);
+        hrt_residents_measure(state, job);
     }
-    return status == HRT_OK ? transition(state, index, entry) : status;
+    return status == HRT_OK ? transition(state, job, entry) : status;
 }

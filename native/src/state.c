@@ -107,8 +107,7 @@ uint64_t hrt_state_jobs(const hrt_state *state)
 
 const hrt_state_job *hrt_state_find(const hrt_state *state, uint64_t job)
 {
-    uint32_t index = hrt_jobs_find(&state->jobs, job);
-    return index == HRT_NIL ? NULL : hrt_jobs_at(&state->jobs, index);
+    return hrt_jobs_find(&state->jobs, job);
 }
 
 const hrt_state_job *hrt_state_at(const hrt_state *state, uint32_t index)
