@@ -194,7 +194,7 @@ static void tell_of_space(hrt_runtime *runtime)
         uint16_t queue = (uint16_t)__builtin_ctzll(queues);
         queues &= queues - 1;
         uint32_t limit = hrt_state_settings(runtime->state, queue)->max_jobs;
-        if (limit != 0 && hrt_state_queue_at(runtime->state, queue)->waiting >= limit) {
+        if (limit != 0 && hrt_state_waiting(runtime->state, queue) >= limit) {
             continue;
         }
         hrt_delivery delivery = {.type = HRT_DELIVERY_SPACE, .queue = queue, .slot = UINT32_MAX};

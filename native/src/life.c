@@ -27,20 +27,9 @@ static bool waits(uint8_t job_state)
     return waiting >> job_state & 1;
 }
 
-static void count_out(hrt_state *state, const hrt_state_job *job)
+static void count(hrt_state *state, const hrt_state_job *job, uint64_t change)
 {
-    hrt_state_queue *queue = &state->queues[job->queue];
-    hrt_add_relaxed(gauge_of(&state->page->queue_counters[job->queue], job->state), UINT64_MAX);
-    queue->waiting -= waits(job->state);
-    queue->running -= job->state == HRT_JOB_RUNNING;
-}
-
-static void count_in(hrt_state *state, const hrt_state_job *job)
-{
-    hrt_state_queue *queue = &state->queues[job->queue];
-    hrt_add_relaxed(gauge_of(&state->page->queue_counters[job->queue], job->state), 1);
-    queue->waiting += waits(job->state);
-    queue->running += job->state == HRT_JOB_RUNNING;
+    hrt_add_relaxed(gauge_of(&state->page->queue_counters[job->queue], job->state), change);
 }
 
 static int set_timers(hrt_state *state, hrt_state_job *job)
@@ -101,7 +90,7 @@ static void retain(hrt_state *state, hrt_state_job *job)
 
 static int link_state(hrt_state *state, hrt_state_job *job)
 {
-    count_in(state, job);
+    count(state, job, 1);
     if (job->state == HRT_JOB_RUNNING) {
         return hrt_holders_link(state, job);
     }
@@ -116,7 +105,7 @@ static int link_state(hrt_state *state, hrt_state_job *job)
 
 static void unlink_state(hrt_state *state, hrt_state_job *job)
 {
-    count_out(state, job);
+    count(state, job, UINT64_MAX);
     if (job->has_timers != 0) {
         clear_timers(state, job);
     }

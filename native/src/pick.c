@@ -49,7 +49,8 @@ static uint32_t allowance(const hrt_scheduler *scheduler, uint16_t number)
     if (limit == 0) {
         return UINT32_MAX;
     }
-    return queue->running < limit ? limit - queue->running : 0;
+    uint64_t running = hrt_state_running(scheduler->state, number);
+    return running < limit ? limit - (uint32_t)running : 0;
 }
 
 static supply survey(hrt_scheduler *scheduler)

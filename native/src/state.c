@@ -138,6 +138,19 @@ const hrt_queue_settings *hrt_state_settings(const hrt_state *state, uint16_t qu
     return &state->page->queues[queue];
 }
 
+uint64_t hrt_state_waiting(const hrt_state *state, uint16_t queue)
+{
+    HRT_ASSERT(queue < HRT_QUEUES_MAX);
+    const hrt_queue_counters *gauges = &state->page->queue_counters[queue];
+    return gauges->scheduled + gauges->ready + gauges->retrying;
+}
+
+uint64_t hrt_state_running(const hrt_state *state, uint16_t queue)
+{
+    HRT_ASSERT(queue < HRT_QUEUES_MAX);
+    return state->page->queue_counters[queue].running;
+}
+
 uint64_t hrt_state_ready_queues(const hrt_state *state)
 {
     return state->ready_queues;

@@ -88,10 +88,8 @@ typedef struct hrt_state_queue {
     uint64_t suspect_kinds[HRT_KINDS_MAX / 64];
     uint32_t ready_count;   /* in all lists above */
     uint32_t suspect_count; /* of these, suspects */
-    uint32_t waiting;       /* scheduled + ready + retrying: what max_jobs limits */
-    uint32_t running;
-    hrt_job_list retained; /* terminal jobs but dead ones, oldest first */
-    uint64_t trimmed;      /* so many were dropped because more were retained */
+    hrt_job_list retained;  /* terminal jobs but dead ones, oldest first */
+    uint64_t trimmed;       /* so many were dropped because more were retained */
     bool paused;
 } hrt_state_queue;
 
@@ -124,6 +122,9 @@ uint32_t
 hrt_state_capacity(const hrt_state *state); /* indices are below it; slots with id 0 are free */
 const hrt_state_queue *hrt_state_queue_at(const hrt_state *state, uint16_t queue);
 const hrt_queue_settings *hrt_state_settings(const hrt_state *state, uint16_t queue);
+/* Jobs of a queue by the gauges of the page: what max_jobs and max_running limit. */
+uint64_t hrt_state_waiting(const hrt_state *state, uint16_t queue); /* scheduled, ready, retrying */
+uint64_t hrt_state_running(const hrt_state *state, uint16_t queue);
 uint64_t
 hrt_state_ready_queues(const hrt_state *state); /* bit: the queue has ready jobs, paused or not */
 

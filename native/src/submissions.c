@@ -79,7 +79,7 @@ static int admit(hrt_runtime *runtime, hrt_seat *seat, const hrt_submit_enqueue 
     }
     const hrt_queue_settings *settings = hrt_state_settings(runtime->state, submit->queue);
     bool full = settings->max_jobs != 0 &&
-                hrt_state_queue_at(runtime->state, submit->queue)->waiting >= settings->max_jobs;
+                hrt_state_waiting(runtime->state, submit->queue) >= settings->max_jobs;
     bool waits = (submit->flags & HRT_ENQUEUE_BLOCK) != 0;
     /* Jobs behind one that waits for room must not overtake it. */
     if (full || (waits && (seat->full_queues & bit))) {

@@ -278,7 +278,7 @@ static void suspects_leave_half_of_the_lanes_to_the_others(void)
         exclusive += hrt_scheduler_appetite(bench.scheduler, bench.lane)->exclusive;
     }
     CHECK_EQ(exclusive, 2);
-    CHECK_EQ(hrt_state_queue_at(bench.log->state, 0)->running, 2 + 4);
+    CHECK_EQ(hrt_state_running(bench.log->state, 0), 2 + 4);
     free_bench(&bench);
 }
 

@@ -35,7 +35,7 @@ static void a_job_goes_from_ready_to_running_and_leaves(void)
     CHECK_EQ(state_of(log, job), HRT_JOB_RUNNING);
     CHECK_EQ(hrt_state_find(log->state, job)->token, token);
     CHECK_EQ(hrt_state_find(log->state, job)->attempt, 1);
-    CHECK_EQ(hrt_state_queue_at(log->state, 0)->running, 1);
+    CHECK_EQ(hrt_state_running(log->state, 0), 1);
     settle(log, job, HRT_OUTCOME_OK, 0);
     CHECK_EQ(state_of(log, job), 0);
     CHECK_EQ(hrt_state_jobs(log->state), 0);
@@ -124,7 +124,7 @@ static void a_blocked_key_holds_its_jobs_in_order(void)
     lease_one(log, jobs[1]);
     settle(log, jobs[1], HRT_OUTCOME_OK, 0);
     CHECK(may_go(log, jobs[3]));
-    CHECK_EQ(hrt_state_queue_at(log->state, 0)->waiting, 1);
+    CHECK_EQ(hrt_state_waiting(log->state, 0), 1);
     free_history(log);
 }
 
