@@ -75,8 +75,7 @@ static void begin_attempt(hrt_runtime *runtime, hrt_seat *seat, const hrt_state_
         /* What it saved never lies in an older one: this one is enough to keep both. */
         .segment = job->leased_position / hrt_log_segment_size(runtime->log),
         .leased_ns = runtime->boot_ns,
-        .kind = job->kind,
-        .queue = job->queue,
+        .index = hrt_state_index(runtime->state, job),
         .flags = job->suspect ? HRT_ATTEMPT_SUSPECT : 0,
     };
     seat->held++;
@@ -269,8 +268,8 @@ static void make_lean(hrt_settle_entry *entry, const void *data)
 int hrt_attempt_settle(hrt_runtime *runtime, uint32_t lane, hrt_attempt *attempt, uint8_t outcome,
                        uint64_t delay_ns, const void *data, uint32_t length)
 {
-    const hrt_state_job *job = hrt_state_find(runtime->state, attempt->job);
-    HRT_ASSERT(job != NULL && job->token == attempt->token);
+    const hrt_state_job *job = hrt_state_at(runtime->state, attempt->index);
+    HRT_ASSERT(job->id == attempt->job && job->token == attempt->token);
     hrt_settle_entry entry = {.job = attempt->job, .token = attempt->token, .data_length = length};
     hrt_scheduler_judge(runtime->scheduler, job, outcome_after_stop(attempt, outcome), delay_ns,
                         runtime->wall_ns, &entry);
@@ -283,7 +282,7 @@ int hrt_attempt_settle(hrt_runtime *runtime, uint32_t lane, hrt_attempt *attempt
         return status;
     }
     announce(runtime, job, &entry, data, position);
-    hrt_kind_counters *kind = &runtime->page->kind_counters[attempt->kind];
+    hrt_kind_counters *kind = &runtime->page->kind_counters[job->kind];
     hrt_counters_observe(&kind->run, runtime->boot_ns - attempt->leased_ns);
     hrt_add_relaxed(&runtime->page->runtime.settles, 1);
     if (job->timeout_ms != 0) {

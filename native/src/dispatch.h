@@ -42,8 +42,7 @@ typedef struct hrt_attempt {
     uint64_t token;
     uint64_t segment;   /* its payload lies there, what it saved there or further on */
     uint64_t leased_ns; /* boot clock */
-    uint16_t kind;
-    uint16_t queue;
+    uint32_t index;     /* of the job in the state */
     uint8_t flags;
     uint8_t stop; /* enum hrt_outcome it was asked to stop for: CANCELLED or TIMEOUT, else 0 */
     uint16_t permille;

@@ -179,11 +179,12 @@ static void take_enqueue(hrt_runtime *runtime, uint32_t lane, const hrt_submit_e
 
 /* Sums the room that a settle's follow-ups need, looking ahead without taking them. */
 static int measure_follow_ups(const hrt_runtime *runtime, const hrt_ring_reader *reader,
-                              uint32_t count, size_t *room_out)
+                              const hrt_submit_settle *settle, size_t *room_out)
 {
     hrt_ring_reader ahead = *reader;
+    hrt_ring_advance(&ahead, &settle->head);
     size_t room = 0;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < settle->follow_count; i++) {
         hrt_submit head;
         const uint8_t *entry = NULL;
         hrt_submit_enqueue submit;
@@ -264,11 +265,9 @@ static bool take_settle(hrt_runtime *runtime, uint32_t lane, const hrt_submit_se
         sizeof(*submit) + submit->data_length > submit->head.length) {
         return false;
     }
-    hrt_ring_reader after = seat->host.submit;
-    hrt_ring_advance(&after, &submit->head);
     size_t room = 0;
     if (submit->follow_count > 0 &&
-        measure_follow_ups(runtime, &after, submit->follow_count, &room) != HRT_OK) {
+        measure_follow_ups(runtime, &seat->host.submit, submit, &room) != HRT_OK) {
         return false;
     }
     *unit = (hrt_unit){.parent = submit->job, .room = room, .left = submit->follow_count};
