@@ -37,15 +37,40 @@ static void add_pin(hrt_runtime *runtime, hrt_seat *seat, uint64_t position)
     seat->pins[seat->pin_count++] = (hrt_pin){seat->host.deliver_tail, segment};
 }
 
-/* A RESULT's token field carries the position of its data until it is written into the ring. */
-static void place_result(hrt_runtime *runtime, hrt_seat *seat, hrt_delivery *delivery)
+/* Its token field carries the position of its data until it is written into the ring. */
+static void put_result(hrt_runtime *runtime, hrt_seat *seat, const hrt_delivery *result)
 {
-    if (delivery->type != HRT_DELIVERY_RESULT || delivery->data_length == 0) {
-        return;
+    hrt_delivery placed = *result;
+    add_pin(runtime, seat, placed.token);
+    hrt_log_place(runtime->log, placed.token, &placed.slot, &placed.data_offset);
+    placed.token = 0;
+    hrt_lane_deliver(&seat->host, &placed);
+}
+
+/* Only with room in the ring. */
+static void put(hrt_runtime *runtime, hrt_seat *seat, const hrt_delivery *delivery)
+{
+    if (delivery->type == HRT_DELIVERY_RESULT && delivery->data_length > 0) {
+        put_result(runtime, seat, delivery);
+    } else {
+        hrt_lane_deliver(&seat->host, delivery);
     }
-    add_pin(runtime, seat, delivery->token);
-    hrt_log_place(runtime->log, delivery->token, &delivery->slot, &delivery->data_offset);
-    delivery->token = 0;
+}
+
+/* The ring is full, or others wait for it. False: so many that it is of no use any more. */
+HRT_RARE static bool put_off(hrt_runtime *runtime, hrt_seat *seat, const hrt_delivery *delivery)
+{
+    if (seat->overflow_count >= OVERFLOW_MAX && !seat->local) {
+        seat->flooded = true; /* the lane is shut by the next pass, what it held is taken back */
+        return false;
+    }
+    if (!hrt_grow(&seat->overflow, &seat->overflow_capacity, seat->overflow_count + 1, 64,
+                  sizeof(*seat->overflow))) {
+        hrt_runtime_fail(runtime, HRT_ENOMEM);
+        return false;
+    }
+    seat->overflow[seat->overflow_count++] = *delivery;
+    return true;
 }
 
 void hrt_effect_deliver(hrt_runtime *runtime, uint32_t lane, const hrt_delivery *delivery,
@@ -53,19 +78,9 @@ void hrt_effect_deliver(hrt_runtime *runtime, uint32_t lane, const hrt_delivery 
 {
     hrt_seat *seat = &runtime->seats[lane];
     if (seat->overflow_count == 0 && hrt_lane_deliver_room(&seat->host) > 0) {
-        hrt_delivery placed = *delivery;
-        place_result(runtime, seat, &placed);
-        hrt_lane_deliver(&seat->host, &placed);
-    } else if (seat->overflow_count >= OVERFLOW_MAX && !seat->local) {
-        seat->flooded = true; /* the lane is shut by the next pass, what it held is taken back */
+        put(runtime, seat, delivery);
+    } else if (!put_off(runtime, seat, delivery)) {
         return;
-    } else {
-        if (!hrt_grow(&seat->overflow, &seat->overflow_capacity, seat->overflow_count + 1, 64,
-                      sizeof(*seat->overflow))) {
-            hrt_runtime_fail(runtime, HRT_ENOMEM);
-            return;
-        }
-        seat->overflow[seat->overflow_count++] = *delivery;
     }
     hrt_effect_touch(runtime, lane, sync);
 }
@@ -132,8 +147,7 @@ static void refill_from_overflow(hrt_runtime *runtime, uint32_t lane)
         return;
     }
     for (uint32_t i = 0; i < count; i++) {
-        place_result(runtime, seat, &seat->overflow[i]);
-        hrt_lane_deliver(&seat->host, &seat->overflow[i]);
+        put(runtime, seat, &seat->overflow[i]);
     }
     seat->overflow_count -= count;
     memmove(seat->overflow, seat->overflow + count, seat->overflow_count * sizeof(*seat->overflow));

@@ -415,7 +415,7 @@ const void *hrt_log_at(const hrt_log *log, uint64_t position)
 }
 
 /* A file that was put aside is found by its old number. */
-static uint32_t slot_behind(const hrt_log *log, uint64_t number)
+HRT_RARE static uint32_t slot_behind(const hrt_log *log, uint64_t number)
 {
     hrt_log *shared = (hrt_log *)(uintptr_t)log; /* only its mutex changes */
     (void)pthread_mutex_lock(&shared->mutex);
