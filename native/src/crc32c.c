@@ -74,6 +74,12 @@ __attribute__((target("sse4.2"))) static uint32_t
 update_hardware(uint32_t seed, const uint8_t *bytes, size_t length)
 {
     uint64_t crc = (uint32_t)~seed;
+    for (; length >= 32; length -= 32, bytes += 32) {
+        crc = _mm_crc32_u64(crc, load_u64(bytes));
+        crc = _mm_crc32_u64(crc, load_u64(bytes + 8));
+        crc = _mm_crc32_u64(crc, load_u64(bytes + 16));
+        crc = _mm_crc32_u64(crc, load_u64(bytes + 24));
+    }
     for (; length >= 8; length -= 8, bytes += 8) {
         crc = _mm_crc32_u64(crc, load_u64(bytes));
     }
