@@ -251,6 +251,7 @@ class Story:
         self._describer = Describer()
         self._queue: object = None
         self._known = False
+        self.clients: list[int] = []  # that the job was handed to, in order
 
     def tell(self, history: History) -> Iterator[Event]:
         """Give what touched the job, in order, until it left."""
@@ -327,6 +328,7 @@ class Story:
     def _leased(self, said: dict[str, Any]) -> Iterator[str]:
         info = self._info() if self._job in said["jobs"] else None
         if info is not None and info["token"] == said["sequence"]:
+            self.clients.append(said["client"])
             yield f"attempt {info['attempt']} was handed to client {said['client']}"
 
     def _settled(self, said: dict[str, Any]) -> Iterator[str]:

@@ -73,7 +73,10 @@ class Pool:
             log.warning("cannot start a worker", pool=self.config.name, err=str(error))
             self._after_exit(f"{error.message}\n    {error.hint}", lived=0.0)
             return None
-        log.info("worker started", worker=worker.name, pid=worker.pid)
+        # The log of jobs names the worker by its incarnation only.
+        log.info(
+            "worker started", worker=worker.name, pid=worker.pid, incarnation=worker.incarnation
+        )
         self._tell("started", worker)
         return worker
 

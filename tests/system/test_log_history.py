@@ -128,6 +128,27 @@ def test_the_story_of_a_failed_job_has_its_attempts_and_causes(past: dict[str, A
     assert same == story
 
 
+def test_the_story_says_where_the_names_of_its_clients_stand(
+    past: dict[str, Any], shared_instance: Any
+) -> None:
+    options = (past["log"], past["failing"], "--archive", past["archive"])
+    (story,) = lines("log", "why", *options)
+    assert len(story["clients"]) == 2  # one for each attempt
+    told = cli("log", "why", *options).stdout
+    assert told.rstrip().endswith("says the supervisor's own log: incarnation=NUMBER")
+    for client in story["clients"]:
+        assert f"handed to client {client}" in told
+        started = [
+            line
+            for line in shared_instance.output().splitlines()
+            if "worker started" in line and str(client) in line
+        ]
+        assert len(started) == 1
+        assert "python/0" in started[0]
+    (waited,) = lines("log", "why", past["log"], past["held"], "--archive", past["archive"])
+    assert waited["clients"] == []
+
+
 def test_the_story_tells_of_follow_ups_pauses_and_supervisors(past: dict[str, Any]) -> None:
     options = (past["log"], "--archive", past["archive"])
     parent = cli("log", "why", *options[:1], past["parent"], *options[1:]).stdout

@@ -29,6 +29,10 @@ SAFE = (0, 1)  # enum hrt_damage
 ARCHIVE = click.option(
     "--archive", type=DIRECTORY, help="Begin with what this archive has from before the log."
 )
+NAMELESS = (
+    "the log knows clients by their number only; which worker it was, with its pid, says the "
+    "supervisor's own log: incarnation=NUMBER"
+)
 HIDDEN = ("sequence", "type", "position", "time_ns", "epoch", "length")
 
 
@@ -199,8 +203,14 @@ def _tell(session: Session, history: History, job: int) -> int:
         (event.sequence, time_text(event.time_ns), event.state or "gone", event.text)
         for event in events
     ]
-    body = {"job": job, "events": [asdict(event) for event in events], "ending": ending}
-    session.show(body, f"{table(('sequence', 'time', 'then', 'what'), rows)}\n{ending}")
+    body = {
+        "job": job,
+        "events": [asdict(event) for event in events],
+        "ending": ending,
+        "clients": story.clients,
+    }
+    text = f"{table(('sequence', 'time', 'then', 'what'), rows)}\n{ending}"
+    session.show(body, f"{text}\n{NAMELESS}" if story.clients else text)
     return _conclude(history)
 
 
