@@ -7,7 +7,7 @@
 #include "record.h"
 #include "scan.h"
 #include "segment.h"
-#include "tap.h"
+#include "scratch.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -49,22 +49,12 @@ static void fixture_failure(void *context, int status)
     (void)pthread_mutex_unlock(&f->mutex);
 }
 
-static inline void fixture_clear(const char *directory)
-{
-    DIR *stream = opendir(directory);
-    REQUIRE(stream != NULL);
-    for (const struct dirent *entry = readdir(stream); entry != NULL; entry = readdir(stream)) {
-        (void)unlinkat(dirfd(stream), entry->d_name, 0);
-    }
-    (void)closedir(stream);
-}
-
 static char fixture_left[64]; /* the directory to remove if a test bails out */
 
 static void fixture_bail(void)
 {
     if (fixture_left[0] != '\0') {
-        fixture_clear(fixture_left);
+        scratch_empty(fixture_left);
         (void)rmdir(fixture_left);
     }
 }
@@ -92,7 +82,7 @@ static inline void fixture_make(fixture *f)
 static inline void fixture_end(fixture *f)
 {
     hrt_log_close(f->log);
-    fixture_clear(f->directory);
+    scratch_empty(f->directory);
     CHECK_EQ(rmdir(f->directory), 0);
     fixture_left[0] = '\0';
     (void)pthread_cond_destroy(&f->changed);

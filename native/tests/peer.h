@@ -8,8 +8,8 @@
 #include "atomic.h"
 #include "lane.h"
 #include "park.h"
+#include "scratch.h"
 #include "spawned.h"
-#include "tap.h"
 
 #include <fcntl.h>
 #include <hybridrt/hybridrt.h>
@@ -26,6 +26,7 @@ enum {
 };
 
 typedef struct peer {
+    char directory[SCRATCH_PATH]; /* of the log */
     hrt_lane *lane;
     hrt_lane_host host;
     hrt_page *page;
@@ -55,27 +56,10 @@ static inline void peer_make_page(peer *end)
     end->fds[HRT_FD_PAGE] = fd;
 }
 
-static char peer_directory[64]; /* that exists now; empty: none */
-
-static void peer_remove_log(void)
-{
-    char path[96];
-    if (peer_directory[0] == '\0')
-        return;
-    (void)snprintf(path, sizeof(path), "%s/00000000.seg", peer_directory);
-    (void)unlink(path);
-    (void)snprintf(path, sizeof(path), "%s/attach.sock", peer_directory);
-    (void)unlink(path);
-    (void)rmdir(peer_directory);
-    peer_directory[0] = '\0';
-}
-
 static inline void peer_make_log(peer *end)
 {
-    (void)snprintf(peer_directory, sizeof(peer_directory), "/tmp/hrt-peer-XXXXXX");
-    REQUIRE(mkdtemp(peer_directory) != NULL);
-    REQUIRE(atexit(peer_remove_log) == 0); /* also when a test cannot go on */
-    const int directory = open(peer_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    scratch_make(end->directory);
+    const int directory = open(end->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     const int fd = openat(directory, "00000000.seg", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     REQUIRE(directory >= 0 && fd >= 0 && ftruncate(fd, PEER_SEGMENT) == 0);
     end->segment = mmap(NULL, PEER_SEGMENT, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -99,7 +83,7 @@ static inline void peer_open(peer *end)
 
 static inline void peer_close(peer *end)
 {
-    peer_remove_log();
+    scratch_remove();
     for (int i = 0; i < HRT_FD_COUNT; i++)
         (void)close(end->fds[i]);
     (void)munmap(end->segment, PEER_SEGMENT);

@@ -13,9 +13,9 @@ enum { SCRATCH_PATH = 64 };
 static char scratch_path[SCRATCH_PATH]; /* empty: there is none */
 static pid_t scratch_owner;             /* children that exit leave it alone */
 
-static inline void scratch_clear(void)
+static inline void scratch_empty(const char *path)
 {
-    DIR *entries = opendir(scratch_path);
+    DIR *entries = opendir(path);
     const struct dirent *entry;
     while (entries != NULL && (entry = readdir(entries)) != NULL) {
         (void)unlinkat(dirfd(entries), entry->d_name, 0);
@@ -30,7 +30,7 @@ static inline void scratch_remove(void)
     if (scratch_path[0] == '\0' || scratch_owner != getpid()) {
         return;
     }
-    scratch_clear();
+    scratch_empty(scratch_path);
     (void)rmdir(scratch_path);
     scratch_path[0] = '\0';
 }

@@ -3,10 +3,9 @@
  * file and in a used one, and recover from each sort of end. Each time what is left has to open,
  * with all that was promised, and has to go on.
  *
- *   step_kills SCENE [WORKER WORKERS]
+ *   step_kills SCENE
  *
- * Each worker kills at its share of the instructions. Besides, a write that is cut short by the
- * kill after any of its pages is looked at too.
+ * Besides, a write that is cut short by the kill after any of its pages is looked at too.
  */
 #include "stepper.h"
 
@@ -70,7 +69,7 @@ static void image_write(const image *i, const char *directory)
 {
     int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     REQUIRE(fd >= 0);
-    fixture_clear(directory);
+    scratch_empty(directory);
     for (uint32_t n = 0; n < i->count; n++) {
         int file = openat(fd, i->names[n], O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
         REQUIRE(file >= 0 && hrt_write_at(file, i->bytes[n], i->sizes[n], 0) == HRT_OK);
@@ -330,7 +329,7 @@ static void remove_both(void)
     const char *both[] = {current->log.directory, current->copy.directory};
     for (uint32_t i = 0; i < 2; i++) {
         if (access(both[i], F_OK) == 0) {
-            fixture_clear(both[i]);
+            scratch_empty(both[i]);
             (void)rmdir(both[i]);
         }
     }
@@ -339,7 +338,7 @@ static void remove_both(void)
 
 int main(int argc, char **argv)
 {
-    REQUIRE(argc == 2 || argc == 4);
+    REQUIRE(argc == 2);
     setvbuf(stdout, NULL, _IOLBF, 0);
     scene *s = current = find_scene(argv[1]);
     journey_make(&s->log);
@@ -350,11 +349,7 @@ int main(int argc, char **argv)
     s->before = calloc(1, sizeof(image));
     REQUIRE(s->now != NULL && s->before != NULL);
     s->prepare(s);
-    stepper step = {.body = body,
-                    .look = look,
-                    .context = s,
-                    .first = argc == 4 ? strtoull(argv[2], NULL, 10) : 0,
-                    .every = argc == 4 ? strtoull(argv[3], NULL, 10) : 1};
+    stepper step = {.body = body, .look = look, .context = s, .every = 1};
     stepper_run(&step);
     printf("# json {\"instructions\": %" PRIu64 ", \"kills\": %" PRIu64 ", \"states\": %" PRIu64
            ", \"writes cut short\": %" PRIu64 "}\n",

@@ -74,25 +74,13 @@ static void copy_file(int from_directory, int to_directory, const char *name)
     (void)close(to);
 }
 
-static void clear(const char *path)
-{
-    DIR *entries = opendir(path);
-    const struct dirent *entry;
-    while (entries != NULL && (entry = readdir(entries)) != NULL) {
-        (void)unlinkat(dirfd(entries), entry->d_name, 0);
-    }
-    if (entries != NULL) {
-        (void)closedir(entries);
-    }
-}
-
 static void copy_log(const char *from, const char *to)
 {
     DIR *entries = opendir(from);
     int directory = open(to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     const struct dirent *entry;
     REQUIRE(entries != NULL && directory >= 0);
-    clear(to);
+    scratch_empty(to);
     while ((entry = readdir(entries)) != NULL) {
         if (entry->d_name[0] != '.') {
             copy_file(dirfd(entries), directory, entry->d_name);
@@ -330,7 +318,7 @@ static pid_t owner; /* of the copy: children leave it alone */
 static void remove_copy(void)
 {
     if (owner == getpid()) {
-        clear(set.copy);
+        scratch_empty(set.copy);
         (void)rmdir(set.copy);
     }
 }
@@ -350,11 +338,8 @@ int main(int argc, char **argv)
     stop_the_world(&set.r, relay_start_runner(&set.r));
     map_regions(&set);
     check_state(&set);
-    stepper step = {.body = successor,
-                    .look = look,
-                    .context = &set,
-                    .every = strtoull(argv[1], NULL, 10),
-                    .looks_at_all = true};
+    stepper step = {
+        .body = successor, .look = look, .context = &set, .every = strtoull(argv[1], NULL, 10)};
     stepper_run(&step);
     print_counts(&step, &set);
     go_on(&set.r);

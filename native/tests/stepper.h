@@ -22,12 +22,10 @@
 
 typedef struct stepper {
     void (*body)(void *context); /* in the process that is stepped */
-    /* In this one, after each kill. `called`: a system call lies between this kill and the last. */
+    /* In this one, before each instruction. `called`: a system call lies behind the last look. */
     void (*look)(void *context, uint64_t instruction, bool called);
     void *context;
-    uint64_t first;    /* kills begin at this instruction ... */
-    uint64_t every;    /* ... and are so many apart */
-    bool looks_at_all; /* also at instructions in between, where nobody is killed */
+    uint64_t every; /* a twin is killed each so many instructions */
 
     uint64_t instructions;
     uint64_t calls;
@@ -175,18 +173,14 @@ static inline void stepper_run(stepper *s)
     bool called = true;
     bool going = true;
     for (; going && tap_failures == 0; s->instructions++) {
-        bool kills = s->instructions % s->every == s->first % s->every;
-        if (kills) {
+        if (s->instructions % s->every == 0) {
             stepper_kill_twin(child);
             s->kills++;
         }
-        if (kills || s->looks_at_all) {
-            s->look(s->context, s->instructions, called);
-            called = false;
-        }
+        s->look(s->context, s->instructions, called);
         long call = stepper_call(child);
         going = call != SYS_tgkill; /* the mark */
-        called |= call >= 0;
+        called = call >= 0;
         s->calls += call >= 0;
         if (going) {
             stepper_step(child);

@@ -60,7 +60,7 @@ static void listen_at(listener *self, peer *end)
     self->welcome = (hrt_welcome){.magic = HRT_MAGIC_HELLO, .abi_version = HRT_ABI_VERSION};
     self->welcome_length = sizeof(hrt_welcome);
     self->fd_count = HRT_FD_COUNT;
-    (void)snprintf(self->path, sizeof(self->path), "%s/attach.sock", peer_directory);
+    (void)snprintf(self->path, sizeof(self->path), "%s/attach.sock", end->directory);
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     memcpy(address.sun_path, self->path, sizeof(self->path));
     self->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);

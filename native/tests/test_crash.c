@@ -17,7 +17,7 @@ static void travel(void *context)
 
 static void forget(journey *j)
 {
-    fixture_clear(j->log.directory);
+    scratch_empty(j->log.directory);
     memset(j->promised, 0, sizeof(*j->promised));
 }
 

@@ -54,7 +54,7 @@ static uint64_t die_at_each_pass(const char *name, bool anew)
             printf("# died at pass %" PRIu64 " of %s\n", pass, name);
         }
         if (anew) {
-            fixture_clear(f.directory);
+            scratch_empty(f.directory);
             memset(promised, 0, sizeof(*promised));
         }
     }
