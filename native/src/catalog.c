@@ -79,12 +79,23 @@ static int find_zeros(int fd, bool *zeros_out)
     return HRT_OK;
 }
 
+static int no_file(uint32_t slot)
+{
+    return hrt_fail(HRT_ECORRUPT,
+                    "%08x.seg in the log directory is no regular file; nothing was changed; move "
+                    "it away",
+                    slot);
+}
+
 static int read_file(int fd, found *item)
 {
     struct stat about;
     size_t got = 0;
     if (fstat(fd, &about) != 0) {
         return hrt_status_of(errno);
+    }
+    if (!S_ISREG(about.st_mode)) {
+        return no_file(item->slot);
     }
     item->size = (uint64_t)about.st_size;
     int status = hrt_read_at(fd, &item->head, sizeof(item->head), 0, &got);
@@ -107,17 +118,24 @@ static int add_file(int directory, uint32_t slot, finds *found_files)
                   sizeof(*found_files->items))) {
         return HRT_ENOMEM;
     }
-    int fd = hrt_segment_open(directory, slot, O_RDONLY);
+    int fd = hrt_segment_open(directory, slot, O_RDONLY | O_NONBLOCK); /* a pipe is not awaited */
     if (fd < 0) {
-        return errno == ENOENT ? HRT_OK : hrt_status_of(errno);
+        int error = errno;
+        if (error == ENOENT) {
+            return HRT_OK;
+        }
+        return error == ELOOP ? no_file(slot)
+                              : hrt_fail(hrt_status_of(error), "cannot open segment %08x.seg: %s",
+                                         slot, strerror(error));
     }
     found item = {.slot = slot};
     int status = read_file(fd, &item);
     (void)close(fd);
     if (status == HRT_OK) {
         found_files->items[found_files->count++] = item;
+        return HRT_OK;
     }
-    return status;
+    return status == HRT_ECORRUPT ? status : hrt_fail(status, "cannot read segment %08x.seg", slot);
 }
 
 static int list_files(int directory, finds *found_files)
@@ -140,7 +158,7 @@ static int list_files(int directory, finds *found_files)
         }
     }
     (void)closedir(stream);
-    return status == HRT_OK ? status : hrt_fail(status, "cannot read the segment files of the log");
+    return status;
 }
 
 static bool whole(const found *item)

@@ -4,6 +4,7 @@ docs/layout.md has the bytes. Nothing that was read is trusted: records count as
 library finds them valid and in a row.
 """
 
+import stat
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from pathlib import Path
 from struct import Struct
 from typing import Any
 
-from hybridrt.errors import InvalidArgumentError
+from hybridrt.errors import DamagedLogError, InvalidArgumentError
 from hybridrt.native import check, ffi, lib
 
 HEADER = Struct("<IIHHIQ16sQQQ")
@@ -183,7 +184,9 @@ def _slot_of(path: Path) -> int | None:
 
 
 def look_at(path: Path, slot: int) -> SegmentFile:
-    """Read the header of one file."""
+    """Read the header of one file; raise DamagedLogError when it is none."""
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise DamagedLogError(f"{path} is no regular file", "move it away")
     with path.open("rb") as file:
         first = file.read(HEADER.size)
         file.seek(MARK_OFFSET)

@@ -186,6 +186,26 @@ def test_damage_is_named_nothing_is_changed_and_nothing_is_run(
     assert hashes(log) == before
 
 
+@pytest.mark.parametrize(
+    "make",
+    [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/null")],
+    ids=["directory", "pipe", "link"],
+)
+def test_what_is_named_like_a_segment_and_is_no_file_is_named(
+    instance: Any, log: Path, tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    """And is not read: a pipe would be awaited for ever."""
+    make(log / "00000099.seg")
+    run = ("run", "--log-format", "human", "--config", instance.write(log=SMALL))
+    for words in (run, ("log", "verify", log), ("log", "repair", log)):
+        done = cli(*words)
+        assert done.returncode == Status.BAD_DATA
+        assert "00000099.seg in the log directory is no regular file" in done.stderr
+    done = cli("log", "backup", log, tmp_path / "copy")
+    assert done.returncode == Status.BAD_DATA
+    assert "00000099.seg is no regular file" in done.stderr
+
+
 def test_a_damaged_record_is_named_by_segment_and_position(log: Path) -> None:
     bad = middle(log)
     flip_payload(log)
