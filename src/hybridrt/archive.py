@@ -11,6 +11,7 @@ from typing import Any
 
 from hybridrt.chore import Chore
 from hybridrt.config import ArchiveConfig
+from hybridrt.errors import StorageError
 from hybridrt.holds import Holds
 from hybridrt.logs import get_logger
 from hybridrt.native import Runtime
@@ -80,6 +81,7 @@ class Archiver:
         place = Path(config.directory).expanduser()
         self._archive = Archive(place / catalog.uuid.hex())
         self._copied = 0
+        self._last: int | None = None  # the newest that we know to be there
         self._fault = ""
         self._behind = 0
         self._chore = Chore("archive", self._round, self._failed)
@@ -114,6 +116,7 @@ class Archiver:
         if counters["log_durable"] // self._segment_size <= self._next:
             self._runtime.sync(SYNC_S)  # jobs in `memory` ask for none
         self._copy(self._next)
+        self._last = self._next
         self._next += 1
         self._holds.set(HOLDER, self._next)
         for number in expired(self._archive, self._config, time.time_ns()):
@@ -123,6 +126,11 @@ class Archiver:
         return 0.0
 
     def _copy(self, number: int) -> None:
+        if self._last is not None and not self._archive.file(self._last).exists():
+            raise StorageError(
+                f"{self._archive.path} has lost segment {self._last}, which was archived there; "
+                "is its disk mounted?"
+            )
         if self._archive.is_full(number):  # a backup may have left the beginning of it here
             return
         file = Catalog.settled(self._directory).numbered[number]

@@ -145,6 +145,34 @@ def test_an_archive_that_cannot_be_written_fills_the_log_and_recovers(
     stop(process)
 
 
+def test_an_archive_that_is_gone_is_told_and_gets_no_hole(
+    instance: Any, tmp_path: Path, await_condition: Any
+) -> None:
+    """As when its disk is unmounted: what comes next is not written to where it was mounted."""
+    archive, elsewhere = tmp_path / "archive", tmp_path / "elsewhere"
+    process = run(
+        instance,
+        archive={"directory": str(archive)},
+        pool=[instance.python_pool()],
+        queue=[{"name": "default", "result_ttl": 0, "durability": "memory"}],
+    )
+
+    def state() -> Any:
+        return instance.call("status")["upkeep"]["archive"]
+
+    with hybridrt.connect(instance.directory) as client:
+        await_condition(lambda: put(client) and state()["copied"] > 1, "there is an archive")
+        await_condition(lambda: state()["behind"] == 0, "it rests")
+        archive.rename(elsewhere)
+        await_condition(lambda: put(client) and "has lost" in state()["fault"], "it is told")
+        assert not archive.exists()
+        elsewhere.rename(archive)
+        await_condition(lambda: not state()["fault"] and state()["behind"] == 0, "it goes on")
+    numbers = open_store(archive).numbers()
+    assert numbers == list(range(1, state()["next"]))
+    stop(process)
+
+
 def test_a_killed_archiver_goes_on_where_it_was(instance: Any, tmp_path: Path) -> None:
     archive = tmp_path / "archive"
     process = run(instance, archive={"directory": str(archive)})
