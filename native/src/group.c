@@ -93,6 +93,18 @@ static bool is_long(const hrt_runtime *runtime)
     return hrt_log_pending(runtime->log) > HRT_GROUP_SOFT && !runtime->unit_open;
 }
 
+/* A log that fails at the end of a segment has nothing in the group: no seal would notice it. */
+static int reserve_in_log(hrt_runtime *runtime, size_t bytes, enum hrt_log_class class)
+{
+    int status = hrt_log_reserve(runtime->log, bytes, class);
+    int failed = hrt_log_failed(runtime->log);
+    if (failed != HRT_OK) {
+        hrt_runtime_fail(runtime, failed);
+        return failed;
+    }
+    return status;
+}
+
 /* What the open group does not take as it is. */
 HRT_RARE static int reserve_anew(hrt_runtime *runtime, size_t bytes, enum hrt_log_class class)
 {
@@ -106,11 +118,11 @@ HRT_RARE static int reserve_anew(hrt_runtime *runtime, size_t bytes, enum hrt_lo
     if (class == HRT_LOG_NEW_WORK && !admits(runtime, bytes)) {
         return refusal(runtime);
     }
-    int status = hrt_log_reserve(runtime->log, whole, class);
+    int status = reserve_in_log(runtime, whole, class);
     if (status == HRT_EAGAIN) {
         status = hrt_group_seal(runtime);
         if (status == HRT_OK) {
-            status = hrt_log_reserve(runtime->log, whole, class);
+            status = reserve_in_log(runtime, whole, class);
         }
     }
     HRT_ASSERT(status != HRT_EAGAIN);

@@ -7,6 +7,7 @@
 #include "dispatch.h"
 #include "host.h"
 #include "lane.h"
+#include "log_state.h"
 #include "relay_check.h"
 
 enum {
@@ -505,6 +506,38 @@ static void a_spoiled_lane_harms_nobody(void)
     }
 }
 
+/* The group is empty then, so that no seal would notice: the next runtime has to find the entry. */
+static void an_entry_stays_in_its_lane_when_a_segment_cannot_be_ended(void)
+{
+    static char payload[25000]; /* of which a segment holds two */
+    const hrt_queue_settings settings = {
+        .name = "default", .weight = 1, .durability = HRT_DURABILITY_MEMORY};
+    host h;
+    host_make(&h);
+    hrt_runtime_options options = host_options(&h);
+    options.segment_size = 65536;
+    host_open(&h, &options, &settings);
+    const hrt_spec spec = {
+        .payload = payload, .payload_length = sizeof(payload), .kind = h.kind, .queue = h.queue};
+    const hrt_seat *seat = &h.runtime->seats[0];
+    uint64_t ticket = 0;
+    CHECK_EQ(hrt_enqueue(h.local, &spec, 1, 0, &ticket), HRT_OK);
+    CHECK_EQ(hrt_enqueue(h.local, &spec, 1, 0, &ticket), HRT_OK);
+    const uint64_t taken = hrt_load_acquire(&seat->host.lane->submit_head);
+    CHECK(taken > 2 * sizeof(payload));
+    struct hrt_log *log = h.runtime->log;
+    const int segment = log->fd;
+    log->fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    REQUIRE(log->fd >= 0);
+    CHECK_EQ(hrt_enqueue(h.local, &spec, 1, 0, &ticket), HRT_OK);
+    CHECK(hrt_runtime_has_failed(h.runtime));
+    CHECK_EQ(hrt_load_acquire(&seat->host.lane->submit_head), taken);
+    (void)close(log->fd);
+    log->fd = segment;
+    host_close(&h);
+    scratch_remove();
+}
+
 int main(void)
 {
     TAP_LIST(TEST(nothing_is_lost_or_done_twice_when_runtimes_die),
@@ -514,5 +547,6 @@ int main(void)
              TEST(a_cancelled_job_is_stopped_by_the_next_runtime_too),
              TEST(a_moved_limit_holds_under_the_next_runtime), TEST(only_one_has_the_lock),
              TEST(a_job_that_waits_for_room_keeps_its_turn), TEST(a_standby_has_the_same_state),
+             TEST(an_entry_stays_in_its_lane_when_a_segment_cannot_be_ended),
              TEST(a_spoiled_lane_harms_nobody));
 }
