@@ -27,7 +27,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { CALLS_MAX = 16, FILTER_MAX = 4 * CALLS_MAX + 8, THREADS_MAX = 4096 };
+enum { CALLS_MAX = 16, FILTER_MAX = 4 * CALLS_MAX + 8 };
 
 typedef struct named_call {
     const char *name;

@@ -22,11 +22,9 @@ EVENTS_BATCH = 64
 NOTICES_BATCH = 64
 LANES_MAX: int = lib.HRT_LANES_MAX
 FD_COUNT: int = lib.HRT_FD_COUNT
-GRANT_FD_COUNT = 2  # HRT_GRANT_FD_COUNT
+GRANT_FD_COUNT: int = lib.HRT_GRANT_FD_COUNT
 ABI_VERSION: int = lib.HRT_ABI_VERSION
-REPLIES_BATCH = 4096  # tickets asked about in one call, well below the reply ring
 BACKOFF_NS = 2**64 - 1  # delay of a RETRY: the queue's own back-off
-NO_SLOT = 2**32 - 1
 TEXT_SIZE = 1024
 
 Status = int

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -343,8 +343,3 @@ def is_locked(directory: Path) -> bool:
         except BlockingIOError:
             return True
     return False
-
-
-def plain(info: Info) -> dict[str, Any]:
-    """Return the description as a dict."""
-    return asdict(info)

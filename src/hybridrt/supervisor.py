@@ -67,7 +67,6 @@ Grants = list[tuple[Grant, list[int]]]
 
 EVENTFD_BYTES = 8
 SOCKET_PATH_BYTES_MAX = 107  # of a sockaddr_un
-ERROR_TEXT_BYTES = 4096
 KEY_BYTES = 255
 
 

@@ -41,7 +41,6 @@ from hybridrt.units import NANOSECONDS, parse_duration, to_nanoseconds
 
 Handler = Callable[["Job"], Any]
 
-FETCH_MAX = 64
 PERMILLE = 1000
 
 
