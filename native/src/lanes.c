@@ -73,6 +73,26 @@ static void clear_seat(hrt_seat *seat)
     memset(seat, 0, sizeof(*seat));
 }
 
+/* A lane with all that belongs to it. Its descriptor is the caller's, on error too: -1 is none. */
+static int fit_out(hrt_runtime *runtime, hrt_seat *seat, uint32_t number, int *fd_out)
+{
+    hrt_lane *lane = NULL;
+    int status = hrt_lane_create(number, seat->incarnation, seat->submit_capacity,
+                                 runtime->options.lease_ns, &lane, fd_out);
+    if (status == HRT_OK) {
+        hrt_lane_host_init(&seat->host, lane, seat->submit_capacity);
+        status = furnish(seat);
+    }
+    if (status == HRT_OK) {
+        hrt_store_relaxed_u32(&lane->standby, runtime->standby_present);
+        status = make_descriptors(seat, *fd_out);
+    }
+    if (status == HRT_OK && !seat->local) {
+        status = hrt_sentinel_add(runtime->sentinel, number, lane);
+    }
+    return status;
+}
+
 int hrt_lanes_make(hrt_runtime *runtime, uint32_t submit_capacity, bool local, uint32_t *lane_out,
                    int *fd_out)
 {
@@ -86,23 +106,10 @@ int hrt_lanes_make(hrt_runtime *runtime, uint32_t submit_capacity, bool local, u
     seat->event_fd = -1;
     seat->lane_fd = -1;
     seat->incarnation = ((uint64_t)hrt_log_epoch(runtime->log) << 32) | ++runtime->next_incarnation;
-    uint32_t capacity = submit_capacity != 0 ? submit_capacity : HRT_LANE_SUBMIT;
-    hrt_lane *lane = NULL;
+    seat->submit_capacity = submit_capacity != 0 ? submit_capacity : HRT_LANE_SUBMIT;
+    seat->local = local;
     int fd = -1;
-    seat->submit_capacity = capacity;
-    status =
-        hrt_lane_create(number, seat->incarnation, capacity, runtime->options.lease_ns, &lane, &fd);
-    if (status == HRT_OK) {
-        hrt_lane_host_init(&seat->host, lane, capacity);
-        status = furnish(seat);
-    }
-    if (status == HRT_OK) {
-        hrt_store_relaxed_u32(&lane->standby, runtime->standby_present);
-        status = make_descriptors(seat, fd);
-    }
-    if (status == HRT_OK && !local) {
-        status = hrt_sentinel_add(runtime->sentinel, number, lane);
-    }
+    status = fit_out(runtime, seat, number, &fd);
     if (status != HRT_OK) {
         clear_seat(seat);
         if (fd >= 0) {
@@ -110,7 +117,6 @@ int hrt_lanes_make(hrt_runtime *runtime, uint32_t submit_capacity, bool local, u
         }
         return status;
     }
-    seat->local = local;
     seat->info.incarnation = seat->incarnation;
     seat->info.number = number;
     seat->info.local = local;

@@ -113,6 +113,20 @@ static void flusher_failed(void *context, int status)
     (void)pthread_mutex_unlock(&runtime->durable_lock);
 }
 
+/* The log has one epoch for each time it is opened; the page says which it is. */
+static void take_next_epoch(hrt_runtime *runtime)
+{
+    uint32_t epoch = hrt_log_epoch(runtime->log) + 1;
+    hrt_log_set_epoch(runtime->log, epoch);
+    hrt_log_counters(runtime->log, &runtime->page->runtime);
+    runtime->recovery.epoch = epoch;
+    runtime->recovery.jobs = hrt_state_jobs(runtime->state);
+    memcpy(runtime->page->uuid, hrt_log_uuid(runtime->log), sizeof(runtime->page->uuid));
+    runtime->page->segment_size = hrt_log_segment_size(runtime->log);
+    hrt_store_relaxed(&runtime->page->runtime.epoch, epoch);
+    hrt_store_relaxed(&runtime->page->runtime.started_ns, hrt_wall_ns());
+}
+
 static int open_log(hrt_runtime *runtime, const hrt_heritage *from)
 {
     hrt_log_options options = {
@@ -146,16 +160,8 @@ static int open_log(hrt_runtime *runtime, const hrt_heritage *from)
     } else if (from == NULL && runtime->search->refusal_count > 0) {
         runtime->recovery.snapshot = 2;
     }
-    uint32_t epoch = hrt_log_epoch(runtime->log) + 1;
-    hrt_log_set_epoch(runtime->log, epoch);
-    hrt_log_counters(runtime->log, &runtime->page->runtime);
-    runtime->recovery.epoch = epoch;
-    runtime->recovery.jobs = hrt_state_jobs(runtime->state);
+    take_next_epoch(runtime);
     runtime->recovery.duration_ns = hrt_boot_ns() - begin;
-    memcpy(runtime->page->uuid, hrt_log_uuid(runtime->log), sizeof(runtime->page->uuid));
-    runtime->page->segment_size = hrt_log_segment_size(runtime->log);
-    hrt_store_relaxed(&runtime->page->runtime.epoch, epoch);
-    hrt_store_relaxed(&runtime->page->runtime.started_ns, hrt_wall_ns());
     return hrt_log_start(runtime->log);
 }
 
