@@ -24,10 +24,13 @@
 #include <unistd.h>
 
 #define GATHER_NS ((int64_t)3000000) /* the runtime wakes us at most once in so long */
-#define SLEEP_NS ((int64_t)10 * 1000000000)
+#define SLEEP_NS ((int64_t)1000000000)
 #define LOCK_RETRY_NS 100000 /* a lock cannot be waited for and given up at a time */
 
-enum { LOOK_EVERY = 4096 }; /* records between two looks at what others ask */
+enum {
+    LOOK_EVERY = 4096, /* records between two looks at what others ask */
+    OWN_SHIFT = 8,     /* thread ids have 22 bits; below them stands enum hrt_park */
+};
 
 struct hrt_standby {
     hrt_runtime_options options;
@@ -234,10 +237,12 @@ static int catch_up(hrt_standby *standby, bool *found_out)
 {
     const hrt_record *record = NULL;
     uint64_t sequence = 0;
+    int status = HRT_OK;
     *found_out = false;
     hrt_scan_follow(standby->scan, hrt_load_acquire(&standby->page->runtime.log_tail));
-    int status = hrt_scan_next(standby->scan, &record);
-    while (status == HRT_OK && !stops(standby)) {
+    /* Whether to stop is asked before a record is taken: one that was taken is applied. */
+    while (status == HRT_OK && !stops(standby) &&
+           (status = hrt_scan_next(standby->scan, &record)) == HRT_OK) {
         *found_out = true;
         sequence = record->sequence;
         status = apply(standby, record);
@@ -248,7 +253,6 @@ static int catch_up(hrt_standby *standby, bool *found_out)
             standby->applied = 0;
             publish(standby, sequence);
         }
-        status = status == HRT_OK ? hrt_scan_next(standby->scan, &record) : status;
     }
     publish(standby, sequence);
     return status == HRT_EEND ? status_of_end(standby) : status;
@@ -270,17 +274,22 @@ static void gather(hrt_standby *standby, uint32_t writer)
     (void)hrt_park_wait_any(words, HRT_COUNT_OF(words), GATHER_NS);
 }
 
+/*
+ * While an upgrade is under way two of them sleep on one word. The runtime wakes all whatever the
+ * word says, unless it says that nobody sleeps: so only the runtime says that, at the price of a
+ * needless wake, and each of them waits for a value of its own, so that it does not fall asleep
+ * when the word was cleared and set again since.
+ */
 static void sleep_until_woken(hrt_standby *standby, uint32_t writer)
 {
     hrt_page *page = standby->page;
-    const hrt_park_word words[] = {{&page->follow_park, HRT_PARK_FUTEX},
-                                   {&page->writer_alive, writer},
-                                   {&standby->stopping, 0}};
-    hrt_park_begin(&page->follow_park, HRT_PARK_FUTEX);
+    const uint32_t own = HRT_PARK_FUTEX | (uint32_t)gettid() << OWN_SHIFT;
+    const hrt_park_word words[] = {
+        {&page->follow_park, own}, {&page->writer_alive, writer}, {&standby->stopping, 0}};
+    hrt_park_begin(&page->follow_park, own);
     if (hrt_load_acquire(&page->runtime.log_tail) <= hrt_scan_position(standby->scan)) {
         (void)hrt_park_wait_any(words, HRT_COUNT_OF(words), SLEEP_NS);
     }
-    hrt_park_cancel(&page->follow_park);
 }
 
 static bool writer_lives(uint32_t word)
@@ -298,6 +307,7 @@ int hrt_standby_run(hrt_standby *standby)
         if (status == HRT_EGONE) {
             status = begin_anew(standby);
         } else if (status == HRT_OK && !writer_lives(writer)) {
+            hrt_park_wake_raw(&standby->page->writer_alive); /* the kernel has woken but one */
             status = HRT_ECLOSED;
         } else if (status == HRT_OK && found) {
             gather(standby, writer);

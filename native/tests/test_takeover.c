@@ -186,12 +186,19 @@ static void jobs_of_lanes_that_were_not_handed_over_are_lost(void)
     desk_close(&d);
 }
 
+static hrt_lane *map_lane(const relay *r, uint32_t lane)
+{
+    hrt_lane *shared =
+        mmap(NULL, hrt_lane_size(r->grants[lane].submit_capacity), PROT_READ | PROT_WRITE,
+             MAP_SHARED, r->grant_fds[lane][HRT_GRANT_LANE], 0);
+    REQUIRE(shared != MAP_FAILED);
+    return shared;
+}
+
 static void shut(const relay *r, uint32_t lane)
 {
     size_t size = hrt_lane_size(r->grants[lane].submit_capacity);
-    hrt_lane *shared =
-        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, r->grant_fds[lane][HRT_GRANT_LANE], 0);
-    REQUIRE(shared != MAP_FAILED);
+    hrt_lane *shared = map_lane(r, lane);
     shared->closed = (uint32_t)HRT_ECLOSED;
     (void)munmap(shared, size);
 }
@@ -424,6 +431,131 @@ static void a_standby_has_the_same_state(void)
     desk_close(&d);
 }
 
+typedef struct follower {
+    hrt_standby *standby;
+    pthread_t thread;
+} follower;
+
+static follower follow_along(const relay *r)
+{
+    follower f = {.standby = relay_standby(r)};
+    REQUIRE(pthread_create(&f.thread, NULL, follow, f.standby) == 0);
+    return f;
+}
+
+static void await_end(const follower *f, int expected)
+{
+    void *status = NULL;
+    (void)pthread_join(f->thread, &status);
+    CHECK_EQ((intptr_t)status, expected);
+}
+
+static uint64_t applied(hrt_standby *standby)
+{
+    hrt_standby_info info;
+    hrt_standby_status(standby, &info);
+    return info.sequence;
+}
+
+/* Returns the last one. */
+static uint64_t fill(hrt_client *producer, uint32_t jobs)
+{
+    enum { BATCH = 100 };
+    static hrt_spec specs[BATCH]; /* without a payload, key or queue */
+    uint64_t ticket = 0;
+    for (uint32_t sent = 0; sent < jobs; sent += BATCH) {
+        REQUIRE(hrt_enqueue(producer, specs, BATCH, 10 * RELAY_SECOND_NS, &ticket) == HRT_OK);
+    }
+    return (uint64_t)answer_of(producer, ticket + BATCH - 1);
+}
+
+/* Stopped amid the log, again and again, it passes over nothing. */
+static void a_standby_that_was_stopped_goes_on_where_it_was(void)
+{
+    enum { JOBS = 30000 };
+    desk d;
+    relay_begin(&d.r, SEGMENTS);
+    hrt_client *producer = relay_attach(&d.r, 0);
+    desk_take_over(&d);
+    host_start(&d.host);
+    uint64_t last = fill(producer, JOBS);
+    follower f = {.standby = relay_standby(&d.r)};
+    hrt_standby_info info = {0};
+    do {
+        uint64_t before = applied(f.standby);
+        REQUIRE(pthread_create(&f.thread, NULL, follow, f.standby) == 0);
+        do {
+            hrt_standby_status(f.standby, &info);
+        } while (info.sequence == before);
+        hrt_standby_stop(f.standby);
+        await_end(&f, HRT_OK);
+        hrt_standby_status(f.standby, &info);
+    } while (info.sequence < last);
+    CHECK_EQ(info.jobs, JOBS);
+    hrt_standby_close(f.standby);
+    hrt_detach(producer);
+    host_stop(&d.host);
+    desk_close(&d);
+}
+
+enum { ASLEEP_MS = 100 }; /* after so long without news a standby sleeps */
+
+static uint64_t ms_since(uint64_t ns)
+{
+    return (hrt_clock_ns(CLOCK_MONOTONIC) - ns) / 1000000;
+}
+
+/* While an upgrade is under way there are two of them: one that leaves takes no wake-up along. */
+static void a_standby_that_leaves_takes_no_wake_from_another(void)
+{
+    desk d;
+    relay_begin(&d.r, SEGMENTS);
+    hrt_client *producer = relay_attach(&d.r, 0);
+    desk_take_over(&d);
+    host_start(&d.host);
+    follower stays = follow_along(&d.r);
+    follower leaves = follow_along(&d.r);
+    relay_pause(ASLEEP_MS * 1000000);
+    hrt_standby_stop(leaves.standby);
+    await_end(&leaves, HRT_OK);
+    uint64_t began = hrt_clock_ns(CLOCK_MONOTONIC);
+    uint64_t id = (uint64_t)answer_of(producer, send_one(producer, 1));
+    while (applied(stays.standby) < id) {
+        relay_pause(1000000);
+    }
+    CHECK(ms_since(began) < 2000);
+    hrt_standby_stop(stays.standby);
+    await_end(&stays, HRT_OK);
+    hrt_standby_close(leaves.standby);
+    hrt_standby_close(stays.standby);
+    hrt_detach(producer);
+    host_stop(&d.host);
+    desk_close(&d);
+}
+
+/* The kernel wakes one sleeper of a robust futex. */
+static void all_that_follow_notice_the_death(void)
+{
+    relay r;
+    enum { FOLLOWERS = 3 };
+    follower followers[FOLLOWERS];
+    relay_begin(&r, SEGMENTS);
+    pid_t active = relay_start_runner(&r);
+    relay_await(&r, r.runners);
+    for (uint32_t i = 0; i < FOLLOWERS; i++) {
+        followers[i] = follow_along(&r);
+    }
+    relay_pause(ASLEEP_MS * 1000000);
+    uint64_t began = hrt_clock_ns(CLOCK_MONOTONIC);
+    relay_kill(active);
+    for (uint32_t i = 0; i < FOLLOWERS; i++) {
+        await_end(&followers[i], HRT_ECLOSED);
+        hrt_standby_close(followers[i].standby);
+    }
+    CHECK(ms_since(began) < 2000);
+    relay_end(&r);
+}
+
 /* ---- lanes that were scribbled over ---- */
 
 typedef void (*scribble)(hrt_lane *lane);
@@ -472,9 +604,7 @@ static void constants_gone(hrt_lane *lane)
 static void scribble_over(const relay *r, uint32_t lane, scribble how)
 {
     size_t size = hrt_lane_size(r->grants[lane].submit_capacity);
-    hrt_lane *shared =
-        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, r->grant_fds[lane][HRT_GRANT_LANE], 0);
-    REQUIRE(shared != MAP_FAILED);
+    hrt_lane *shared = map_lane(r, lane);
     how(shared);
     (void)munmap(shared, size);
 }
@@ -548,5 +678,7 @@ int main(void)
              TEST(a_moved_limit_holds_under_the_next_runtime), TEST(only_one_has_the_lock),
              TEST(a_job_that_waits_for_room_keeps_its_turn), TEST(a_standby_has_the_same_state),
              TEST(an_entry_stays_in_its_lane_when_a_segment_cannot_be_ended),
-             TEST(a_spoiled_lane_harms_nobody));
+             TEST(a_standby_that_was_stopped_goes_on_where_it_was),
+             TEST(a_standby_that_leaves_takes_no_wake_from_another),
+             TEST(all_that_follow_notice_the_death), TEST(a_spoiled_lane_harms_nobody));
 }

@@ -232,6 +232,7 @@ class Follower:
         if not upgraded:
             self._end_process()
         death_ns = time.monotonic_ns() - began_ns
+        self._standby.stop()  # it may sleep: the kernel wakes one of those who follow
         self._thread.join()
         self._hear()  # what it told in its last moments
         self._end_candidate()
