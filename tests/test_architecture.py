@@ -28,7 +28,7 @@ C_MODULES = {
     "scheduler": "agenda judge pick plan scheduler",
     "dispatch": "adopt attempts audience checkpoint copier counters dispatch effects events group"
     " handover keeper lanes offshoot operator progress resume retire room runtime sentinel snapshot"
-    " standby submissions",
+    " standby stops submissions",
 }
 C_MAY_USE = {
     "base": set(),

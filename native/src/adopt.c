@@ -139,8 +139,12 @@ static void tell(hrt_runtime *runtime, uint32_t lane)
     uint32_t count = hrt_state_leased_to(runtime->state, seat->incarnation, jobs, HRT_CREDIT_MAX);
     for (uint32_t i = 0; i < count; i++) {
         const hrt_state_job *job = hrt_state_find(runtime->state, jobs[i]);
-        if (hrt_attempt_find(runtime, lane, jobs[i], job->token) != NULL) {
+        const hrt_attempt *attempt = hrt_attempt_find(runtime, lane, jobs[i], job->token);
+        if (attempt != NULL) {
             hrt_attempt_tell(runtime, lane, job, hrt_effect_is_sync(runtime, job->queue));
+        }
+        if (attempt != NULL && attempt->stop != 0) {
+            hrt_attempt_ask(runtime, lane, attempt);
         }
     }
 }

@@ -124,6 +124,8 @@ bool hrt_attempt_restore(hrt_runtime *runtime, uint32_t lane, const hrt_state_jo
         return false;
     }
     begin_attempt(runtime, seat, job);
+    bool cancelled = hrt_stops_has(&runtime->stops, job->id, job->token);
+    seat->attempts[job->place].stop = cancelled ? HRT_OUTCOME_CANCELLED : 0;
     seat->attempts[job->place].flags |= HRT_ATTEMPT_RESTORED;
     seat->strays = true;
     return true;
@@ -297,8 +299,10 @@ int hrt_attempt_lose(hrt_runtime *runtime, uint64_t id)
     static const char why[] = "the supervisor ended while this attempt was out";
     const hrt_state_job *job = hrt_state_find(runtime->state, id);
     HRT_ASSERT(job != NULL && job->state == HRT_JOB_RUNNING);
+    bool cancelled = hrt_stops_has(&runtime->stops, id, job->token);
+    uint8_t outcome = cancelled ? HRT_OUTCOME_CANCELLED : HRT_OUTCOME_LOST;
     hrt_settle_entry entry = {.job = id, .token = job->token, .data_length = sizeof(why) - 1};
-    hrt_scheduler_judge(runtime->scheduler, job, HRT_OUTCOME_LOST, 0, runtime->wall_ns, &entry);
+    hrt_scheduler_judge(runtime->scheduler, job, outcome, 0, runtime->wall_ns, &entry);
     int status = hrt_group_settle(runtime, &entry, why, HRT_LOG_END, NULL);
     runtime->recovery.lost_leases += status == HRT_OK;
     return status;
@@ -308,12 +312,19 @@ int hrt_attempt_lose(hrt_runtime *runtime, uint64_t id)
 
 void hrt_attempt_stop(hrt_runtime *runtime, uint32_t lane, hrt_attempt *attempt, uint8_t why)
 {
-    if (attempt->stop != 0) {
-        return;
+    bool asked = attempt->stop != 0;
+    if (!asked || why == HRT_OUTCOME_CANCELLED) {
+        attempt->stop = why;
     }
-    attempt->stop = why;
+    if (!asked) {
+        hrt_attempt_ask(runtime, lane, attempt);
+    }
+}
+
+void hrt_attempt_ask(hrt_runtime *runtime, uint32_t lane, const hrt_attempt *attempt)
+{
     hrt_delivery delivery = {.type = HRT_DELIVERY_CANCEL,
-                             .code = why,
+                             .code = attempt->stop,
                              .job = attempt->job,
                              .token = attempt->token,
                              .slot = UINT32_MAX};

@@ -8,6 +8,7 @@
  *   submission one entry of a lane, checked and turned into records
  *   progress   how far lanes were taken
  *   attempt    leases that lanes hold: hand over, settle, take back
+ *   stops      which of them are to be cancelled, as the log has it
  *   effect     what lanes may be told, and when
  *   audience   who waits for the end of which job
  *   retire     old segments: copy the living forward, give up the rest
@@ -162,6 +163,17 @@ typedef struct hrt_legacy {
     int fds[HRT_GRANT_FD_COUNT];
 } hrt_legacy;
 
+typedef struct hrt_stop {
+    uint64_t job;
+    uint64_t token;
+} hrt_stop;
+
+/* Requests to cancel attempts, as they were read. Some of these attempts may have ended. */
+typedef struct hrt_stops {
+    hrt_stop *all; /* malloc'd */
+    uint32_t count, capacity;
+} hrt_stops;
+
 struct hrt_runtime {
     pthread_mutex_t lock;
     uint32_t wanting;  /* threads that wait for the lock, atomic */
@@ -201,6 +213,7 @@ struct hrt_runtime {
     uint32_t pinning_lane;        /* that pointed into the oldest segment last */
     uint64_t prologue_segment;    /* this segment begins with the declarations */
     hrt_search *search;           /* for a snapshot to begin from; while it is opened */
+    hrt_stops stops;              /* of the runtime before; while it is opened */
     int offshoot;                 /* of the standby that it was, killed and not collected; 0 */
     bool prologue_open;           /* they are being written */
     uint64_t checkpoint_sequence; /* of the record after the last CHECKPOINT */
@@ -309,12 +322,23 @@ int hrt_attempt_lose(hrt_runtime *runtime, uint64_t job);
 bool hrt_attempt_restore(hrt_runtime *runtime, uint32_t lane, const hrt_state_job *job);
 /* Tells the lane of a job that it holds. */
 void hrt_attempt_tell(hrt_runtime *runtime, uint32_t lane, const hrt_state_job *job, bool sync);
-/* Asks the worker to stop the job, and sets the time of the kill. */
+/* Asks the worker to stop the job, and sets the time of the kill. A cancel outranks a limit. */
 void hrt_attempt_stop(hrt_runtime *runtime, uint32_t lane, hrt_attempt *attempt, uint8_t why);
+/* The same for an attempt that was restored with its `stop`. */
+void hrt_attempt_ask(hrt_runtime *runtime, uint32_t lane, const hrt_attempt *attempt);
 /* Attempts over their limit, and those that did not stop in time. True: there was one. */
 bool hrt_attempt_overdue(hrt_runtime *runtime);
 /* Attempt of a running job, or NULL; *lane_out its lane. */
 hrt_attempt *hrt_attempt_of(hrt_runtime *runtime, const hrt_state_job *job, uint32_t *lane_out);
+
+/* ---- stops ---- */
+
+/* Notes in the log that the attempt is to be cancelled; in one that is full it is left out. */
+int hrt_stops_write(hrt_runtime *runtime, const hrt_attempt *attempt);
+/* Takes a CONTROL record. HRT_ENOMEM. */
+int hrt_stops_read(hrt_stops *stops, const hrt_record *record, const hrt_state *state);
+bool hrt_stops_has(const hrt_stops *stops, uint64_t job, uint64_t token);
+void hrt_stops_free(hrt_stops *stops);
 
 /* ---- effect ---- */
 
@@ -479,7 +503,8 @@ typedef struct hrt_heritage {
     uint32_t lane_count;
     const hrt_lanes_entry *taken; /* of the last LANES record */
     const uint32_t *taken_count;
-    int offshoot; /* of the standby, killed and not collected; 0: none */
+    hrt_stops *stops; /* is emptied */
+    int offshoot;     /* of the standby, killed and not collected; 0: none */
 } hrt_heritage;
 
 /* Checks options, and puts in what is left to be decided. */

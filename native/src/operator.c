@@ -404,8 +404,10 @@ int hrt_runtime_cancel_locked(hrt_runtime *runtime, uint64_t id)
     uint32_t lane = 0;
     hrt_attempt *attempt = hrt_attempt_of(runtime, job, &lane);
     if (attempt != NULL) {
+        bool known = attempt->stop == HRT_OUTCOME_CANCELLED;
+        status = known ? HRT_OK : hrt_stops_write(runtime, attempt);
         hrt_attempt_stop(runtime, lane, attempt, HRT_OUTCOME_CANCELLED);
-        return HRT_OK;
+        return status;
     }
     hrt_settle_entry entry = {.job = id};
     hrt_scheduler_judge(runtime->scheduler, job, HRT_OUTCOME_CANCELLED, 0, runtime->wall_ns,

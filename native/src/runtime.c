@@ -97,6 +97,9 @@ static int apply_recovered(void *context, const hrt_record *record)
         return status;
     }
     status = hrt_state_apply(runtime->state, record);
+    if (status == HRT_OK && record->type == HRT_RECORD_CONTROL) {
+        status = hrt_stops_read(&runtime->stops, record, runtime->state);
+    }
     if (status == HRT_ECORRUPT) {
         return hrt_fail(status, "record %llu at position %llu does not fit the records before it",
                         (unsigned long long)record->sequence, (unsigned long long)record->position);
@@ -147,6 +150,10 @@ static int open_log(hrt_runtime *runtime, const hrt_heritage *from)
                                                   &runtime->log, &runtime->recovery, &report)
                               : hrt_log_open(&options, apply_recovered, runtime, &runtime->log,
                                              &runtime->recovery, &report);
+    if (from != NULL) {
+        runtime->stops = *from->stops;
+        *from->stops = (hrt_stops){0};
+    }
     bool resumed = from == NULL && runtime->search->used[0] != '\0';
     if (status == HRT_OK && resumed) {
         status = hrt_snapshot_check_living(runtime);
@@ -298,6 +305,7 @@ void hrt_runtime_free(hrt_runtime *runtime)
     hrt_audience_free(runtime->audience);
     hrt_timer_free(runtime->kills);
     hrt_news_free(runtime->news);
+    hrt_stops_free(&runtime->stops);
     free(runtime->room.asides);
     hrt_counters_release(runtime->page, runtime->page_fd);
     (void)pthread_cond_destroy(&runtime->durable_changed);
@@ -364,6 +372,7 @@ static int start(hrt_runtime *runtime, const hrt_heritage *from)
     if (status == HRT_OK) {
         hrt_runtime_lock(runtime); /* the flusher runs, and tells lanes what is durable */
         status = begin_epoch(runtime, from);
+        hrt_stops_free(&runtime->stops);
         hrt_runtime_unlock(runtime);
     }
     return status;

@@ -44,6 +44,7 @@ struct hrt_standby {
     uint64_t whole_from;                  /* the state is whole from this position on */
     hrt_lanes_entry taken[HRT_LANES_MAX]; /* of the last LANES record */
     uint32_t taken_count;
+    hrt_stops stops;
     uint32_t stopping; /* atomic; run sleeps on it */
     hrt_copier copier;
 
@@ -149,6 +150,9 @@ static int apply(void *context, const hrt_record *record)
         return status;
     }
     status = hrt_state_apply(standby->state, record);
+    if (status == HRT_OK && record->type == HRT_RECORD_CONTROL) {
+        status = hrt_stops_read(&standby->stops, record, standby->state);
+    }
     standby->applied++;
     return status != HRT_ECORRUPT
                ? status
@@ -196,6 +200,7 @@ static int begin_reading(hrt_standby *standby)
     hrt_state_free(standby->state);
     standby->scan = NULL;
     standby->taken_count = 0;
+    hrt_stops_free(&standby->stops);
     standby->state = hrt_state_new(NULL, standby->options.segment_size);
     int status = standby->state == NULL ? HRT_ENOMEM
                                         : hrt_scan_begin(standby->directory, true, &standby->scan);
@@ -413,6 +418,7 @@ void hrt_standby_close(hrt_standby *standby)
     }
     hrt_scan_close(standby->scan);
     hrt_state_free(standby->state);
+    hrt_stops_free(&standby->stops);
     if (standby->page != NULL) {
         (void)munmap(standby->page, sizeof(*standby->page));
     }
@@ -482,7 +488,8 @@ int hrt_standby_take_over(hrt_standby *standby, int64_t timeout_ns, hrt_runtime 
             .lane_count = standby->lane_count,
             .taken = standby->taken,
             .taken_count = &standby->taken_count, /* as it is when all was read */
-            .offshoot = standby->copier.dropped,  /* it may take a while to go */
+            .stops = &standby->stops,
+            .offshoot = standby->copier.dropped, /* it may take a while to go */
         };
         standby->page = NULL;
         standby->page_fd = -1;

@@ -8,6 +8,7 @@
 #include "host.h"
 #include "lane.h"
 #include "log_state.h"
+#include "park.h"
 #include "relay_check.h"
 
 enum {
@@ -112,6 +113,18 @@ static void settle_ok(hrt_client *client, const hrt_job *job)
 {
     const hrt_settlement end = {.job = job->id, .token = job->token, .outcome = HRT_OUTCOME_OK};
     CHECK_EQ(hrt_settle(client, &end, 1), HRT_OK);
+}
+
+/* Whether the job has left the state when it runs no more. */
+static bool ends_for_good(hrt_runtime *runtime, uint64_t job)
+{
+    hrt_job_info info;
+    int status;
+    while ((status = hrt_runtime_job(runtime, job, &info)) == HRT_OK &&
+           info.state == HRT_JOB_RUNNING) {
+        relay_pause(200000);
+    }
+    return status == HRT_ENOTFOUND;
 }
 
 static void await_gone(hrt_runtime *runtime, uint64_t job)
@@ -286,6 +299,134 @@ static void a_cancelled_job_is_stopped_by_the_next_runtime_too(void)
     desk_take_over(&d);
     host_start(&d.host);
     await_gone(d.host.runtime, job.id);
+    hrt_detach(producer);
+    hrt_detach(worker);
+    host_stop(&d.host);
+    desk_close(&d);
+}
+
+/* Not tried again for an hour, unless it is over. */
+static void settle_retry(hrt_client *worker, const hrt_job *job)
+{
+    const hrt_settlement end = {.job = job->id,
+                                .token = job->token,
+                                .outcome = HRT_OUTCOME_RETRY,
+                                .delay_ns = 3600 * RELAY_SECOND_NS};
+    CHECK_EQ(hrt_settle(worker, &end, 1), HRT_OK);
+}
+
+/*
+ * Until the next takeover the client's own thread takes no deliveries: it does not begin to, and
+ * one that it had begun with is over after the second beat.
+ */
+static void keep_from_reading(hrt_lane *lane)
+{
+    enum { BEATS = 2 };
+    hrt_store_release_u32(&lane->takeovers, 0);
+    for (uint32_t i = 0; i < BEATS; i++) {
+        uint64_t beat = hrt_load_acquire(&lane->heartbeat_ns);
+        while (hrt_load_acquire(&lane->heartbeat_ns) == beat) {
+            hrt_park_wake_raw(&lane->runtime_alive);
+            relay_pause(1000000);
+        }
+    }
+}
+
+/* A runtime in a process of its own dies with a request that its worker has not seen. */
+static hrt_job cancel_unseen(desk *d, hrt_client *producer, hrt_client *worker)
+{
+    (void)send_one(producer, 1);
+    pid_t runner = relay_start_runner(&d->r);
+    relay_await(&d->r, d->r.runners);
+    hrt_job job = fetch_one(worker);
+    hrt_job_started(&job);
+    hrt_lane *lane = map_lane(&d->r, RELAY_PRODUCERS);
+    keep_from_reading(lane);
+    uint64_t seen = hrt_load_acquire(&lane->deliver_tail);
+    CHECK_EQ(hrt_cancel(producer, job.id), HRT_OK);
+    while (hrt_load_acquire(&lane->deliver_tail) == seen) {
+        relay_pause(1000000);
+    }
+    /* As it is while what was delivered before waits for the disk. */
+    hrt_store_release(&lane->deliver_tail, seen);
+    REQUIRE(hrt_load_acquire(&lane->deliver_head) <= seen);
+    relay_kill(runner);
+    (void)munmap(lane, hrt_lane_size(d->r.grants[RELAY_PRODUCERS].submit_capacity));
+    return job;
+}
+
+static void a_cancel_that_its_worker_never_saw_holds(void)
+{
+    desk d;
+    relay_begin(&d.r, SEGMENTS);
+    hrt_client *producer = relay_attach(&d.r, 0);
+    hrt_client *worker = desk_worker(&d, RELAY_PRODUCERS);
+    hrt_job job = cancel_unseen(&d, producer, worker);
+    desk_take_over(&d);
+    host_start(&d.host);
+    CHECK(is_stopped(worker, job.id, 10 * RELAY_SECOND_NS));
+    desk_leave(&d);
+    settle_retry(worker, &job);
+    desk_take_over(&d);
+    host_start(&d.host);
+    CHECK(ends_for_good(d.host.runtime, job.id));
+    hrt_detach(producer);
+    hrt_detach(worker);
+    host_stop(&d.host);
+    desk_close(&d);
+}
+
+/* The worker of a cancelled job failed, and then the runtime died: it is not tried again. */
+static void a_cancel_holds_for_what_its_worker_says_meanwhile(void)
+{
+    desk d;
+    hrt_job_info info;
+    relay_begin(&d.r, SEGMENTS);
+    hrt_client *producer = relay_attach(&d.r, 0);
+    hrt_client *worker = desk_worker(&d, RELAY_PRODUCERS);
+    hrt_job job = cancel_unseen(&d, producer, worker);
+    settle_retry(worker, &job);
+    desk_take_over(&d);
+    CHECK_EQ(hrt_runtime_job(d.host.runtime, job.id, &info), HRT_ENOTFOUND);
+    hrt_detach(producer);
+    hrt_detach(worker);
+    desk_close(&d);
+}
+
+/* Its lane is gone too: what nobody can be asked to stop any more has ended. */
+static void a_cancel_holds_when_nobody_goes_on_with_the_lane(void)
+{
+    desk d;
+    hrt_job_info info;
+    relay_begin(&d.r, SEGMENTS);
+    hrt_client *producer = relay_attach(&d.r, 0);
+    hrt_client *worker = desk_worker(&d, RELAY_PRODUCERS);
+    hrt_job job = cancel_unseen(&d, producer, worker);
+    const hrt_runtime_options options = relay_options(&d.r);
+    REQUIRE(hrt_runtime_open(&options, &d.host.runtime) == HRT_OK);
+    CHECK_EQ(hrt_runtime_job(d.host.runtime, job.id, &info), HRT_ENOTFOUND);
+    hrt_detach(producer);
+    hrt_detach(worker);
+    desk_close(&d);
+}
+
+/* A job that is over its limit is asked to stop, and a cancel comes: it is not tried again. */
+static void a_cancel_outranks_a_time_limit(void)
+{
+    desk d;
+    relay_begin(&d.r, SEGMENTS);
+    hrt_client *producer = relay_attach(&d.r, 0);
+    hrt_client *worker = desk_worker(&d, RELAY_PRODUCERS);
+    (void)send_one(producer, 1);
+    desk_take_over(&d);
+    host_start(&d.host);
+    hrt_job job = fetch_one(worker);
+    hrt_job_started(&job);
+    CHECK_EQ(hrt_extend(worker, job.id, job.token, 0), HRT_OK);
+    CHECK(is_stopped(worker, job.id, 10 * RELAY_SECOND_NS));
+    CHECK_EQ(hrt_runtime_cancel(d.host.runtime, job.id), HRT_OK);
+    settle_retry(worker, &job);
+    CHECK(ends_for_good(d.host.runtime, job.id));
     hrt_detach(producer);
     hrt_detach(worker);
     host_stop(&d.host);
@@ -678,6 +819,10 @@ int main(void)
              TEST(a_moved_limit_holds_under_the_next_runtime), TEST(only_one_has_the_lock),
              TEST(a_job_that_waits_for_room_keeps_its_turn), TEST(a_standby_has_the_same_state),
              TEST(an_entry_stays_in_its_lane_when_a_segment_cannot_be_ended),
+             TEST(a_cancel_that_its_worker_never_saw_holds),
+             TEST(a_cancel_holds_for_what_its_worker_says_meanwhile),
+             TEST(a_cancel_holds_when_nobody_goes_on_with_the_lane),
+             TEST(a_cancel_outranks_a_time_limit),
              TEST(a_standby_that_was_stopped_goes_on_where_it_was),
              TEST(a_standby_that_leaves_takes_no_wake_from_another),
              TEST(all_that_follow_notice_the_death), TEST(a_spoiled_lane_harms_nobody));

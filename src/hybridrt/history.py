@@ -11,7 +11,14 @@ from hybridrt.errors import DamagedLogError, InvalidArgumentError, JobNotFoundEr
 from hybridrt.fillers import LAST
 from hybridrt.logreader import Replay, Scan
 from hybridrt.names import JobState, Outcome
-from hybridrt.records import Describer, RecordType, jobs_of, read_header, record_type
+from hybridrt.records import (
+    Describer,
+    RecordType,
+    cancelled_by,
+    jobs_of,
+    read_header,
+    record_type,
+)
 from hybridrt.restore import Moment
 from hybridrt.segments import Catalog
 from hybridrt.store import Store, open_store, segment_records
@@ -306,7 +313,13 @@ class Story:
         elif said.get("verb") in {"pause", "resume"} and said["queue_name"] == self._queue:
             yield f"queue {self._queue} was {said['verb']}d"
         elif said.get("verb") == "note":
-            yield f"an operator's note: {said['text']}"
+            yield from self._noted(said["text"])
+
+    def _noted(self, text: str) -> Iterator[str]:
+        if (cancelled := cancelled_by(text)) is None:
+            yield f"an operator's note: {text}"
+        elif cancelled == self._job:
+            yield "it was asked to stop: somebody cancelled it"
 
     def _enqueued(self, said: dict[str, Any]) -> Iterator[str]:
         if said.get("parent") == self._job:

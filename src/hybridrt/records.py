@@ -6,6 +6,7 @@ with tests/abi/layout.txt. hybridrt.logreader gives the bytes.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import IntEnum
 from struct import Struct
@@ -39,6 +40,7 @@ SAVED_LENGTH = 14  # place among the values of a KEEP
 SAVED = Struct("<QQI4x")
 LANES = Struct("<QQQ")
 QUEUE_NAME_BYTES = 64
+CANCEL_NOTE = re.compile(r'\{"cancel":(\d+),"token":\d+\}')
 
 
 class RecordType(IntEnum):
@@ -180,6 +182,12 @@ def jobs_of(record: dict[str, Any]) -> set[int]:
     found = set(several) if isinstance(several, list) else set()  # a CHECKPOINT counts them
     found |= {entry["job"] for entry in record.get("settled", ())}
     return found | ({record["job"]} if "job" in record else set())
+
+
+def cancelled_by(note: str) -> int | None:
+    """Return the job that a note asks to stop; None: it is an operator's note of something else."""
+    found = CANCEL_NOTE.fullmatch(note)
+    return int(found[1]) if found else None
 
 
 def type_name(number: int) -> str:

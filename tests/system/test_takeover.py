@@ -247,6 +247,39 @@ def test_a_worker_that_dies_with_the_supervisor_is_replaced(plant: Plant) -> Non
             job.result(DEADLINE_S)
 
 
+def test_a_cancel_that_was_answered_holds_when_worker_and_supervisor_die(plant: Plant) -> None:
+    """The worker is stopped, so it never hears of it; the log tells the successor."""
+    plant.start(pool=APPEND_POOLS[:1])
+    with plant.connect() as client:
+        options = {"queue": "sync", "max_attempts": 5}
+        job = client.enqueue("conf.sleep", {"ms": 300}, **options)
+        plant.until(lambda: job.info().state == "running", "the job runs")
+        name, (pid, _) = next(
+            (name, found)
+            for name, found in plant.workers().items()
+            if found[1] == plant.instance.call("job.show", id=job.id)["client"]
+        )
+        os.kill(pid, signal.SIGSTOP)
+        assert plant.instance.call("job.cancel", ids=[job.id])["done"] == [job.id]
+        successor = plant.await_standby()
+        os.kill(plant.supervisor(), signal.SIGSTOP)  # so that it does not hear of the worker
+        os.kill(pid, signal.SIGKILL)
+        os.kill(plant.first.pid, signal.SIGKILL)  # type: ignore[union-attr]
+        plant.await_supervisor(successor)
+        with pytest.raises(errors.JobCancelledError):
+            job.result(DEADLINE_S)
+    plant.until(lambda: name in plant.workers(), "its worker is replaced")
+    command = [sys.executable, "-m", "hybridrt.cli", "log", "why"]
+    story = subprocess.run(
+        [*command, str(plant.instance.log_directory), str(job.id)],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=True,
+    )
+    assert "somebody cancelled it" in story.stdout
+
+
 def test_a_standby_that_is_killed_is_started_again(plant: Plant) -> None:
     plant.start(pool=APPEND_POOLS[:1])
     old = plant.await_standby()
