@@ -47,6 +47,33 @@ C_MAY_USE = {
 
 # ---- Python ----
 
+PYTHON_MODULES = {
+    "words": "config configfile errors exits messages names options units",
+    "tools": "chore files logs notify pidfds programs tasks",
+    "native": "native logreader stats",
+    "log": "archive backup damage diskspace fillers history holds records repair restore scrub"
+    " segments store verify versions",
+    "client": "client jobs mailbox outcomes producer worker",
+    "supervisor": "attach control dispatching notary output pools processes restarts service"
+    " supervisor upkeep verbs",
+    "succession": "estate handover heir offspring standby succession upgrade",
+    "proof": "proof",
+    "demo": "demo",
+    "cli": "cli",
+}
+PYTHON_MAY_USE = {
+    "words": set(),
+    "tools": {"words"},
+    "native": {"words"},
+    "log": {"words", "tools", "native"},
+    "client": {"words", "native"},
+    "supervisor": {"words", "tools", "native", "log", "client", "succession"},
+    "succession": {"words", "tools", "native", "supervisor"},
+    "proof": {"words", "tools", "native", "log"},
+    "demo": {"words", "tools", "native", "log", "supervisor"},
+    "cli": set(PYTHON_MODULES) - {"cli"},
+}
+
 PURE = {"config", "errors", "exits", "messages", "names", "options", "units"}
 # config.Config.load is the one door from a pure module to the file system.
 PURE_EXCEPTIONS = {("config", "configfile")}
@@ -110,6 +137,23 @@ def own_modules(path: Path) -> set[str]:
     return {
         name for name in names if (PACKAGE / f"{name}.py").exists() or (PACKAGE / name).is_dir()
     }
+
+
+def python_module_of(name: str) -> str:
+    for module, names in PYTHON_MODULES.items():
+        if name in names.split():
+            return module
+    pytest.fail(f"src/hybridrt/{name} belongs to no module: name it in PYTHON_MODULES")
+
+
+PYTHON_SOURCES = sorted(set(PACKAGE.rglob("*.py")) - {PACKAGE / "__init__.py"})
+
+
+@pytest.mark.parametrize("path", PYTHON_SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_python_modules_import_only_what_lies_below(path: Path) -> None:
+    module = python_module_of(path.relative_to(PACKAGE).with_suffix("").parts[0])
+    used = {python_module_of(name) for name in own_modules(path)} - {module}
+    assert used <= PYTHON_MAY_USE[module]
 
 
 @pytest.mark.parametrize("name", sorted(PURE))
