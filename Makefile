@@ -9,7 +9,7 @@ STAMP := build/stamp
 sources = $(shell find $(1) -type f -not -path '*/target/*' -not -path '*/__pycache__/*')
 C_SOURCES := $(call sources,native) meson.build meson.options
 PACKAGE_SOURCES := $(C_SOURCES) $(call sources,src ffi) pyproject.toml README.md
-PROGRAM_SOURCES := $(call sources,examples tests/conformance tests/produce tests/proof/go tests/proof/rust bench/workers)
+PROGRAM_SOURCES := $(call sources,examples tests/conformance tests/produce bench/workers)
 
 help: ## say what there is
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 16

@@ -191,7 +191,7 @@ def test_there_is_one_version() -> None:
     match = re.search(r'^const Version = "([^"]+)"', go, re.MULTILINE)
     versions["go"] = match[1] if match else "none"
     assert set(versions.values()) == {meson_version()}, versions
-    assert len(versions) == 5
+    assert len(versions) == 6
 
 
 # ---- examples ----

@@ -6,6 +6,7 @@ SEED repeats a run, TAMPERS makes it larger.
 import os
 import random
 import secrets
+import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -55,6 +56,32 @@ def test_every_changed_byte_is_rejected_and_nothing_else(language: str, cases: C
     tampered = Counter(cases.kinds[n] for n, accepted in cases.expected.items() if not accepted)
     assert tampered.total() >= min(TAMPERS, 1000)
     assert set(tampered) == {"record", "checkpoint", "0", "1", "entries", "receipt"}
+
+
+@pytest.mark.parametrize("language", ["go", "rust"])
+def test_the_command_says_what_holds_by_its_status(
+    language: str, proven: Proven, cases: Cases
+) -> None:
+    def run(*words: object) -> "subprocess.CompletedProcess[str]":
+        command = [VERIFIERS[language][0], *map(str, words)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    key = ["--key", proven.vkey]
+    whole = run(*key, "--log", proven.log, proven.directory)
+    assert whole.returncode == 0, whole.stderr
+    assert whole.stdout.startswith(f"ok: {proven.vkey.partition('+')[0]}, ")
+    receipt, record = cases.home / "enqueue-1.tlog-proof", cases.home / "enqueue-1.record"
+    assert run(*key, "--record", record, receipt).stdout == whole.stdout
+    assert run(*key, receipt).returncode == 0
+    other = run(*key, "--record", cases.home / "settle-1.record", receipt)
+    assert (other.returncode, other.stdout) == (1, "")
+    assert f"{receipt}: record " in other.stderr
+    assert "is not the one that was signed" in other.stderr
+    both = cases.home / "enqueue-2.tlog-proof"  # a witness signed it too
+    assert run(*key, both).returncode == 0
+    assert run(*key, "--key", proven.witness().verifier, receipt).returncode == 1
+    assert run(*key, "--log", proven.log, receipt).returncode == 1
+    assert run(receipt).returncode == run(*key).returncode == run("--key").returncode == 2
 
 
 def test_rejections_are_for_the_right_reason(cases: Cases) -> None:

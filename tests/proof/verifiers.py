@@ -10,8 +10,8 @@ from tests.proof.tampering import Cases
 ROOT = Path(__file__).parent.parent.parent
 VERIFIERS = {
     "python": [sys.executable, str(Path(__file__).parent / "verify_cases.py")],
-    "go": [str(ROOT / "build" / "bin" / "verify-proof-go")],
-    "rust": [str(ROOT / "build" / "bin" / "verify-proof-rust")],
+    "go": [str(ROOT / "build" / "bin" / "hybridrt-verify-go"), "-cases"],
+    "rust": [str(ROOT / "build" / "bin" / "hybridrt-verify-rust"), "--cases"],
 }
 TIMEOUT_S = 300
 

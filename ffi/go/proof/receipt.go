@@ -1,10 +1,9 @@
 // Receipts: C2SP tlog-proof files.
 
-package main
+package proof
 
 import (
 	"errors"
-	"os"
 	"strings"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -48,32 +47,27 @@ func parseReceipt(text string) (receipt, error) {
 	return r, nil
 }
 
-func checkReceipt(c proofCase) error {
-	text, err := os.ReadFile(c.Receipt)
-	if err != nil {
-		return err
-	}
+// VerifyReceipt checks the text of a receipt offline: that its entry is in the tree of the
+// checkpoint in it, which every one of keys has to have signed. With record, the bytes of the
+// record itself, these have to be the ones that were signed; nil leaves that out.
+func VerifyReceipt(text, record []byte, keys []string) (Checkpoint, error) {
 	r, err := parseReceipt(string(text))
 	if err != nil {
-		return err
+		return Checkpoint{}, err
 	}
-	signed, err := openCheckpoint([]byte(r.checkpoint), c.Keys)
+	signed, err := openCheckpoint([]byte(r.checkpoint), keys)
 	if err != nil {
-		return err
+		return Checkpoint{}, err
 	}
 	if err := checkEntry(r.entry); err != nil {
-		return err
+		return Checkpoint{}, err
 	}
 	leaf := tlog.RecordHash(r.entry)
-	if err := tlog.CheckRecord(r.proof, signed.N, signed.Hash, r.index, leaf); err != nil {
-		return err
+	if err := tlog.CheckRecord(r.proof, signed.Size, signed.Root, r.index, leaf); err != nil {
+		return Checkpoint{}, err
 	}
-	if c.Record == "" {
-		return nil
+	if record == nil {
+		return signed, nil
 	}
-	record, err := os.ReadFile(c.Record)
-	if err != nil {
-		return err
-	}
-	return fits(r.entry, record)
+	return signed, fits(r.entry, record)
 }

@@ -1,6 +1,6 @@
 // Checkpoints: who signed them, and what they say.
 
-package main
+package proof
 
 import (
 	"crypto/ed25519"
@@ -56,48 +56,52 @@ func newVerifier(text string) (note.Verifier, error) {
 	return &cosigner{name, hash, key[1:]}, nil
 }
 
-// A head is what a checkpoint says.
-type head struct {
-	origin string
-	tlog.Tree
+// A Checkpoint is what was signed.
+type Checkpoint struct {
+	// Origin is the name of the log.
+	Origin string
+	// Size is the number of records.
+	Size int64
+	// Root is the head of the tree over them.
+	Root [tlog.HashSize]byte
 }
 
-// openCheckpoint accepts a checkpoint that all keys signed, and nobody else.
-func openCheckpoint(text []byte, keys []string) (head, error) {
+// openCheckpoint accepts a checkpoint that all keys signed; signatures of others are passed over.
+func openCheckpoint(text []byte, keys []string) (Checkpoint, error) {
 	var verifiers []note.Verifier
 	for _, key := range keys {
 		verifier, err := newVerifier(key)
 		if err != nil {
-			return head{}, err
+			return Checkpoint{}, err
 		}
 		verifiers = append(verifiers, verifier)
 	}
 	opened, err := note.Open(text, note.VerifierList(verifiers...))
 	if err != nil {
-		return head{}, err
+		return Checkpoint{}, err
 	}
-	if len(opened.UnverifiedSigs) > 0 || len(opened.Sigs) != len(keys) {
-		return head{}, errors.New("not signed by exactly the keys that were named")
+	if len(opened.Sigs) != len(keys) {
+		return Checkpoint{}, errors.New("not signed by all the keys that were named")
 	}
 	for _, signature := range opened.Sigs {
 		if _, err := strict.DecodeString(signature.Base64); err != nil {
-			return head{}, err
+			return Checkpoint{}, err
 		}
 	}
 	return parseHead(opened.Text)
 }
 
-func parseHead(text string) (head, error) {
+func parseHead(text string) (Checkpoint, error) {
 	lines := strings.Split(text, "\n")
 	if len(lines) != 4 || lines[0] == "" || lines[3] != "" {
-		return head{}, errors.New("a checkpoint has three lines")
+		return Checkpoint{}, errors.New("a checkpoint has three lines")
 	}
 	size, err := parseNumber(lines[1])
 	if err != nil {
-		return head{}, err
+		return Checkpoint{}, err
 	}
 	root, err := parseHash(lines[2])
-	return head{lines[0], tlog.Tree{N: size, Hash: root}}, err
+	return Checkpoint{Origin: lines[0], Size: size, Root: root}, err
 }
 
 func parseNumber(text string) (int64, error) {

@@ -1,6 +1,8 @@
-// A whole proof: the tree is built anew from the entries and compared with what was published.
-
-package main
+// Package proof checks what a hybridrt log has signed: a whole published proof, or the receipt of a
+// single record. It reads the formats of C2SP with the packages of the Go team and needs neither
+// the C library nor a running supervisor; the module is apart so that workers do not depend on
+// them. The command cmd/hybridrt-verify does the same from a shell.
+package proof
 
 import (
 	"bytes"
@@ -39,37 +41,47 @@ func (h hashes) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 	return found, nil
 }
 
-// checkDirectory builds the tree anew from the entries and compares all that was published with it.
-func checkDirectory(c proofCase) error {
-	text, err := os.ReadFile(filepath.Join(c.Directory, "checkpoint"))
+// VerifyDirectory checks a whole proof: the tree is built anew from the entries and compared with
+// all that was published in directory. With log, the directory of a log at rest, every record is
+// compared with its entry too; "" leaves that out. Every one of keys has to have signed.
+func VerifyDirectory(directory, log string, keys []string) (Checkpoint, error) {
+	text, err := os.ReadFile(filepath.Join(directory, "checkpoint"))
 	if err != nil {
-		return err
+		return Checkpoint{}, err
 	}
-	signed, err := openCheckpoint(text, c.Keys)
+	signed, err := openCheckpoint(text, keys)
 	if err != nil {
-		return err
+		return Checkpoint{}, err
 	}
-	tiles := tlog.NewTiles(tileHeight, 0, signed.N)
-	entries, err := readEntries(c.Directory, tiles)
+	tiles := tlog.NewTiles(tileHeight, 0, signed.Size)
+	entries, err := readEntries(directory, tiles)
 	if err != nil {
-		return err
+		return Checkpoint{}, err
 	}
-	if err := compareLog(c.Log, entries); err != nil {
-		return err
+	if err := compareLog(log, entries); err != nil {
+		return Checkpoint{}, err
 	}
+	tree, err := grow(entries)
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	root, err := tlog.TreeHash(int64(len(entries)), tree)
+	if err != nil || int64(len(entries)) != signed.Size || root != signed.Root {
+		return Checkpoint{}, errors.New("the entries do not lead to the root of the checkpoint")
+	}
+	return signed, compareTiles(directory, tiles, tree)
+}
+
+func grow(entries [][]byte) (hashes, error) {
 	var tree hashes
 	for index, entry := range entries {
 		more, err := tlog.StoredHashes(int64(index), entry, tree)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		tree = append(tree, more...)
 	}
-	root, err := tlog.TreeHash(int64(len(entries)), tree)
-	if err != nil || int64(len(entries)) != signed.N || root != signed.Hash {
-		return errors.New("the entries do not lead to the root of the checkpoint")
-	}
-	return compareTiles(c.Directory, tiles, tree)
+	return tree, nil
 }
 
 func readEntries(directory string, tiles []tlog.Tile) ([][]byte, error) {

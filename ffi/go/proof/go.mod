@@ -1,4 +1,4 @@
-module hybridrt.dev/proof
+module hybridrt.dev/go/proof
 
 go 1.24.0
 

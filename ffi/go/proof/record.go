@@ -1,6 +1,6 @@
 // Records of the log, and the entries that stand for them at the leaves.
 
-package main
+package proof
 
 import (
 	"bytes"

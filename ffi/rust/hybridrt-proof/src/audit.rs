@@ -5,7 +5,7 @@ use std::path::Path;
 use tlog_tiles::{Error as TreeError, Hash, HashReader, Tile, stored_hashes, tree_hash};
 
 use crate::record::{ENTRY_SIZE, SegmentLog, check_entry, sequence_of};
-use crate::{Case, Fault, head};
+use crate::{Checkpoint, Fault, head};
 
 const TILE_HEIGHT: u8 = 8;
 const LENGTH_BYTES: usize = 2;
@@ -31,16 +31,23 @@ fn tile_path(tile: &Tile) -> String {
     tile.path().replacen("tile/8/", "tile/", 1)
 }
 
-/// Accepts a directory whose every byte follows from its entries and is signed.
-pub fn check(case: &Case) -> Result<(), Fault> {
-    let signed = head::open(
-        &std::fs::read(case.directory.join("checkpoint"))?,
-        &case.keys,
-    )?;
-    let tiles = Tile::new_tiles(TILE_HEIGHT, 0, signed.size());
-    let entries = read_entries(&case.directory, &tiles)?;
-    if !case.log.as_os_str().is_empty() {
-        let log = SegmentLog::read(&case.log)?;
+/// Checks a whole proof: the tree is built anew from the entries and compared with all that was
+/// published in `directory`. With `log`, the directory of a log at rest, every record is compared
+/// with its entry too.
+///
+/// # Errors
+///
+/// Says what does not hold. Every one of `keys` has to have signed.
+pub fn verify_directory(
+    directory: &Path,
+    log: Option<&Path>,
+    keys: &[String],
+) -> Result<Checkpoint, Fault> {
+    let signed = head::open(&std::fs::read(directory.join("checkpoint"))?, keys)?;
+    let tiles = Tile::new_tiles(TILE_HEIGHT, 0, signed.size);
+    let entries = read_entries(directory, &tiles)?;
+    if let Some(log) = log {
+        let log = SegmentLog::read(log)?;
         for entry in &entries {
             log.compare(entry)?;
         }
@@ -51,10 +58,11 @@ pub fn check(case: &Case) -> Result<(), Fault> {
         let more = stored_hashes(index, entry, &tree)?;
         tree.0.extend(more);
     }
-    if size != signed.size() || tree_hash(size, &tree)? != *signed.hash() {
+    if size != signed.size || tree_hash(size, &tree)?.0 != signed.root {
         return Err("the entries do not lead to the root of the checkpoint".into());
     }
-    compare_tiles(&case.directory, &tiles, &tree)
+    compare_tiles(directory, &tiles, &tree)?;
+    Ok(signed)
 }
 
 fn read_entries(directory: &Path, tiles: &[Tile]) -> Result<Vec<Vec<u8>>, Fault> {
