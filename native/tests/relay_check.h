@@ -47,22 +47,38 @@ static inline void note_settle(findings *found, const hrt_record *record)
     }
 }
 
-static inline void read_log(const relay *r, findings *found)
+/* `free_findings` gives back what it allocates. */
+static inline findings read_log(const relay *r)
 {
+    findings found = {.tokens = calloc(IDS_MAX, sizeof(uint64_t))};
+    for (uint32_t producer = 0; producer < RELAY_PRODUCERS; producer++) {
+        found.ids[producer] = calloc(RELAY_NUMBERS, sizeof(uint64_t));
+        found.follows[producer] = calloc(RELAY_NUMBERS, sizeof(uint64_t));
+    }
     hrt_scan *scan = NULL;
     const hrt_record *record = NULL;
     hrt_damage_report report;
     REQUIRE(hrt_scan_open(r->directory, &scan) == HRT_OK);
     while (hrt_scan_next(scan, &record) == HRT_OK) {
         if (record->type == HRT_RECORD_ENQUEUE) {
-            note_enqueue(found, record);
+            note_enqueue(&found, record);
         } else if (record->type == HRT_RECORD_SETTLE) {
-            note_settle(found, record);
+            note_settle(&found, record);
         }
     }
     hrt_scan_report(scan, &report);
     CHECK(report.damage == HRT_DAMAGE_NONE || report.damage == HRT_DAMAGE_TORN);
     hrt_scan_close(scan);
+    return found;
+}
+
+static inline void free_findings(findings *found)
+{
+    for (uint32_t producer = 0; producer < RELAY_PRODUCERS; producer++) {
+        free(found->ids[producer]);
+        free(found->follows[producer]);
+    }
+    free(found->tokens);
 }
 
 static inline void compare(const relay *r, const findings *found, uint32_t producer)
@@ -86,18 +102,11 @@ static inline void compare(const relay *r, const findings *found, uint32_t produ
 
 static inline void check_all(relay *r)
 {
-    findings found = {.tokens = calloc(IDS_MAX, sizeof(uint64_t))};
-    for (uint32_t producer = 0; producer < RELAY_PRODUCERS; producer++) {
-        found.ids[producer] = calloc(RELAY_NUMBERS, sizeof(uint64_t));
-        found.follows[producer] = calloc(RELAY_NUMBERS, sizeof(uint64_t));
-    }
-    read_log(r, &found);
+    findings found = read_log(r);
     for (uint32_t producer = 0; producer < RELAY_PRODUCERS; producer++) {
         compare(r, &found, producer);
         CHECK(r->ledger->watched[producer] > 0);
         CHECK_EQ(r->ledger->answered[producer], r->ledger->watched[producer]);
-        free(found.ids[producer]);
-        free(found.follows[producer]);
     }
     CHECK_EQ(r->page->runtime.recycled, 0); /* else the log is not there as a whole */
     CHECK_EQ(r->ledger->broken, 0);
@@ -108,7 +117,7 @@ static inline void check_all(relay *r)
     CHECK_EQ(found.lost, 0);
     printf("# %" PRIu64 " jobs, %" PRIu64 " settles, up to position %" PRIu64 "\n", found.enqueued,
            found.settled, hrt_load_relaxed(&r->page->runtime.log_tail));
-    free(found.tokens);
+    free_findings(&found);
 }
 
 #endif

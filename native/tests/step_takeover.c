@@ -116,12 +116,7 @@ static void bury_all(int page_fd, const int *lane_fds)
 
 static void check_numbers(const relay *r)
 {
-    findings found = {.tokens = calloc(IDS_MAX, sizeof(uint64_t))};
-    for (uint32_t producer = 0; producer < RELAY_PRODUCERS; producer++) {
-        found.ids[producer] = calloc(RELAY_NUMBERS, sizeof(uint64_t));
-        found.follows[producer] = calloc(RELAY_NUMBERS, sizeof(uint64_t));
-    }
-    read_log(r, &found);
+    findings found = read_log(r);
     for (uint32_t producer = 0; producer < RELAY_PRODUCERS; producer++) {
         const relay_ledger *ledger = r->ledger;
         for (uint64_t number = 0; number < ledger->sent[producer]; number++) {
@@ -131,6 +126,7 @@ static void check_numbers(const relay *r)
         }
     }
     CHECK_EQ(found.lost, 0);
+    free_findings(&found);
 }
 
 /* In a process of its own, which leaves nothing behind. */
