@@ -32,9 +32,13 @@ static inline hrt_state_job *hrt_jobs_at(const hrt_jobs *jobs, uint32_t index)
     return &jobs->chunks[index >> HRT_JOBS_CHUNK_BITS][index & (HRT_JOBS_CHUNK - 1)];
 }
 
+/* Ids come and go in runs, and each is looked up cold: one that comes soon is on its way then. */
+enum { HRT_JOBS_AHEAD = 8 };
+
 /* NULL: there is none. */
 static inline hrt_state_job *hrt_jobs_find(const hrt_jobs *jobs, uint64_t id)
 {
+    hrt_map_expect(&jobs->by_id, id + HRT_JOBS_AHEAD);
     uint32_t index = hrt_map_find(&jobs->by_id, id);
     return index == HRT_MAP_NONE ? NULL : hrt_jobs_at(jobs, index);
 }

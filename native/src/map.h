@@ -37,6 +37,14 @@ static inline uint32_t hrt_map_home(const hrt_map *map, uint64_t key)
     return (uint32_t)(group << 2 | (key & 3));
 }
 
+/* Has the place of a key that will be asked for soon brought into the cache. */
+static inline void hrt_map_expect(const hrt_map *map, uint64_t key)
+{
+    if (map->count > 0) {
+        __builtin_prefetch(&map->entries[hrt_map_home(map, key)]);
+    }
+}
+
 /* HRT_MAP_NONE: not there. */
 static inline uint32_t hrt_map_find(const hrt_map *map, uint64_t key)
 {
