@@ -169,6 +169,7 @@ class Held:
 
     lane: Lane
     streams: dict[str, int]
+    memory: tuple[int, int] = (0, 0)  # device and inode of the lane
     pid: int = 0
     pidfd: int = -1  # -1: its process is not known yet
     started: float = 0.0

@@ -28,6 +28,51 @@ if TYPE_CHECKING:
 log = get_logger("worker")
 
 STREAMS = ("stdout", "stderr")
+KEEPER = (
+    "hrt-keeper\n"  # has the memory of a supervisor, all lanes with it, and nothing to do there
+)
+
+
+def holder_of(memory: tuple[int, int]) -> tuple[int, int] | None:
+    """Return pid and pidfd of the process that holds the lane of this device and inode.
+
+    Its supervisor may have died after it started the process and before it could tell of it. None:
+    there is no such process. Takes a look at every process of this user.
+    """
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        if not _holds(entry, memory):
+            continue
+        try:
+            pidfd = os.pidfd_open(int(entry.name))
+        except ProcessLookupError:
+            continue
+        if _holds(entry, memory):  # it is still the same process
+            return int(entry.name), pidfd
+        os.close(pidfd)
+    return None
+
+
+def _holds(process: Path, memory: tuple[int, int]) -> bool:
+    """Say whether a process has this memory: as a descriptor at first, mapped later on."""
+    device, inode = memory
+    mapped = f" {os.major(device):02x}:{os.minor(device):02x} {inode} "
+    try:
+        if (process / "comm").read_text() == KEEPER:
+            return False
+        opened = any(_is(entry, memory) for entry in (process / "fd").iterdir())
+        return opened or mapped in (process / "maps").read_text()
+    except OSError:  # it is gone, or another user's
+        return False
+
+
+def _is(path: Path, memory: tuple[int, int]) -> bool:
+    try:
+        about = path.stat()
+    except FileNotFoundError:  # closed by now
+        return False
+    return (about.st_dev, about.st_ino) == memory
 
 
 class WorkerProcess:

@@ -205,9 +205,10 @@ class Follower:
 
     def _take_lane(self, lane: handover.Lane, fds: list[int]) -> None:
         grant = Grant(**{field.name: getattr(lane, field.name) for field in fields(Grant)})
+        about = os.fstat(fds[0])
         self._standby.grant(grant, fds[: handover.LANE_FDS])
         streams = dict(zip(lane.streams, fds[handover.LANE_FDS :], strict=True))
-        self._held[lane.incarnation] = Held(lane, streams)
+        self._held[lane.incarnation] = Held(lane, streams, (about.st_dev, about.st_ino))
 
     def _take_process(self, process: handover.Process, fds: list[int]) -> None:
         held = self._held.get(process.incarnation)

@@ -57,7 +57,13 @@ class Succession:
         loop = asyncio.get_running_loop()
         loop.add_reader(self._listening.fileno(), self._accept)
         self._tasks.start(self._watch(), "watch standby")
+        self._put_lanes_right()
         self.keep()
+
+    def _put_lanes_right(self) -> None:
+        """Lanes that were taken over, or back, say that somebody stands by."""
+        if not self._supervisor.config.runtime.standby:
+            self._supervisor.without_standby()
 
     def keep(self) -> None:
         """Have a standby, if the configuration says so."""
@@ -126,6 +132,7 @@ class Succession:
         self._path.unlink(missing_ok=True)
         self._listening = listen(self._path)
         loop.add_reader(self._listening.fileno(), self._accept)
+        self._put_lanes_right()
 
     # ---- what there is --------------------------------------------------------------------------
 

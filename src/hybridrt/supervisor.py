@@ -53,7 +53,7 @@ from hybridrt.names import Durability, EventType, Order
 from hybridrt.native import Event, Grant, Runtime, RuntimeOptions, error_of
 from hybridrt.notary import Notary
 from hybridrt.pools import Pool
-from hybridrt.processes import WorkerProcess
+from hybridrt.processes import WorkerProcess, holder_of
 from hybridrt.producer import Producer
 from hybridrt.succession import Succession
 from hybridrt.tasks import Tasks
@@ -585,9 +585,12 @@ class Supervisor(Producer):
         registered = {lane["incarnation"] for lane in self.runtime.lanes() if lane["registered"]}
         for held in estate.held:
             incarnation, pool = held.lane.incarnation, self.pools.get(held.lane.pool)
+            if held.pidfd < 0 and (found := holder_of(held.memory)) is not None:
+                held.pid, held.pidfd = found
+                held.started = time.monotonic()
             if held.pid and not held.lane.pid:  # the lane was made before its process
                 self.runtime.lane_pid(incarnation, held.pid)
-            if held.pidfd < 0:  # it died between making the lane and starting its process
+            if held.pidfd < 0:  # the supervisor died before it could start the process
                 held.close()
                 self.runtime.lane_gone(incarnation, counted=False)
             elif pool is not None and held.lane.worker != PEER:

@@ -402,6 +402,17 @@ def test_a_standby_by_hand_takes_over(plant: Plant) -> None:
 # ---- the end ------------------------------------------------------------------------------------
 
 
+def test_nobody_waits_for_a_standby_that_there_is_not(plant: Plant) -> None:
+    """One that took over has none of its own: when it dies, its workers end at once."""
+    plant.start(pool=APPEND_POOLS[:1], runtime={"standby": False, "lease": "60s"})
+    directory = str(plant.instance.directory)
+    plant.instance.spawn(
+        sys.executable, "-m", "hybridrt.cli", "standby", "--runtime-dir", directory
+    )
+    os.kill(plant.take_over()["pid"], signal.SIGKILL)
+    plant.until(lambda: not plant.instance.processes(), "the workers are gone")
+
+
 def test_a_drain_sends_the_standby_away_and_ends_each_worker_once(plant: Plant) -> None:
     plant.start(pool=APPEND_POOLS)
     with plant.connect() as client:
@@ -581,6 +592,39 @@ def test_a_worker_that_dies_as_an_upgrade_begins_is_replaced(plant: Plant) -> No
     assert old.wait(DEADLINE_S) == Status.OK
     plant.until(lambda: len(plant.workers()) == len(before), "it is replaced")
     assert len(set(before.values()) - set(plant.workers().values())) == 1
+
+
+DIES_AMID_A_START = """
+import os, signal; from pathlib import Path; from hybridrt.processes import WorkerProcess
+watch, flag = WorkerProcess._watch, Path({flag!r})
+def die(self, *process):
+    if flag.exists():
+        os.kill(os.getpid(), signal.SIGKILL)
+    watch(self, *process)
+WorkerProcess._watch = die
+"""
+
+
+def test_a_worker_whose_start_the_supervisor_did_not_outlive_goes_on(
+    plant: Plant, tmp_path: Path
+) -> None:
+    """The standby has its lane and was not told of its process."""
+    flag = tmp_path / "die"
+    change = DIES_AMID_A_START.format(flag=str(flag))
+    old = other_supervisor(
+        plant, change, pool=APPEND_POOLS[:1], runtime={"standby": True}, queue=QUEUES
+    )
+    successor, before = plant.await_standby(), plant.workers()
+    name, (pid, _) = next(iter(before.items()))
+    flag.touch()
+    os.kill(pid, signal.SIGKILL)
+    assert old.wait(DEADLINE_S) == -signal.SIGKILL
+    plant.await_supervisor(successor)
+    plant.until(lambda: plant.workers().keys() == before.keys(), "all workers are there")
+    assert psutil.Process(plant.workers()[name][0]).ppid() != successor
+    with plant.connect() as client:
+        for _ in range(8):
+            client.enqueue("conf.sleep", {"ms": 1}, queue="sync").result(DEADLINE_S)
 
 
 def test_a_supervisor_that_does_not_let_go_is_replaced(plant: Plant) -> None:
