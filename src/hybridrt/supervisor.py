@@ -52,6 +52,7 @@ from hybridrt.logs import get_logger
 from hybridrt.names import Durability, EventType, Order
 from hybridrt.native import Event, Grant, Runtime, RuntimeOptions, error_of
 from hybridrt.notary import Notary
+from hybridrt.place import Place
 from hybridrt.pools import Pool
 from hybridrt.processes import WorkerProcess, holder_of
 from hybridrt.producer import Producer
@@ -158,6 +159,8 @@ class Supervisor(Producer):
         self._tasks = Tasks()
         self._lock_fd = -1
         self._lacking_space = ""
+        self._log_place: Place | None = None
+        self._log_is_lost = False
         self._changed = asyncio.Event()
 
     # ---- life -----------------------------------------------------------------------------------
@@ -214,6 +217,7 @@ class Supervisor(Producer):
 
     def _watch_over(self, runtime: Runtime) -> None:
         """Hold what the prover has yet to read, before any segment can be used again."""
+        self._log_place = Place(self.log_directory)
         self.holds = Holds(runtime.hold)
         if self.config.proof.directory:
             self._notary = Notary(self.config, runtime, self.holds)
@@ -373,6 +377,7 @@ class Supervisor(Producer):
                 except (psutil.Error, KeyError):
                     worker.sample = {}
             self.lack_of_space()
+            self.loss_of_log()
             await asyncio.sleep(self.config.runtime.sample_interval)
 
     def lack_of_space(self) -> str:
@@ -384,6 +389,17 @@ class Supervisor(Producer):
         elif before and not lacking:
             log.info("the disk has room for the log again", directory=str(self.log_directory))
         return lacking
+
+    def loss_of_log(self) -> str:
+        """Return that nobody who starts would find this log; empty: he would. Logs the change."""
+        before, place = self._log_is_lost, self._log_place
+        self._log_is_lost = place is not None and place.is_lost()
+        if not self._log_is_lost:
+            return ""
+        lost = "the log directory was moved or removed: what is written now is not found there"
+        if not before:
+            log.critical(lost, directory=str(self.log_directory), hint="move it back")
+        return lost
 
     # ---- events of the runtime ------------------------------------------------------------------
 
@@ -475,7 +491,8 @@ class Supervisor(Producer):
         """End without the log, which somebody else has by now, or nobody can write."""
         self.failure = error
         self.state = "failed"
-        log.critical("the log failed, nothing more is acknowledged", err=str(error))
+        hint = self.loss_of_log() or None
+        log.critical("the log failed, nothing more is acknowledged", err=str(error), hint=hint)
         if self.on_log_failure is not None:
             self.on_log_failure()
         self.fail(error)

@@ -63,7 +63,7 @@ async def _status(supervisor: "Supervisor", _: messages.Arguments) -> Reply:
         "state": supervisor.state,
         "ready": supervisor.state == "running" and not lacking,
         "lacking": lacking,
-        "troubles": _troubles(proof, upkeep, supervisor.lack_of_space()),
+        "troubles": _troubles(supervisor, proof, upkeep),
         "pid": os.getpid(),
         "version": native.version(),
         "config": supervisor.config.origin,
@@ -87,9 +87,9 @@ async def _status(supervisor: "Supervisor", _: messages.Arguments) -> Reply:
     }
 
 
-def _troubles(proof: Reply | None, upkeep: Reply, lack_of_space: str) -> list[str]:
+def _troubles(supervisor: "Supervisor", proof: Reply | None, upkeep: Reply) -> list[str]:
     """Return what somebody has to look after although the service goes on."""
-    found = [lack_of_space] if lack_of_space else []
+    found = [why for why in (supervisor.loss_of_log(), supervisor.lack_of_space()) if why]
     if proof and proof["failure"]:
         found.append(f"the log is not proven, and held until it is: {proof['failure']}")
     if (archive := upkeep.get("archive")) and archive["fault"]:

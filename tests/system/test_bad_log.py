@@ -231,6 +231,24 @@ def test_a_torn_tail_is_reported_and_all_jobs_before_it_are_there(instance: Any,
     assert '"tail_bytes": ' in instance.output()
 
 
+def test_a_log_directory_that_is_moved_or_removed_is_told(
+    instance: Any, log: Path, await_condition: Callable[..., Any]
+) -> None:
+    process = instance.run(log=SMALL, kind=[{"name": "echo"}], runtime={"sample_interval": "50ms"})
+    elsewhere = log.with_name("elsewhere")
+    log.rename(elsewhere)
+    await_condition(lambda: "moved or removed" in instance.output(), "it is logged")
+    (trouble,) = instance.call("status")["troubles"]
+    assert trouble in instance.output()
+    elsewhere.rename(log)
+    assert instance.call("status")["troubles"] == []
+    shutil.rmtree(log)
+    with hybridrt.connect(instance.directory) as client, pytest.raises(errors.HybridrtError):
+        await_condition(lambda: not client.enqueue("echo", bytes(4000)), "it needs another file")
+    assert process.wait(DEADLINE_S) == Status.IO
+    assert "moved or removed" in instance.output().splitlines()[-1]  # why the log failed
+
+
 # ---- a full disk --------------------------------------------------------------------------------
 
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a small disk")

@@ -4,6 +4,7 @@ import base64
 import fcntl
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from hybridrt.proof.tiles import Folder, Tiles
 ORIGIN = "example.org/jobs"
 RECEIPT_BYTES_MAX = 2048
 NOBODY = 65534
+DEADLINE_S = 30
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
 
 
@@ -243,8 +245,9 @@ def test_segments_are_held_until_they_are_proven(
             refused = error.code
             break
     assert refused == "HRT_ELOGFULL"
-    status = instance.call("status")["proof"]
-    assert "open to other users" in status["failure"]
+    await_condition(
+        lambda: "open to other users" in instance.call("status")["proof"]["failure"], "it is told"
+    )
     proof.key_path.chmod(0o600)
     await_condition(lambda: proof.head().size > 0, "the prover goes on by itself")
 
@@ -258,6 +261,34 @@ def test_segments_are_held_until_they_are_proven(
     await_condition(taken, "new work is taken again")
     first = Tiles(Folder(proof.directory), proof.head().size).entry(0)
     assert int.from_bytes(first[8:16], "little") == 1
+
+
+def test_a_proof_that_is_moved_away_is_told_and_goes_on_when_it_is_back(
+    instance: Any, proof: Proof, await_condition: Callable[..., Any]
+) -> None:
+    """As when its disk is unmounted: else tiles would be missing, and all be said to be well."""
+    process = instance.run(**proof.tables(log={"checkpoint_interval": "1h"}))
+
+    def rests() -> bool:
+        status, anchor = instance.call("status"), proof.directory / "prover" / "anchor"
+        settled = bool(status["queues"][0]["counters"]["completed"] == 5)
+        return settled and status["sequence"] == proof.head().size and anchor.exists()
+
+    enqueue(instance, 5)
+    await_condition(rests, "all is proven")
+    before, elsewhere = proof.head(), proof.directory.with_name("elsewhere")
+    proof.directory.rename(elsewhere)
+    (trouble,) = await_condition(lambda: instance.call("status")["troubles"], "it is told")
+    assert trouble.endswith("was moved or removed; nothing is signed until it is back")
+    enqueue(instance, 5)
+    await_condition(lambda: instance.call("status")["proof"]["behind_bytes"] > 0, "it lags")
+    assert not proof.directory.exists()
+    elsewhere.rename(proof.directory)
+    await_condition(lambda: proof.head().size > before.size, "it goes on")
+    await_condition(lambda: not instance.call("status")["troubles"], "all is well")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(DEADLINE_S) == Status.OK
+    proof.command("checkpoint", "verify", str(proof.directory), "--key", str(proof.verifier))
 
 
 def test_a_killed_prover_is_started_again(

@@ -16,6 +16,7 @@ import msgspec
 
 from hybridrt.errors import AlreadyRunningError, ForkError, ProofError
 from hybridrt.files import write_durably, write_file
+from hybridrt.place import Place
 from hybridrt.proof import keys, leaf, note
 from hybridrt.proof.checkpoint import Head, decode_hash, encode_hash, parse_head
 from hybridrt.proof.follower import Follower
@@ -81,6 +82,7 @@ class Prover:
         """Lock the directory and bring the tree to where the last signed head was."""
         self._follower = Follower(self.options.log)
         self._private.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._place = Place(self._private)
         self._take_lock()
         self._load_keys()
         self._recover()
@@ -95,6 +97,10 @@ class Prover:
         self._follower.close()
         os.close(self._lock)
         self._lock = -1
+
+    def is_lost(self) -> bool:
+        """Say whether the directory was moved or removed: what is written would lie elsewhere."""
+        return self._place.is_lost()
 
     def _take_lock(self) -> None:
         self._lock = os.open(self._private / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -78,13 +78,33 @@ def run(options: Options, *, supervised: bool) -> None:
         tell(prover)
         told, told_at = prover.progress(), time.monotonic()
         while not watch.ended:
+            if prover.is_lost():
+                _await_return(prover, watch)
+                continue
             busy = prover.step()
             if prover.progress() != told and time.monotonic() - told_at >= TELL_EVERY_S:
                 tell(prover)
                 told, told_at = prover.progress(), time.monotonic()
             watch.pause(0 if busy else options.interval_s)
             prover.told_durable(watch.durable)
-        prover.finish()
-        tell(prover)
+        if not prover.is_lost():
+            prover.finish()
+            tell(prover)
     finally:
         prover.close()
+
+
+def _await_return(prover: Prover, watch: Watch) -> None:
+    """Write nothing until the directory of the proof is back, and say so.
+
+    Who began again in another one would sign a tree that begins where the log does by now.
+    """
+    where = prover.options.directory
+    said = f"{where} was moved or removed; nothing is signed until it is back\n"
+    sys.stdout.write(said)
+    sys.stdout.flush()
+    while prover.is_lost() and not watch.ended:
+        watch.pause(prover.options.interval_s)
+        prover.told_durable(watch.durable)
+    if not watch.ended:
+        tell(prover)  # which says that all is well
