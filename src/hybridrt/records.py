@@ -6,6 +6,7 @@ with tests/abi/layout.txt. hybridrt.logreader gives the bytes.
 
 from __future__ import annotations
 
+import base64
 import re
 from dataclasses import dataclass
 from enum import IntEnum
@@ -253,8 +254,16 @@ def _settled_fields(entry: Settled) -> dict[str, Any]:
     if entry.due_ns:
         found["due_ns"] = entry.due_ns
     if entry.data:
-        found["data"] = entry.data.decode("utf-8", "replace")
+        found |= _readable(entry.data)
     return found
+
+
+def _readable(data: bytes) -> dict[str, str]:
+    """Give bytes as text if they are some, else in base64: none is lost."""
+    try:
+        return {"data": data.decode()}
+    except UnicodeDecodeError:
+        return {"data_base64": base64.b64encode(data).decode()}
 
 
 def _checkpoint(_: dict[str, int], record: memoryview) -> dict[str, Any]:

@@ -88,6 +88,16 @@ def test_settlements_are_told_apart_by_their_padded_data() -> None:
     assert [(entry.job, entry.data) for entry in settled] == entries
 
 
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [(b"gr\xc3\xbcn", {"data": "grün"}), (b"\xff\x00", {"data_base64": "/wA="}), (b"", {})],
+)
+def test_no_byte_of_a_result_is_lost_in_its_description(data: bytes, said: dict[str, str]) -> None:
+    body = records.SETTLE.pack(1, 9, 0, len(data), Outcome.OK, 0) + data + bytes(-len(data) % 8)
+    described = records.Describer().describe(record(records.RecordType.SETTLE, body, count=1))
+    assert described["settled"] == [{"job": 1, "outcome": "ok", "token": 9, **said}]
+
+
 def test_an_enqueue_is_described_with_names_once_they_were_declared() -> None:
     describer = records.Describer()
     name = b"file.digest"
