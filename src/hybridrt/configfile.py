@@ -4,11 +4,14 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from hybridrt.config import Config, line_numbers, locate
 from hybridrt.errors import ConfigError, PermissionDeniedError
 
 FILE_NAME = "hybridrt.toml"
 ENVIRONMENT_NAME = "HYBRIDRT_CONFIG"
+READ_ONCE = ("log", "runtime", "proof", "archive", "scrub")  # sections, at the start
 
 
 def candidates() -> list[Path]:
@@ -79,6 +82,24 @@ def proof_directory(config: Config) -> Path:
 def proof_key(config: Config) -> Path:
     """Return the file with the keys of the proof."""
     return Path(config.proof.key).expanduser().absolute()
+
+
+def needs_restart(old: Config, new: Config) -> list[str]:
+    """Return the sections in which two configurations differ that are read at the start only.
+
+    A directory is the same however it is written: who took over knows it by its absolute path.
+    """
+    before, after = _absolute(old), _absolute(new)
+    return [name for name in READ_ONCE if getattr(before, name) != getattr(after, name)]
+
+
+def _absolute(config: Config) -> Config:
+    log, runtime = log_directory(config).absolute(), runtime_directory(config).absolute()
+    return replace(
+        config,
+        log=replace(config.log, directory=str(log)),
+        runtime=replace(config.runtime, directory=str(runtime)),
+    )
 
 
 # ---- which places have to be apart --------------------------------------------------------------

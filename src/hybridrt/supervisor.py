@@ -355,7 +355,7 @@ class Supervisor(Producer):
     def find_pool(self, name: str) -> Pool:
         """Return a pool; raise UnknownPoolError."""
         if name not in self.pools:
-            raise UnknownPoolError(f"no pool {name!r}", "run 'hybridrt worker ls'")
+            raise UnknownPoolError(f"no pool {name!r}", "run 'hybridrt pool ls'")
         return self.pools[name]
 
     async def _sample(self) -> None:
@@ -572,8 +572,7 @@ class Supervisor(Producer):
                 await self.pools[name].roll(pool, config.runtime.start_timeout, drain_timeout)
         self.settings_changed()
         log.info("configuration reloaded", origin=config.origin)
-        fixed = ("log", "runtime", "proof", "archive", "scrub")
-        return [name for name in fixed if getattr(old, name) != getattr(config, name)]
+        return configfile.needs_restart(old, config)
 
     # ---- a standby, and the next supervisor ----------------------------------------------------
 

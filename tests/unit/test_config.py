@@ -272,3 +272,17 @@ def test_the_tables_of_a_configuration_say_the_same() -> None:
     config = Config.parse(GOOD, "f.toml")
     tables = msgspec.json.decode(msgspec.json.encode(config.tables()))
     assert Config.make(tables, "f.toml") == config
+
+
+def test_a_directory_written_in_another_way_needs_no_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a takeover it is known by its absolute path."""
+    monkeypatch.chdir(tmp_path)
+    old = Config.parse(
+        f'[log]\ndirectory = "{tmp_path}/log"\n[runtime]\ndirectory = "{tmp_path}/run"'
+    )
+    same = '[log]\ndirectory = "log"\n[runtime]\ndirectory = "run"'
+    assert configfile.needs_restart(old, Config.parse(same)) == []
+    assert configfile.needs_restart(old, Config.parse(f'{same}\nlease = "9s"')) == ["runtime"]
+    assert configfile.needs_restart(old, Config.parse("")) == ["log", "runtime"]
