@@ -8,8 +8,8 @@
 
 enum {
     HRT_TIMER_FIRST = 64, /* entries and items of the first allocation */
-    HRT_TIMER_PENDING =
-        64, /* places a collect can have open: 3 for each of at most 16 levels, +4 */
+    /* Places a collect can have open: 3 for each of at most 16 levels, and 4. */
+    HRT_TIMER_PENDING = 64,
 };
 
 struct hrt_timer {
