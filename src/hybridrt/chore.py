@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Callable
 
+from hybridrt.errors import from_os_error
 from hybridrt.logs import get_logger
 
 log = get_logger("chore")
@@ -49,6 +50,8 @@ class Chore:
     def _try(self) -> float:
         try:
             return self._round()
+        except OSError as error:
+            self._failed(from_os_error(error).message)
         except Exception as error:  # noqa: BLE001 - it is told, and tried again
             self._failed(str(error))
-            return RETRY_S
+        return RETRY_S

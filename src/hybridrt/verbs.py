@@ -19,6 +19,7 @@ from hybridrt.errors import (
     DiskFullError,
     HybridrtError,
     JobStateError,
+    LogFullError,
     UnknownKindError,
     UnknownQueueError,
 )
@@ -90,12 +91,19 @@ async def _status(supervisor: "Supervisor", _: messages.Arguments) -> Reply:
 def _troubles(supervisor: "Supervisor", proof: Reply | None, upkeep: Reply) -> list[str]:
     """Return what somebody has to look after although the service goes on."""
     found = [why for why in (supervisor.loss_of_log(), supervisor.lack_of_space()) if why]
+    found += _holders(proof, upkeep)
+    if (scrub := upkeep.get("scrub")) and scrub["findings"]:
+        found.append("the log is damaged: see scrub, and 'hybridrt log verify'")
+    return found
+
+
+def _holders(proof: Reply | None, upkeep: Reply) -> list[str]:
+    """Return why parts of the log that are not needed any more cannot be used again."""
+    found = []
     if proof and proof["failure"]:
         found.append(f"the log is not proven, and held until it is: {proof['failure']}")
     if (archive := upkeep.get("archive")) and archive["fault"]:
-        found.append(f"the log is not archived: {archive['fault']}")
-    if (scrub := upkeep.get("scrub")) and scrub["findings"]:
-        found.append("the log is damaged: see scrub, and 'hybridrt log verify'")
+        found.append(f"the log is not archived, and held until it is: {archive['fault']}")
     return found
 
 
@@ -149,6 +157,11 @@ async def _enqueue(supervisor: "Supervisor", arguments: messages.EnqueueArgument
     except DiskFullError as error:
         reason = supervisor.lack_of_space() or error.message
         raise DiskFullError(reason, "make room on the disk, then try again") from error
+    except LogFullError as error:
+        upkeep = supervisor.upkeep.describe() if supervisor.upkeep is not None else {}
+        if held := _holders(supervisor.proof_status(), upkeep):
+            raise LogFullError(f"{error.message}; {held[0]}", "see 'hybridrt status'") from error
+        raise
     return {"id": job.id, "durability": job.durability.name.lower()}
 
 

@@ -139,6 +139,9 @@ def test_an_archive_that_cannot_be_written_fills_the_log_and_recovers(
         upkeep = instance.call("status")["upkeep"]
         assert upkeep["held"] == 1
         await_condition(lambda: instance.call("status")["upkeep"]["archive"]["fault"], "it is told")
+        job = {"kind": "echo", "payload": "eHh4" * 1000}
+        with pytest.raises(hybridrt.errors.LogFullError, match=f"is not archived.*{archive}/.*: N"):
+            await_condition(lambda: not instance.call("enqueue", **job), "it is full again")
         archive.unlink()
         await_condition(lambda: put(client), "the log goes on once it is archived")
     assert "cannot be archived" in instance.output()
