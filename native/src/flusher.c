@@ -219,6 +219,34 @@ static void number_file(hrt_log *log, uint32_t index, uint64_t head)
     }
     log->order[number & log->mask] = index;
     log->ready = number + 1;
+    log->sure = number + 1;
+    (void)pthread_cond_broadcast(&log->changed);
+}
+
+/*
+ * The next file that waits was numbered by a runtime that may have died before its header was on
+ * the disk. A takeover does not wait for the disk to write it again: the log does not need it yet.
+ */
+static void make_sure(hrt_log *log)
+{
+    uint64_t number = log->sure;
+    int fd = log->slots[hrt_log_slot_of(log, number)].fd;
+    hrt_segment head;
+    size_t got = 0;
+    give_up(log);
+    int status = hrt_read_at(fd, &head, sizeof(head), 0, &got);
+    if (status == HRT_OK && got == sizeof(head)) {
+        status = hrt_segment_write_head(fd, &head);
+    }
+    if (status != HRT_OK) {
+        mark_unsynced(log);
+    }
+    take_back(log);
+    if (status != HRT_OK) {
+        fail(log, status);
+        return;
+    }
+    log->sure = number + 1;
     (void)pthread_cond_broadcast(&log->changed);
 }
 
@@ -324,7 +352,9 @@ static void grow(hrt_log *log)
 
 bool hrt_flusher_ready_step(hrt_log *log)
 {
-    if (may_recycle(log)) {
+    if (log->sure < log->ready) {
+        make_sure(log);
+    } else if (may_recycle(log)) {
         recycle(log);
     } else if (waiting(log) < READY_AHEAD && log->spare_count > 0) {
         number_file(log, log->spares[--log->spare_count], log->worn);

@@ -75,13 +75,13 @@ static bool can_come(const hrt_log *log, enum hrt_log_class class)
     if (!leaves_enough(log, class, 1)) {
         return coming;
     }
-    return coming || log->flusher.numbering || log->spare_count > 0 ||
+    return coming || log->sure < log->ready || log->flusher.numbering || log->spare_count > 0 ||
            log->worn < hrt_log_free_below(log);
 }
 
 static bool has_next(const hrt_log *log, enum hrt_log_class class)
 {
-    return log->ready > log->current + 1 && leaves_enough(log, class, 1);
+    return log->sure > log->current + 1 && leaves_enough(log, class, 1);
 }
 
 /* Without a flusher, before hrt_log_start, its work is done here. */

@@ -70,6 +70,7 @@ struct hrt_log {
     uint64_t hold; /* UINT64_MAX: nothing is held */
     uint64_t current;
     uint64_t ready; /* the next number to be made ready */
+    uint64_t sure;  /* the headers of those below it are on the disk; current < sure <= ready */
     uint32_t files;
     uint32_t slots_used; /* the slot of the next new file */
     uint32_t *spares;

@@ -149,6 +149,7 @@ static void adopt_files(hrt_log *log, const hrt_catalog *catalog, uint64_t tail_
     log->worn = catalog->head;
     log->head = catalog->head;
     log->current = tail_number;
+    log->sure = log->ready > tail_number ? tail_number + 1 : log->ready;
 }
 
 /* The first file of a log is made here and now; its header makes the directory a log. */
@@ -176,6 +177,7 @@ static int make_first(hrt_log *log)
     log->head = 1;
     log->current = 1;
     log->ready = 2;
+    log->sure = 2;
     return HRT_OK;
 }
 
@@ -288,15 +290,12 @@ static int write_head_again(const hrt_log *log, uint32_t slot)
     return status;
 }
 
-/* What waits was numbered by somebody who may have died before the header was on the disk. */
-static int write_heads_again(const hrt_log *log, const hrt_catalog *catalog, bool all)
+static int write_heads_again(const hrt_log *log, const hrt_catalog *catalog)
 {
     int status = HRT_OK;
     for (uint32_t i = 0; i < catalog->count && status == HRT_OK; i++) {
-        const hrt_catalog_entry *entry = &catalog->entries[i];
-        bool waits = entry->number > log->current && entry->number != HRT_SEGMENT_SPARE;
-        if (!entry->blank && (all || waits)) {
-            status = write_head_again(log, entry->slot);
+        if (!catalog->entries[i].blank) {
+            status = write_head_again(log, catalog->entries[i].slot);
         }
     }
     return status;
@@ -313,7 +312,7 @@ static int write_again(hrt_log *log, const hrt_catalog *catalog)
     uint64_t position = log->durable > head ? log->durable : head;
     bool failed = faccessat(log->directory, HRT_LOG_UNSYNCED, F_OK, 0) == 0;
     bool records = failed || position + REST_MAX >= log->tail;
-    int status = write_heads_again(log, catalog, failed);
+    int status = failed ? write_heads_again(log, catalog) : HRT_OK;
     while (status == HRT_OK && records && position < log->tail) {
         status = write_piece_again(log, &position);
     }

@@ -1,5 +1,6 @@
 /* The flusher: durable moves when asked, failures stop everything, a full disk only the growth. */
 #include "log_fixture.h"
+#include "log_state.h"
 
 static void nothing_is_durable_before_it_is_asked_for(void)
 {
@@ -70,6 +71,41 @@ static void syncs_go_across_segments_and_are_counted(void)
     CHECK(counters.syncs >= 6);
     CHECK_EQ(counters.syncs, counters.sync.count);
     CHECK(counters.sync_ns >= counters.sync_max_ns && counters.sync_max_ns > 0);
+    fixture_end(&f);
+}
+
+/* Returns with segments that wait behind the current one. */
+static void await_waiting(hrt_log *log, const uint64_t *mark)
+{
+    (void)pthread_mutex_lock(&log->mutex);
+    while (*mark <= log->current + 1) {
+        (void)pthread_cond_wait(&log->changed, &log->mutex);
+    }
+    (void)pthread_mutex_unlock(&log->mutex);
+}
+
+/* Nobody who opens a log waits until the disk has the headers of files that wait once more. */
+static void headers_that_wait_are_written_again_before_the_log_needs_them(void)
+{
+    fixture f;
+    fixture_make(&f);
+    REQUIRE(fixture_open(&f) == HRT_OK);
+    REQUIRE(hrt_log_start(f.log) == HRT_OK);
+    REQUIRE(fixture_group(&f, 1, 1, 1) == HRT_OK);
+    await_waiting(f.log, &f.log->ready);
+    fixture_close(&f);
+    REQUIRE(fixture_open(&f) == HRT_OK);
+    uint64_t current = hrt_log_current(f.log);
+    CHECK_EQ(f.log->sure, current + 1);
+    CHECK(f.log->ready > f.log->sure);
+    while (hrt_log_current(f.log) == current) { /* without a flusher */
+        REQUIRE(fixture_group(&f, 50, 1, 1) == HRT_OK);
+    }
+    CHECK(f.log->sure > current + 1);
+    fixture_close(&f);
+    REQUIRE(fixture_open(&f) == HRT_OK);
+    REQUIRE(hrt_log_start(f.log) == HRT_OK);
+    await_waiting(f.log, &f.log->sure);
     fixture_end(&f);
 }
 
@@ -244,6 +280,7 @@ int main(void)
              TEST(an_async_wish_is_kept_within_its_time),
              TEST(records_name_what_was_durable_before_them),
              TEST(syncs_go_across_segments_and_are_counted),
+             TEST(headers_that_wait_are_written_again_before_the_log_needs_them),
              TEST(other_threads_may_ask_while_the_log_is_written),
 #ifdef HRT_WITH_FAILPOINTS
              TEST(the_first_error_of_the_disk_is_the_last_word),
