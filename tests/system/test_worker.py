@@ -1,6 +1,8 @@
 """A Python worker in this process, attached by hand to a supervisor beside it."""
 
+import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 import hybridrt
 from hybridrt import errors
 
+ROOT = Path(__file__).parent.parent.parent
 DEADLINE_S = 20
 
 
@@ -86,3 +89,25 @@ def test_a_worker_without_a_runtime_says_so(instance: Any) -> None:
     worker.handle("a")(lambda job: job.payload)
     with pytest.raises(errors.UnreachableError):
         worker.run()
+
+
+def test_a_long_job_goes_on_in_another_language(
+    instance: Any, await_condition: Callable[..., Any]
+) -> None:
+    """With the examples of docs/sdk.md: what one of them saves the others understand."""
+    scan_c = str(ROOT / "build" / "bin" / "scan-c")
+    scan_py = [sys.executable, str(ROOT / "examples" / "python" / "scan.py")]
+    pools = [
+        {"name": "c", "command": [scan_c], "kinds": ["book.scan"]},
+        {"name": "python", "command": scan_py, "kinds": ["book.scan"], "workers": 0},
+    ]
+    instance.run(pool=pools)
+    with hybridrt.connect(instance.directory) as client:
+        job = client.enqueue("book.scan", "dune")
+        for now, then, page in (("c", "python", 1), ("python", "c", 2)):
+            await_condition(lambda page=page: f"dune, page {page}" in instance.output(), "it scans")
+            instance.call("pool.scale", pool=now, workers=0)
+            instance.call("pool.scale", pool=then, workers=1)
+        await_condition(lambda: "dune, page 3" in instance.output(), "the first one goes on")
+        assert job.info().attempt == 1
+    assert instance.output().count("dune, page 0") == 1

@@ -21,24 +21,26 @@ static int end(hrt_client *client, const hrt_job *job, uint8_t outcome)
     return hrt_settle(client, &settlement, 1);
 }
 
-static void scan_page(const hrt_job *job, uint32_t page)
+static void scan_page(const hrt_job *job, unsigned long page)
 {
-    (void)printf("%.*s, page %u\n", (int)job->payload_length, (const char *)job->payload, page);
+    (void)printf("%.*s, page %lu\n", (int)job->payload_length, (const char *)job->payload, page);
     (void)fflush(stdout);
     (void)sleep(1);
 }
 
 static int scan(hrt_client *client, const hrt_job *job)
 {
-    uint32_t page = 0;
-    if (job->saved_length == sizeof(page))
-        memcpy(&page, job->saved, sizeof(page));
+    char text[16] = ""; /* as text: another one may be at work in another language */
+    if (job->saved_length > 0 && job->saved_length < sizeof(text))
+        memcpy(text, job->saved, job->saved_length);
+    unsigned long page = strtoul(text, NULL, 10);
     while (page < PAGES) {
         if (hrt_draining(client))
             return end(client, job, HRT_OUTCOME_RETURNED); /* hands the job back */
         scan_page(job, page);
         page++;
-        const int status = hrt_save(client, job->id, job->token, &page, sizeof(page));
+        const int length = snprintf(text, sizeof(text), "%lu", page);
+        const int status = hrt_save(client, job->id, job->token, text, (size_t)length);
         if (status != HRT_OK)
             return status;
     }
