@@ -57,6 +57,7 @@ static const char *const names[SIGHTS] = {
     [SIGHT_LATE_RESULT] = "a result is read that was copied forward",
     [SIGHT_SUSPECT] = "a suspect is leased",
     [SIGHT_FOLLOW_UP] = "a follow-up job",
+    [SIGHT_GAVE_WAY] = "a settle gives way, since its follow-up jobs find no room",
     [SIGHT_OVERRUN] = "a standby is overrun and begins anew",
     [SIGHT_CUT_AT_HEAD] = "power is cut right after a file got a new number",
     [SIGHT_DEATH_IN_TAKEOVER] = "a standby dies amid its takeover",

@@ -18,8 +18,11 @@ typedef struct hrt_unit {
     uint64_t parent;
     size_t room;
     uint32_t left; /* follow-ups to come */
-    bool accepted;
+    int refusal;   /* HRT_OK: they are accepted */
 } hrt_unit;
+
+/* Before a job runs again whose follow-ups found no room. */
+#define NO_ROOM_DELAY_NS ((uint64_t)1000000000)
 
 static const uint32_t none_at_all = HRT_NONE;
 
@@ -244,8 +247,11 @@ static int reserve_settle(hrt_runtime *runtime, const hrt_submit_settle *submit,
     *whole_out = true;
     int status = hrt_group_reserve(runtime, own + data, bare ? HRT_LOG_END : HRT_LOG_OLD_WORK);
     if (submit->follow_count > 0) {
-        bool fits = status != HRT_OK || !hrt_room_pressed(runtime, room);
-        return fits ? status : HRT_ELOGFULL;
+        if (status == HRT_OK && hrt_room_pressed(runtime, room)) {
+            hrt_room_refused(runtime, HRT_LOG_OLD_WORK);
+            return HRT_ELOGFULL;
+        }
+        return status;
     }
     if (status == HRT_ELOGFULL && !bare &&
         (is_unread(runtime, submit) || hrt_room_stuck(runtime))) {
@@ -273,28 +279,34 @@ static bool take_settle(hrt_runtime *runtime, uint32_t lane, const hrt_submit_se
     *unit = (hrt_unit){.parent = submit->job, .room = room, .left = submit->follow_count};
     hrt_attempt *attempt = hrt_attempt_find(runtime, lane, submit->job, submit->token);
     if (attempt == NULL) {
+        unit->refusal = HRT_ESTALE;
         refuse_settle(runtime, lane, submit, HRT_ESTALE);
         return true;
     }
     bool whole = false;
     int status = reserve_settle(runtime, submit, room, &whole);
-    if (status == HRT_ELOGFULL) {
+    bool gives_way = submit->follow_count > 0 && hrt_room_stuck(runtime);
+    if (status == HRT_ELOGFULL && !gives_way) {
         unit->left = 0;
         seat->stalled = true; /* it stays in the ring until there is room */
         return true;
     }
+    unit->refusal = status;
     if (status == HRT_ETOOLARGE) {
         static const char text[] = "the follow-up jobs do not fit one group of this log";
         status = hrt_attempt_settle(runtime, lane, attempt, HRT_OUTCOME_RETRY, UINT64_MAX, text,
                                     sizeof(text) - 1);
+    } else if (status == HRT_ELOGFULL) {
+        /* What would make room may lie behind it in the lane. */
+        status = hrt_attempt_settle(runtime, lane, attempt, HRT_OUTCOME_SNOOZE, NO_ROOM_DELAY_NS,
+                                    NULL, 0);
     } else if (status == HRT_OK) {
-        unit->accepted = true;
         runtime->unit_open = submit->follow_count > 0;
         status = hrt_attempt_settle(runtime, lane, attempt, submit->outcome, submit->delay_ns,
                                     whole ? entry + sizeof(*submit) : NULL, submit->data_length);
     }
     if (status != HRT_OK) {
-        unit->accepted = false;
+        unit->refusal = status;
         refuse_settle(runtime, lane, submit, status);
     }
     return true;
@@ -311,9 +323,9 @@ static bool take_follow_up(hrt_runtime *runtime, uint32_t lane, const hrt_submit
     unit->room -= span;
     unit->left--;
     runtime->unit_open = unit->left > 0;
-    int64_t answer = HRT_ESTALE;
+    int64_t answer = unit->refusal;
     bool sync = false;
-    if (unit->accepted) {
+    if (unit->refusal == HRT_OK) {
         int status = check_enqueue(runtime, submit);
         if (status == HRT_OK) {
             status = check_key(submit, entry);

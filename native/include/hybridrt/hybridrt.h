@@ -214,7 +214,8 @@ typedef struct hrt_settlement {
 /*
  * Ends count attempts, published in one step, or in several when they are over half the submit
  * ring; one settle and its follow-ups always stay together. A settle whose token is not current is
- * refused by the runtime and comes back as a REFUSED notice. Each follow-up takes a ticket. Errors
+ * refused by the runtime and comes back as a REFUSED notice. Each follow-up takes a ticket. When a
+ * full log has no room for them and none comes, the attempt is snoozed for a second instead. Errors
  * as hrt_enqueue; HRT_ETOOLARGE also when one settle with its follow-ups does not fit hrt_unit_max
  * bytes.
  */
