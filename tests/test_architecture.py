@@ -22,7 +22,7 @@ C_MODULES = {
     "lane": "lane liveness",
     "client": "client enqueue fetch handle heartbeat hello inbox names notices outcome promises"
     " register renew replies segments submit",
-    "log": "catalog flusher leaves log log_state recover run scan segment",
+    "log": "catalog flusher leaves log log_state orphans recover run scan segment",
     "state": "apply core digest dump holders jobs keep keys life list ready replay residents settle"
     " state",
     "scheduler": "agenda judge pick plan scheduler",

@@ -19,10 +19,20 @@ typedef struct descriptor {
     sim_process *owner;
     int object; /* inode, or memory */
     uint64_t offset;
+    uint64_t description; /* duplicates share it */
 } descriptor;
+
+/* A read lock on one byte of the directory; it ends with the last descriptor of its description. */
+typedef struct mark {
+    uint64_t description;
+    off_t at;
+} mark;
 
 static struct {
     descriptor fds[FDS_MAX];
+    mark marks[FDS_MAX];
+    uint32_t mark_count;
+    uint64_t descriptions;
     uint32_t boots; /* the id of the boot counts them */
 } files;
 
@@ -44,7 +54,10 @@ static int open_as(enum fd_type type, int object)
 {
     for (int i = 0; i < FDS_MAX; i++) {
         if (files.fds[i].type == FD_FREE) {
-            files.fds[i] = (descriptor){.type = type, .owner = sim_self(), .object = object};
+            files.fds[i] = (descriptor){.type = type,
+                                        .owner = sim_self(),
+                                        .object = object,
+                                        .description = ++files.descriptions};
             if (type == FD_FILE) {
                 sim_disk_hold(object);
             } else if (type == FD_MEMORY) {
@@ -54,6 +67,20 @@ static int open_as(enum fd_type type, int object)
         }
     }
     return fail_with(EMFILE);
+}
+
+static void drop_marks(uint64_t description)
+{
+    for (uint32_t i = 0; i < FDS_MAX; i++) {
+        if (files.fds[i].type != FD_FREE && files.fds[i].description == description) {
+            return; /* a duplicate is left */
+        }
+    }
+    for (uint32_t i = files.mark_count; i-- > 0;) {
+        if (files.marks[i].description == description) {
+            files.marks[i] = files.marks[--files.mark_count];
+        }
+    }
 }
 
 static int close_one(int fd)
@@ -70,6 +97,7 @@ static int close_one(int fd)
         sim_memory_release(one->object);
     }
     one->type = FD_FREE;
+    drop_marks(one->description);
     return 0;
 }
 
@@ -368,15 +396,65 @@ int sim_flock(int fd, int operation)
     return sim_disk_lock(one->object, fd) ? 0 : fail_with(EWOULDBLOCK);
 }
 
+static int duplicate(int fd)
+{
+    int copy = open_as(at(fd)->type, at(fd)->object);
+    if (copy >= 0) {
+        at(copy)->description = at(fd)->description;
+    }
+    return copy;
+}
+
+static int set_mark(const descriptor *one, off_t place)
+{
+    if (files.mark_count == FDS_MAX) {
+        return fail_with(ENOLCK);
+    }
+    files.marks[files.mark_count++] = (mark){.description = one->description, .at = place};
+    return 0;
+}
+
+/* Whether another description's mark is in the way of a write lock. */
+static int find_mark(const descriptor *one, struct flock *asked)
+{
+    asked->l_type = F_UNLCK;
+    for (uint32_t i = 0; i < files.mark_count; i++) {
+        off_t place = files.marks[i].at;
+        bool inside =
+            place >= asked->l_start && (asked->l_len == 0 || place < asked->l_start + asked->l_len);
+        if (inside && files.marks[i].description != one->description) {
+            asked->l_type = F_RDLCK;
+        }
+    }
+    return 0;
+}
+
+static int lock_byte(const descriptor *one, int command, struct flock *lock)
+{
+    sim_point();
+    if (one->type != FD_DIRECTORY) {
+        return fail_with(EBADF);
+    }
+    return command == F_OFD_SETLK ? set_mark(one, lock->l_start) : find_mark(one, lock);
+}
+
 int sim_fcntl(int fd, int command, ...)
 {
     const descriptor *one = at(fd);
     if (one == NULL) {
         return fail_with(EBADF);
     }
+    va_list arguments;
+    va_start(arguments, command);
+    bool locks = command == F_OFD_SETLK || command == F_OFD_GETLK;
+    struct flock *lock = locks ? va_arg(arguments, struct flock *) : NULL;
+    va_end(arguments);
     switch (command) {
     case F_DUPFD_CLOEXEC:
-        return open_as(one->type, one->object);
+        return duplicate(fd);
+    case F_OFD_SETLK:
+    case F_OFD_GETLK:
+        return lock_byte(one, command, lock);
     case F_GET_SEALS:
         return F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
     default:

@@ -3,6 +3,7 @@
 #include "check.h"
 #include "error.h"
 #include "handle.h"
+#include "liveness.h"
 #include "record.h"
 
 #include <string.h>
@@ -46,6 +47,14 @@ static int find_saved(hrt_client *client, const hrt_lease *held, hrt_job *job)
                            &job->saved);
 }
 
+/* An ENQUEUE bears its job's id as its sequence, a copy of one in its body. */
+static uint64_t job_of(const hrt_record *record)
+{
+    if (record->type == HRT_RECORD_KEEP)
+        return ((const hrt_keep_body *)hrt_record_body(record))->job;
+    return record->type == HRT_RECORD_ENQUEUE ? record->sequence : 0;
+}
+
 static int make_job(hrt_client *client, const hrt_lease *held, hrt_job *job_out)
 {
     const hrt_delivery *lease = &held->delivery;
@@ -59,9 +68,10 @@ static int make_job(hrt_client *client, const hrt_lease *held, hrt_job *job_out)
     if (status != HRT_OK)
         return status;
     const hrt_record *record = (const hrt_record *)(const void *)bytes;
-    if (record->type != HRT_RECORD_ENQUEUE && record->type != HRT_RECORD_KEEP)
-        return hrt_fail(HRT_EPEER, "the lease of job %llu points to a record of type %u",
-                        (unsigned long long)lease->job, record->type);
+    if (job_of(record) != lease->job)
+        return hrt_fail(HRT_EPEER, "the lease of job %llu points to a record of type %u, job %llu",
+                        (unsigned long long)lease->job, record->type,
+                        (unsigned long long)job_of(record));
     hrt_job job = {
         .id = lease->job,
         .token = lease->token,
@@ -80,6 +90,18 @@ static int make_job(hrt_client *client, const hrt_lease *held, hrt_job *job_out)
     return status;
 }
 
+/* Without its runtime a client may find that another one, which does not know it, has used up what
+ * it was to read. */
+static int judge_unread(const hrt_client *client, const hrt_lease *held, int status)
+{
+    if (!hrt_hold_died(hrt_load_acquire_u32(&client->lane->runtime_alive)))
+        return status;
+    return hrt_fail(HRT_ECLOSED,
+                    "the runtime's process has died, and job %llu can be read no more; attach "
+                    "again once one is back",
+                    (unsigned long long)held->delivery.job);
+}
+
 /* Under the lock. A lease that cannot be read stays first in line, and its error is told alone. */
 static int take_leases(hrt_client *client, hrt_job *jobs_out, uint32_t max, uint32_t *count_out)
 {
@@ -88,7 +110,7 @@ static int take_leases(hrt_client *client, hrt_job *jobs_out, uint32_t max, uint
         const uint64_t place = client->lease_head & (client->deliver_capacity - 1);
         const int status = make_job(client, &client->leases[place], &jobs_out[count]);
         if (status != HRT_OK && count == 0)
-            return status;
+            return judge_unread(client, &client->leases[place], status);
         if (status != HRT_OK)
             break;
         client->lease_head++;

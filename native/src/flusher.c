@@ -7,11 +7,13 @@
 #include "error.h"
 #include "failpoint.h"
 #include "log_state.h"
+#include "orphans.h"
 #include "scan.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define READY_AHEAD 2u               /* numbered segments that wait behind the current one */
@@ -250,6 +252,22 @@ static void make_sure(hrt_log *log)
     (void)pthread_cond_broadcast(&log->changed);
 }
 
+/*
+ * Clients of a life before end, and none come: once there are none, the files that were kept for
+ * them are as good as others.
+ */
+static bool orphans_gone(hrt_log *log)
+{
+    if (log->orphans && !hrt_orphans_live(log->directory, log->adopted, log->adopted_count)) {
+        log->orphans = false;
+        while (log->relic_count > 0) {
+            hrt_log_put_by(log, log->relics[--log->relic_count]);
+        }
+        (void)pthread_cond_broadcast(&log->changed);
+    }
+    return !log->orphans;
+}
+
 static bool may_recycle(const hrt_log *log)
 {
     return log->worn < hrt_log_free_below(log) &&
@@ -262,10 +280,10 @@ static void store(hrt_log *log, uint32_t index, uint64_t number)
     if (log->aside_at[number & log->mask]) {
         log->asides[log->aside_count++] = (hrt_log_aside){.number = number, .slot = index};
         log->aside_at[number & log->mask] = false;
-        (void)pthread_cond_broadcast(&log->changed); /* this one will not come */
     } else {
-        log->spares[log->spare_count++] = index;
+        hrt_log_put_by(log, index);
     }
+    (void)pthread_cond_broadcast(&log->changed); /* this one may not come */
 }
 
 /* The worn file becomes the next segment, or a spare, so that no restart reads it again. */
@@ -273,7 +291,8 @@ static void recycle(hrt_log *log)
 {
     uint64_t number = log->worn;
     uint32_t index = hrt_log_slot_of(log, number);
-    bool aside = log->aside_at[number & log->mask];
+    bool aside =
+        log->aside_at[number & log->mask] || (log->slots[index].relic && !orphans_gone(log));
     log->worn = number + 1;
     if (!aside && waiting(log) < READY_AHEAD) {
         number_file(log, index, number + 1);
@@ -292,7 +311,7 @@ static void recycle(hrt_log *log)
 
 bool hrt_flusher_may_grow(const hrt_log *log)
 {
-    return log->files < log->segments_max &&
+    return (log->files < log->segments_max || hrt_log_relics(log) > 0) &&
            (log->flusher.no_space_until == 0 ||
             hrt_clock_ns(CLOCK_MONOTONIC) >= log->flusher.no_space_until);
 }
@@ -307,13 +326,61 @@ static bool wants_file(const hrt_log *log)
 /* Whether a full disk is to be asked again some time: a log that could grow plans for more. */
 static bool space_awaited(const hrt_log *log)
 {
-    return log->flusher.no_space_until != 0 && log->files < log->segments_max;
+    return log->flusher.no_space_until != 0 &&
+           (log->files < log->segments_max || log->relic_count > 0);
 }
 
 static void no_space(hrt_log *log)
 {
     log->flusher.no_space_until = hrt_clock_ns(CLOCK_MONOTONIC) + NO_SPACE_PAUSE_NS;
     (void)pthread_cond_broadcast(&log->changed);
+}
+
+/*
+ * A new file has taken its place, whose header says what this one's may be the last to say: where
+ * the log begins. Who still maps it reads on, and the kernel frees it with the last of them.
+ */
+static void drop_relic(hrt_log *log)
+{
+    char name[HRT_SEGMENT_NAME_SIZE];
+    uint32_t index = log->relics[--log->relic_count];
+    hrt_log_slot slot = log->slots[index];
+    log->slots[index] = (hrt_log_slot){.fd = -1};
+    log->files--;
+    give_up(log);
+    hrt_segment_name(index, name);
+    (void)unlinkat(log->directory, name, 0);
+    if (slot.fd >= 0) {
+        (void)close(slot.fd);
+    }
+    if (slot.map != NULL) {
+        (void)munmap((void *)(uintptr_t)slot.map, log->segment_size);
+    }
+    take_back(log);
+}
+
+/* The relics whose place it was to take are used again, now that nobody reads them. */
+static void abandon_making(hrt_log *log)
+{
+    hrt_segment_making making = log->flusher.making;
+    log->flusher.making.fd = -1;
+    (void)pthread_cond_broadcast(&log->changed); /* this one will not come */
+    give_up(log);
+    hrt_segment_abandon(log->directory, &making);
+    take_back(log);
+}
+
+static void add_spare(hrt_log *log, uint32_t index, int fd)
+{
+    log->slots[index] = (hrt_log_slot){.fd = fd};
+    log->slots_used = index + 1;
+    log->files++;
+    log->spares[log->spare_count++] = index;
+    log->flusher.no_space_until = 0;
+    (void)pthread_cond_broadcast(&log->changed);
+    if (log->files > log->segments_max && log->relic_count > 0) {
+        drop_relic(log);
+    }
 }
 
 /* A full disk stops the growth, not the log. */
@@ -334,20 +401,22 @@ static void grow(hrt_log *log)
         }
     }
     take_back(log);
+    int fd = making.fd;
+    making.fd = status == HRT_OK ? -1 : fd;
+    log->flusher.making = making;
     if (status == HRT_ENOSPC) {
         no_space(log);
     } else if (status == HRT_OK) {
-        log->slots[index] = (hrt_log_slot){.fd = making.fd};
-        making.fd = -1;
-        log->slots_used = index + 1;
-        log->files++;
-        log->spares[log->spare_count++] = index;
-        log->flusher.no_space_until = 0;
-        (void)pthread_cond_broadcast(&log->changed);
+        add_spare(log, index, fd);
     } else if (status != HRT_EAGAIN) {
         fail(log, status);
     }
-    log->flusher.making = making;
+}
+
+/* Room for one more file, or a relic that it takes the place of. */
+static bool may_finish(const hrt_log *log)
+{
+    return log->files < log->segments_max || log->relic_count > 0;
 }
 
 bool hrt_flusher_ready_step(hrt_log *log)
@@ -358,8 +427,13 @@ bool hrt_flusher_ready_step(hrt_log *log)
         recycle(log);
     } else if (waiting(log) < READY_AHEAD && log->spare_count > 0) {
         number_file(log, log->spares[--log->spare_count], log->worn);
-    } else if (log->flusher.making.fd >= 0 ||
-               ((wants_file(log) || space_awaited(log)) && hrt_flusher_may_grow(log))) {
+    } else if (log->relic_count > 0 && (wants_file(log) || space_awaited(log)) &&
+               orphans_gone(log)) {
+        return true;
+    } else if (log->flusher.making.fd >= 0 && !may_finish(log)) {
+        abandon_making(log);
+    } else if (log->flusher.making.fd >= 0 || ((wants_file(log) || space_awaited(log)) &&
+                                               hrt_flusher_may_grow(log) && may_finish(log))) {
         grow(log);
     } else {
         return false;

@@ -37,7 +37,7 @@ void hrt_flusher_stop(struct hrt_log *log);
 bool hrt_flusher_ready_step(struct hrt_log *log);
 /* Syncs everything up to the tail. Mutex held; given up during I/O. */
 void hrt_flusher_sync(struct hrt_log *log);
-/* Whether another file may be added now. Mutex held. */
+/* Whether another file may be made now, in addition or in the place of a relic. Mutex held. */
 bool hrt_flusher_may_grow(const struct hrt_log *log);
 
 #endif

@@ -7,6 +7,7 @@
 #include "error.h"
 #include "failpoint.h"
 #include "log_state.h"
+#include "orphans.h"
 #include "record.h"
 
 #include <fcntl.h>
@@ -175,6 +176,7 @@ static int check_kept(hrt_log *log, enum hrt_log_class class)
 {
     int status = HRT_OK;
     (void)pthread_mutex_lock(&log->mutex);
+    log->flusher.demand = true;
     while (status == HRT_OK && !leaves_enough(log, class, 0)) {
         if (log->failed != 0) {
             status = hrt_log_failed(log);
@@ -184,6 +186,7 @@ static int check_kept(hrt_log *log, enum hrt_log_class class)
             wait_step(log);
         }
     }
+    log->flusher.demand = false;
     log->least = least_class(log);
     (void)pthread_mutex_unlock(&log->mutex);
     return status;
@@ -307,6 +310,11 @@ void hrt_log_set_epoch(hrt_log *log, uint32_t epoch)
 {
     HRT_ASSERT(log->pending == 0);
     log->epoch = epoch;
+}
+
+int hrt_log_mark(const hrt_log *log)
+{
+    return hrt_orphans_mark(log->directory, log->epoch);
 }
 
 size_t hrt_log_group_max(const hrt_log *log)
@@ -447,6 +455,13 @@ uint64_t hrt_log_current(const hrt_log *log)
     return log->current;
 }
 
+/* Files that may be neither used nor recycled, and that no new one can take the place of. */
+static uint64_t lasting_asides(const hrt_log *log)
+{
+    bool replaced = log->flusher.no_space_until == 0;
+    return hrt_log_asides(log) - (replaced ? hrt_log_relics(log) : 0);
+}
+
 /* Mutex held. */
 static bool is_tight(const hrt_log *log)
 {
@@ -454,7 +469,7 @@ static bool is_tight(const hrt_log *log)
      * held, retiring more gives nothing back: the log grows as far as it may. */
     bool wanted = log->files < log->options.segments_min || log->hold < log->head;
     bool growing = wanted && hrt_flusher_may_grow(log);
-    uint64_t taken = hrt_log_used(log) + hrt_log_asides(log);
+    uint64_t taken = hrt_log_used(log) + lasting_asides(log);
     return !growing && taken + 2 + log->kept[HRT_LOG_NEW_WORK] > log->files;
 }
 
@@ -468,10 +483,10 @@ hrt_log_room hrt_log_room_now(const hrt_log *log)
     hrt_log *shared = (hrt_log *)(uintptr_t)log; /* only its mutex changes */
     (void)pthread_mutex_lock(&shared->mutex);
     bool below = log->files < log->segments_max;
-    bool disk_full = below && log->flusher.no_space_until != 0;
+    bool disk_full = (below || log->relic_count > 0) && log->flusher.no_space_until != 0;
     hrt_log_room room = {.most = below && !disk_full ? log->segments_max : log->files,
                          .used = hrt_log_used(log),
-                         .asides = hrt_log_asides(log),
+                         .asides = lasting_asides(log),
                          .tight = is_tight(log),
                          .disk_full = disk_full};
     (void)pthread_mutex_unlock(&shared->mutex);
@@ -524,13 +539,23 @@ void hrt_log_let_go(hrt_log *log, uint64_t number)
     }
     for (uint32_t i = log->aside_count; i-- > 0;) {
         if (log->asides[i].number == number) {
-            log->spares[log->spare_count++] = log->asides[i].slot;
+            hrt_log_put_by(log, log->asides[i].slot);
             log->asides[i] = log->asides[--log->aside_count];
         }
     }
     (void)pthread_cond_signal(&log->flusher.wanted);
     (void)pthread_cond_broadcast(&log->changed);
     (void)pthread_mutex_unlock(&log->mutex);
+}
+
+bool hrt_log_bound(const hrt_log *log, uint64_t number)
+{
+    hrt_log *shared = (hrt_log *)(uintptr_t)log; /* only its mutex changes */
+    (void)pthread_mutex_lock(&shared->mutex);
+    bool bound = log->orphans && log->flusher.no_space_until != 0 &&
+                 log->slots[hrt_log_slot_of(log, number)].relic;
+    (void)pthread_mutex_unlock(&shared->mutex);
+    return bound;
 }
 
 uint32_t hrt_log_strays(hrt_log *log, uint64_t *numbers_out, uint32_t max)

@@ -48,9 +48,11 @@ int hrt_log_open(const hrt_log_options *options, hrt_log_visit visit, void *visi
 int hrt_log_lock(int directory, const char *path, int *lock_out);
 
 typedef struct hrt_log_heritage {
-    int directory;  /* stays the caller's */
-    int lock;       /* of hrt_log_lock; the log's own from here on, whatever the outcome */
-    hrt_scan *scan; /* live, has followed the log; stays the caller's */
+    int directory;           /* stays the caller's */
+    int lock;                /* of hrt_log_lock; the log's own from here on, whatever the outcome */
+    hrt_scan *scan;          /* live, has followed the log; stays the caller's */
+    const uint32_t *adopted; /* epochs of the lives whose clients come along */
+    uint32_t adopted_count;
 } hrt_log_heritage;
 
 /* As hrt_log_open, but goes on where the scan has come to. Both *_out begin zeroed. */
@@ -106,6 +108,11 @@ uint64_t hrt_log_tail(const hrt_log *log);          /* position after the last s
 uint64_t hrt_log_head(const hrt_log *log);          /* of the oldest segment kept */
 uint32_t hrt_log_epoch(const hrt_log *log);
 void hrt_log_set_epoch(hrt_log *log, uint32_t epoch); /* before the first group after open */
+/*
+ * Whoever gets a duplicate of hrt_log_directory keeps the files of this log from being written
+ * over, also after its writer's death, until all duplicates are closed. After the epoch is set.
+ */
+int hrt_log_mark(const hrt_log *log);
 size_t hrt_log_group_max(const hrt_log *log); /* min(HRT_GROUP_MAX, (segment_size - header) / 2) */
 uint32_t hrt_log_segment_size(const hrt_log *log);
 const uint8_t *hrt_log_uuid(const hrt_log *log);
@@ -138,9 +145,9 @@ bool hrt_log_tight(const hrt_log *log);
 typedef struct hrt_log_room {
     uint64_t most;   /* files that there can be, as long as the disk is as it is */
     uint64_t used;   /* in the log or held, the current one too */
-    uint64_t asides; /* see hrt_log_retire_aside */
+    uint64_t asides; /* see hrt_log_retire_aside; and relics, while no new file can be made */
     bool tight;
-    bool disk_full; /* the log may grow, and the disk has no room for it */
+    bool disk_full; /* one more file may be made, and the disk has no room for it */
 } hrt_log_room;
 hrt_log_room hrt_log_room_now(const hrt_log *log);
 /*
@@ -159,6 +166,11 @@ int hrt_log_retire(hrt_log *log, uint64_t position, bool must_sync);
  */
 int hrt_log_retire_aside(hrt_log *log, uint64_t position, bool must_sync);
 void hrt_log_let_go(hrt_log *log, uint64_t number);
+/*
+ * Whether to retire the segment gives nothing back for now: clients of a life before may read it,
+ * and the disk has no room for another file.
+ */
+bool hrt_log_bound(const hrt_log *log, uint64_t number);
 /* Numbers from `segment` on are not recycled for now; they count as in use. Any thread. */
 void hrt_log_hold(hrt_log *log, uint64_t segment);
 

@@ -6,8 +6,9 @@
  *   worn <= head <= current < ready
  * worn..head: retired, not yet recycled. head..current: in use. current+1..ready: waiting.
  * Numbers from hold on are not recycled, although retired: somebody still copies them.
- * Every other file is a spare, or put aside. Files are never deleted while the log is open, only
- * renumbered.
+ * Every other file is a spare, or put aside. Files are only renumbered while the log is open, and
+ * deleted in one case: a relic, which clients of a life before may still read, is never written
+ * again. Once it has left the log a new file takes its place.
  */
 #ifndef HRT_LOG_STATE_H
 #define HRT_LOG_STATE_H
@@ -27,6 +28,7 @@ typedef struct hrt_log_aside {
 typedef struct hrt_log_slot {
     const uint8_t *map; /* writer's; NULL until somebody reads */
     int fd;             /* flusher's, but for recover.c; -1: closed, all of it is synced */
+    bool relic;         /* was read, or could be, before this log was opened */
 } hrt_log_slot;
 
 struct hrt_log {
@@ -56,6 +58,8 @@ struct hrt_log {
     int fd;                   /* of the current segment; the flusher closes none that is current */
     enum hrt_log_class least; /* that may go on in the current segment */
     bool inherited;           /* clients of the writer before read on */
+    uint32_t *adopted;        /* epochs of theirs */
+    uint32_t adopted_count;
 
     /* one writes, any thread reads, through atomic.h */
     uint64_t tail;    /* writer */
@@ -78,6 +82,9 @@ struct hrt_log {
     uint32_t kept[HRT_LOG_CLASSES]; /* files that each class leaves free */
     hrt_log_aside *asides;
     uint32_t aside_count;
+    bool orphans;     /* there are clients of a life before, who know nothing of this one */
+    uint32_t *relics; /* files that they may read and that have left the log */
+    uint32_t relic_count;
     hrt_flusher flusher;
 };
 
@@ -92,14 +99,35 @@ static inline uint64_t hrt_log_free_below(const hrt_log *log)
     return log->hold < log->head ? log->hold : log->head;
 }
 
+/* Files that have left the log and that only a new one can take the place of. Mutex held. */
+static inline uint64_t hrt_log_relics(const hrt_log *log)
+{
+    uint64_t count = log->relic_count;
+    for (uint64_t number = log->worn; log->orphans && number < hrt_log_free_below(log); number++) {
+        bool aside = log->aside_at[number & log->mask];
+        count += !aside && log->slots[hrt_log_slot_of(log, number)].relic;
+    }
+    return count;
+}
+
 /* Files that may be neither used nor recycled though they have left the log. Mutex held. */
 static inline uint64_t hrt_log_asides(const hrt_log *log)
 {
-    uint64_t count = log->aside_count;
+    uint64_t count = log->aside_count + hrt_log_relics(log);
     for (uint64_t number = log->worn; number < hrt_log_free_below(log); number++) {
         count += log->aside_at[number & log->mask];
     }
     return count;
+}
+
+/* A file that has left the log, and that no client of this life reads. Mutex held. */
+static inline void hrt_log_put_by(hrt_log *log, uint32_t slot)
+{
+    if (log->orphans && log->slots[slot].relic) {
+        log->relics[log->relic_count++] = slot;
+    } else {
+        log->spares[log->spare_count++] = slot;
+    }
 }
 
 /* Files that hold a number from the oldest one held or in use up to the current one. Mutex held. */

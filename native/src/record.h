@@ -6,6 +6,9 @@
 #include <stddef.h>
 #include <stdbool.h>
 
+/* Segment files that a log can ever have: their names are not given twice. */
+#define HRT_SLOTS_MAX 1048576u
+
 /* CRC32C, hardware where there is one, else slicing-by-8. */
 uint32_t hrt_crc32c_update(uint32_t crc, const void *data, size_t length);
 /* The same by tables alone, so that a test can hold the two against each other. */

@@ -5,6 +5,7 @@
 #include "error.h"
 #include "failpoint.h"
 #include "log_state.h"
+#include "orphans.h"
 #include "scan.h"
 
 #include <errno.h>
@@ -77,7 +78,9 @@ static int open_directory(hrt_log *log)
         return hrt_fail(hrt_status_of(errno), "cannot open the log directory %s: %s", path,
                         strerror(errno));
     }
-    return hrt_log_lock(log->directory, path, &log->lock);
+    int status = hrt_log_lock(log->directory, path, &log->lock);
+    log->orphans = status == HRT_OK && hrt_orphans_live(log->directory, NULL, 0);
+    return status;
 }
 
 /* ---- tables ---- */
@@ -102,11 +105,12 @@ static int make_tables(hrt_log *log, const hrt_catalog *catalog)
     log->retire_at = calloc(places, sizeof(*log->retire_at));
     log->aside_at = calloc(places, sizeof(*log->aside_at));
     log->asides = calloc(slots, sizeof(*log->asides));
+    log->relics = calloc(slots, sizeof(*log->relics));
     log->kept[HRT_LOG_NEW_WORK] = log->options.segments_reserve;
     log->staging = aligned_alloc(4096, hrt_align_up(log->group_max, 4096));
     bool made = log->slots != NULL && log->spares != NULL && log->order != NULL &&
                 log->retire_at != NULL && log->aside_at != NULL && log->asides != NULL &&
-                log->staging != NULL;
+                log->relics != NULL && log->staging != NULL;
     if (!made) {
         return hrt_fail(HRT_ENOMEM, "out of memory for the log's tables");
     }
@@ -135,6 +139,7 @@ static void adopt_files(hrt_log *log, const hrt_catalog *catalog, uint64_t tail_
             continue;
         }
         log->files++;
+        log->slots[entry->slot].relic = entry->number <= tail_number || entry->aside;
         if (entry->number < tail_number || entry->number == log->ready) {
             log->order[entry->number & log->mask] = entry->slot;
             log->ready += entry->number == log->ready;
@@ -142,7 +147,7 @@ static void adopt_files(hrt_log *log, const hrt_catalog *catalog, uint64_t tail_
             log->asides[log->aside_count++] =
                 (hrt_log_aside){.number = HRT_LOG_STRAYS + entry->slot, .slot = entry->slot};
         } else {
-            log->spares[log->spare_count++] = entry->slot;
+            hrt_log_put_by(log, entry->slot);
         }
     }
     log->slots_used = catalog->slots;
@@ -482,6 +487,8 @@ static void free_log(hrt_log *log)
     free(log->retire_at);
     free(log->aside_at);
     free(log->asides);
+    free(log->relics);
+    free(log->adopted);
     free(log->order);
     free(log->spares);
     free(log->slots);
@@ -518,16 +525,27 @@ int hrt_log_open(const hrt_log_options *options, hrt_log_visit visit, void *visi
 }
 
 /* What a standby's log begins with: the lock, and a directory of its own. */
-static int inherit(hrt_log *log, int directory, int lock)
+static int inherit(hrt_log *log, const hrt_log_heritage *from)
 {
-    log->lock = lock;
+    log->lock = from->lock;
     log->inherited = true;
     int status = check_options(&log->options);
     if (status != HRT_OK) {
         return status;
     }
-    log->directory = fcntl(directory, F_DUPFD_CLOEXEC, 3);
-    return log->directory >= 0 ? HRT_OK : hrt_fail(HRT_ESYSTEM, "cannot keep the directory: %m");
+    log->directory = fcntl(from->directory, F_DUPFD_CLOEXEC, 3);
+    if (log->directory < 0) {
+        return hrt_fail(HRT_ESYSTEM, "cannot keep the directory: %m");
+    }
+    log->adopted = calloc(from->adopted_count + 1, sizeof(*log->adopted));
+    if (log->adopted == NULL) {
+        return hrt_fail(HRT_ENOMEM, "out of memory for the log's tables");
+    }
+    for (uint32_t i = 0; i < from->adopted_count; i++) {
+        log->adopted[log->adopted_count++] = from->adopted[i];
+    }
+    log->orphans = hrt_orphans_live(log->directory, log->adopted, log->adopted_count);
+    return HRT_OK;
 }
 
 int hrt_log_take_over(const hrt_log_options *options, const hrt_log_heritage *from,
@@ -540,7 +558,7 @@ int hrt_log_take_over(const hrt_log_options *options, const hrt_log_heritage *fr
         (void)close(from->lock);
         return hrt_fail(HRT_ENOMEM, "out of memory for the log");
     }
-    int status = inherit(log, from->directory, from->lock);
+    int status = inherit(log, from);
     status = status == HRT_OK ? hrt_scan_finish(from->scan) : status;
     status = status == HRT_OK
                  ? conclude(log, from->scan, visit, visit_context, recovery_out, report_out)

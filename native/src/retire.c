@@ -198,6 +198,11 @@ static bool worth_copying(hrt_runtime *runtime, uint64_t segment, uint32_t live)
     return verdict->worth;
 }
 
+static bool is_read(hrt_runtime *runtime, uint64_t segment)
+{
+    return hrt_effect_pinned(runtime, segment) || hrt_log_bound(runtime->log, segment);
+}
+
 static bool retire_oldest(hrt_runtime *runtime)
 {
     uint64_t oldest = hrt_log_oldest(runtime->log);
@@ -205,15 +210,14 @@ static bool retire_oldest(hrt_runtime *runtime)
         return false;
     }
     /* To copy one that somebody reads takes room and gives none back. */
-    if (!hrt_room_spares_one(runtime) && hrt_effect_pinned(runtime, oldest)) {
+    if (!hrt_room_spares_one(runtime) && is_read(runtime, oldest)) {
         return false;
     }
     uint32_t live = hrt_state_live(runtime->state, oldest);
     if (live > 0) {
         return worth_copying(runtime, oldest, live) && copy_some_forward(runtime, oldest);
     }
-    return hrt_effect_pinned(runtime, oldest) ? put_oldest_aside(runtime, oldest)
-                                              : give_up_oldest(runtime);
+    return is_read(runtime, oldest) ? put_oldest_aside(runtime, oldest) : give_up_oldest(runtime);
 }
 
 bool hrt_retire_some(hrt_runtime *runtime)

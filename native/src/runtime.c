@@ -130,6 +130,26 @@ static void take_next_epoch(hrt_runtime *runtime)
     hrt_store_relaxed(&runtime->page->runtime.started_ns, hrt_wall_ns());
 }
 
+/* The epochs in which the lanes were made that come along: their clients hold those marks. */
+static hrt_log_heritage log_of(const hrt_heritage *from, uint32_t epochs[HRT_LANES_MAX])
+{
+    hrt_log_heritage log = from->log;
+    for (uint32_t i = 0; i < from->lane_count && i < HRT_LANES_MAX; i++) {
+        epochs[log.adopted_count++] = (uint32_t)(from->lanes[i].grant.incarnation >> 32);
+    }
+    log.adopted = epochs;
+    return log;
+}
+
+static int take_over_log(hrt_runtime *runtime, const hrt_log_options *options,
+                         const hrt_heritage *from, hrt_damage_report *report)
+{
+    uint32_t epochs[HRT_LANES_MAX];
+    const hrt_log_heritage log = log_of(from, epochs);
+    return hrt_log_take_over(options, &log, from->visit, from->context, &runtime->log,
+                             &runtime->recovery, report);
+}
+
 static int open_log(hrt_runtime *runtime, const hrt_heritage *from)
 {
     hrt_log_options options = {
@@ -146,8 +166,7 @@ static int open_log(hrt_runtime *runtime, const hrt_heritage *from)
     };
     hrt_damage_report report = {0};
     uint64_t begin = hrt_boot_ns();
-    int status = from != NULL ? hrt_log_take_over(&options, &from->log, from->visit, from->context,
-                                                  &runtime->log, &runtime->recovery, &report)
+    int status = from != NULL ? take_over_log(runtime, &options, from, &report)
                               : hrt_log_open(&options, apply_recovered, runtime, &runtime->log,
                                              &runtime->recovery, &report);
     if (from != NULL) {
@@ -169,7 +188,8 @@ static int open_log(hrt_runtime *runtime, const hrt_heritage *from)
     }
     take_next_epoch(runtime);
     runtime->recovery.duration_ns = hrt_boot_ns() - begin;
-    return hrt_log_start(runtime->log);
+    status = hrt_log_mark(runtime->log);
+    return status == HRT_OK ? hrt_log_start(runtime->log) : status;
 }
 
 /* A log at its limit may have room only behind what it could copy. */

@@ -107,8 +107,9 @@ static int enter(hrt_scan *scan, const hrt_catalog_entry *entry)
     scan->window_begin = 0;
     scan->window_end = 0;
     if (scan->fd < 0) {
-        return hrt_fail(hrt_status_of(errno), "cannot open segment %08x.seg: %s", entry->slot,
-                        strerror(errno));
+        bool gone = scan->live && errno == ENOENT; /* it left the log, and was not used again */
+        return hrt_fail(gone ? HRT_EGONE : hrt_status_of(errno), "cannot open segment %08x.seg: %s",
+                        entry->slot, strerror(errno));
     }
     return HRT_OK;
 }

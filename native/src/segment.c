@@ -156,6 +156,9 @@ int hrt_segment_begin(int directory, uint32_t slot, uint32_t size, hrt_segment_m
     if (status != HRT_OK) {
         return status;
     }
+    if (slot >= HRT_SLOTS_MAX) {
+        return HRT_ENOSPC;
+    }
     int fd = hrt_segment_open(directory, slot, O_RDWR | O_CREAT | O_EXCL);
     if (fd < 0) {
         return hrt_status_of(errno);

@@ -45,7 +45,7 @@ int hrt_write_at(int fd, const void *bytes, size_t length, uint64_t offset);
 /* Reads up to length bytes, fewer only at the end of the file; *got_out is how many. */
 int hrt_read_at(int fd, void *bytes, size_t length, uint64_t offset, size_t *got_out);
 
-/* Begins a new file for head->segment_size bytes. */
+/* Begins a new file for head->segment_size bytes. HRT_ENOSPC also when there are no more names. */
 int hrt_segment_begin(int directory, uint32_t slot, uint32_t size, hrt_segment_making *making);
 /* One step of zeros; HRT_EAGAIN: more to do. HRT_OK: file, header and name are on the disk. */
 int hrt_segment_step(int directory, hrt_segment_making *making, const hrt_segment *head);

@@ -2,6 +2,7 @@
 #include "error.h"
 #include "grow.h"
 #include "handle.h"
+#include "record.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,11 +13,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SEGMENT_SLOTS_MAX = 1048576 };
-
 static int grow_table(hrt_client *client, uint32_t slot)
 {
-    if (slot >= SEGMENT_SLOTS_MAX)
+    if (slot >= HRT_SLOTS_MAX)
         return hrt_fail(HRT_EPEER, "the runtime named segment file %u, which cannot be", slot);
     const uint32_t before = client->segment_count;
     if (!hrt_grow(&client->segments, &client->segment_count, slot + 1, 16,
@@ -43,6 +42,11 @@ static int map_segment(hrt_client *client, uint32_t slot)
     if (memory == MAP_FAILED)
         return hrt_fail(HRT_EIO, "map %zu bytes of segment %s: it is shorter, or memory is short",
                         size, name);
+    const hrt_segment *head = memory;
+    if (memcmp(head->uuid, client->page->uuid, sizeof(head->uuid)) != 0) {
+        (void)munmap(memory, size);
+        return hrt_fail(HRT_EIO, "segment %s belongs to another log", name);
+    }
     client->segments[slot] = memory;
     return HRT_OK;
 }

@@ -5,15 +5,20 @@
 #include "peer.h"
 #include "standin.h"
 
-/* The record of every job here: an ENQUEUE without key, meta and payload. */
-static void write_record(peer *end)
+static uint32_t record_of(uint64_t job)
+{
+    return PEER_RECORD + (uint32_t)(job % 8) * 256;
+}
+
+/* An ENQUEUE without key, meta and payload. */
+static void write_record(peer *end, uint64_t job)
 {
     const hrt_record record = {
         .length = sizeof(hrt_record) + sizeof(hrt_enqueue_body),
-        .sequence = 5,
+        .sequence = job,
         .type = HRT_RECORD_ENQUEUE,
     };
-    memcpy(end->segment + PEER_RECORD, &record, sizeof(record));
+    memcpy(end->segment + record_of(job), &record, sizeof(record));
 }
 
 static void deliver_lease(peer *end, uint64_t job, uint64_t token, uint32_t place)
@@ -22,11 +27,12 @@ static void deliver_lease(peer *end, uint64_t job, uint64_t token, uint32_t plac
         .type = HRT_DELIVERY_LEASE,
         .job = job,
         .token = token,
-        .record_offset = PEER_RECORD,
-        .data_offset = PEER_RECORD,
+        .record_offset = record_of(job),
+        .data_offset = record_of(job),
         .attempt = 1,
         .started_index = place,
     };
+    write_record(end, job);
     peer_deliver(end, &lease);
 }
 
@@ -54,7 +60,6 @@ static void deliver_adopted(peer *end)
 static hrt_client *begin(peer *end)
 {
     peer_open(end);
-    write_record(end);
     return peer_attach(end);
 }
 

@@ -7,13 +7,18 @@
 
 static const char record_text[] = "keymetapayload";
 
-/* An ENQUEUE record with key, meta and payload, as the log would hold it. */
-static void write_record(peer *end)
+static uint32_t record_of(uint64_t job)
 {
-    uint8_t *at = end->segment + PEER_RECORD;
+    return PEER_RECORD + (uint32_t)(job % 128) * 256;
+}
+
+/* An ENQUEUE record with key, meta and payload, as the log would hold it. */
+static void write_record(peer *end, uint64_t job)
+{
+    uint8_t *at = end->segment + record_of(job);
     const hrt_record record = {
         .length = sizeof(hrt_record) + sizeof(hrt_enqueue_body) + 14,
-        .sequence = 5,
+        .sequence = job,
         .time_ns = 123456,
         .type = HRT_RECORD_ENQUEUE,
     };
@@ -36,8 +41,9 @@ static hrt_delivery lease_of(uint64_t job)
         .job = job,
         .token = job + 1000,
         .deadline_ns = 77,
-        .record_offset = PEER_RECORD,
-        .data_offset = PEER_RECORD + sizeof(hrt_record) + sizeof(hrt_enqueue_body) + 7,
+        .record_offset = record_of(job),
+        .data_offset =
+            record_of(job) + (uint32_t)(sizeof(hrt_record) + sizeof(hrt_enqueue_body)) + 7,
         .data_length = 7,
         .kind = 1,
         .attempt = 2,
@@ -49,6 +55,7 @@ static hrt_delivery lease_of(uint64_t job)
 static void deliver_lease(peer *end, uint64_t job)
 {
     const hrt_delivery lease = lease_of(job);
+    write_record(end, job);
     peer_deliver(end, &lease);
 }
 
@@ -57,7 +64,6 @@ static void a_lease_becomes_a_job(void)
     peer end;
     peer_open(&end);
     hrt_client *client = peer_attach(&end);
-    write_record(&end);
     hrt_job jobs[4];
     uint32_t count = 0;
     CHECK_EQ(hrt_fetch(client, jobs, 4, 0, &count), HRT_EAGAIN);
@@ -88,7 +94,6 @@ static void unfetched_leases_wait_for_the_next_fetch(void)
     peer end;
     peer_open(&end);
     hrt_client *client = peer_attach(&end);
-    write_record(&end);
     for (uint64_t job = 1; job <= 5; job++)
         deliver_lease(&end, job);
     hrt_job job;
@@ -99,6 +104,29 @@ static void unfetched_leases_wait_for_the_next_fetch(void)
     }
     CHECK_EQ(hrt_fetch(client, &job, 1, 0, &count), HRT_EAGAIN);
     CHECK_EQ(end.lane->deliver_head, 5);
+    hrt_detach(client);
+    peer_close(&end);
+}
+
+/* Its file was used again: other bytes are never taken for the job's. */
+static void a_lease_of_bytes_that_are_not_the_job_is_an_error(void)
+{
+    peer end;
+    peer_open(&end);
+    hrt_client *client = peer_attach(&end);
+    deliver_lease(&end, 5);
+    write_record(&end, 5 + 128);
+    hrt_job job;
+    uint32_t count = 0;
+    CHECK_EQ(hrt_fetch(client, &job, 1, 0, &count), HRT_EPEER);
+    hrt_store_release_u32(&end.lane->standby, 1); /* so it is not given up at once */
+    standin_kill(standin_start(&end));
+    CHECK_EQ(hrt_fetch(client, &job, 1, 0, &count), HRT_ECLOSED);
+    char sentence[512];
+    (void)hrt_last_error(sentence, sizeof(sentence));
+    CHECK(strstr(sentence, "job 5 can be read no more") != NULL);
+    write_record(&end, 5);
+    CHECK_EQ(hrt_fetch(client, &job, 1, 0, &count), HRT_OK);
     hrt_detach(client);
     peer_close(&end);
 }
@@ -264,7 +292,6 @@ static void a_drain_hands_unfetched_jobs_back(void)
     peer end;
     peer_open(&end);
     hrt_client *client = peer_attach(&end);
-    write_record(&end);
     hrt_job job;
     uint32_t count = 0;
     for (uint64_t id = 1; id <= 100; id++)
@@ -338,7 +365,6 @@ static void two_sleepers_each_get_their_own(void)
 {
     peer end;
     peer_open(&end);
-    write_record(&end);
     sleeper self = {.client = peer_attach(&end)};
     for (uint64_t round = 1; round <= 2000; round++) {
         pthread_t threads[2];
@@ -541,6 +567,7 @@ static void a_forked_child_cannot_use_the_handle(void)
 int main(void)
 {
     TAP_LIST(TEST(a_lease_becomes_a_job), TEST(unfetched_leases_wait_for_the_next_fetch),
+             TEST(a_lease_of_bytes_that_are_not_the_job_is_an_error),
              TEST(a_lease_outside_the_log_is_an_error),
              TEST(a_settle_and_its_follow_ups_arrive_together), TEST(bad_settlements_are_refused),
              TEST(long_error_texts_are_cut_between_characters), TEST(what_a_worker_says_is_encoded),

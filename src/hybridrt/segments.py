@@ -7,6 +7,7 @@ library finds them valid and in a row.
 import stat
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from struct import Struct
@@ -218,11 +219,11 @@ class Catalog:
     @classmethod
     def read(cls, directory: Path) -> "Catalog":
         """List a directory; raise InvalidArgumentError when it holds no segment of any log."""
-        found = [
-            look_at(path, slot)
-            for path in sorted(directory.glob("*.seg"))
-            if (slot := _slot_of(path)) is not None
-        ]
+        found = []
+        for path in sorted(directory.glob("*.seg")):
+            if (slot := _slot_of(path)) is not None:
+                with suppress(FileNotFoundError):  # a running writer may delete some
+                    found.append(look_at(path, slot))
         votes = Counter(file.header.uuid for file in found if file.header)
         if not votes:
             raise InvalidArgumentError(
