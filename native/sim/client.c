@@ -14,6 +14,7 @@ enum {
     FOLLOW_MAX = 2,
     KEYS = 5,
     DATA_MAX = 300,
+    DATA_HELD_MAX = 3000, /* in a log that is to go round */
     HALF_ONE_IN = 60,
     HANG_ONE_IN = 60,
     LATE_ONE_IN = 30,
@@ -27,7 +28,12 @@ enum {
     EXTEND_ONE_IN = 20,
     WATCH_ONE_IN = 5,
     WAIT_ONE_IN = 4,
+    HOLD_ONE_IN = 8,
+    HELD_MAX = 2,
+    WAITING_MAX = 60,
 };
+
+#define HOLD_NS_MAX (20 * SIM_SECOND)
 
 static bool attach(hrt_client **client_out)
 {
@@ -46,7 +52,7 @@ typedef struct wish {
 
 static uint32_t payload_length(void)
 {
-    switch (sim_below(CHANCE_WORK, 8)) {
+    switch (sim_below(CHANCE_WORK, scene.plan.holds ? 2 : 8)) {
     case 0:
         return ORACLE_PAYLOAD_MIN + (uint32_t)sim_below(CHANCE_WORK, 4000);
     case 1:
@@ -114,8 +120,8 @@ static bool is_cut_off(const scene_client *self)
 }
 
 /*
- * A supervisor was started anew meanwhile, not by a takeover: it knows nothing of this client, may
- * use the files again that it reads, and the disk may have rotted before.
+ * A supervisor was started anew meanwhile, not by a takeover: it knows nothing of this client, and
+ * the disk may have rotted before.
  */
 static bool is_orphan(const scene_client *self)
 {
@@ -214,13 +220,19 @@ static void read_notices(hrt_client *client, const scene_client *self)
     }
 }
 
+/* A log that goes round under jobs that are held is not to be full, too: few others wait in it. */
+static bool wants_more(void)
+{
+    bool enough = scene.plan.holds && oracle_waiting() >= WAITING_MAX;
+    return !enough && oracle_submissions() < scene.plan.jobs_most;
+}
+
 static void produce_for(hrt_client *client, scene_client *self)
 {
     tickets open = {0};
     int status = HRT_OK;
     while (status != HRT_ECLOSED && !hrt_draining(client)) {
-        bool more = sim_calm() ? !self->answered && open.count == 0
-                               : oracle_submissions() < scene.plan.jobs_most;
+        bool more = sim_calm() ? !self->answered && open.count == 0 : wants_more();
         if (more && open.count + BATCH_MAX < TICKETS_MAX) {
             status = submit(client, &open, self);
         }
@@ -261,7 +273,7 @@ typedef struct settling {
     hrt_settlement settlement;
     wish follow[FOLLOW_MAX];
     hrt_spec specs[FOLLOW_MAX];
-    uint8_t data[DATA_MAX];
+    uint8_t data[DATA_HELD_MAX];
 } settling;
 
 static uint8_t choose_outcome(void)
@@ -282,7 +294,8 @@ static int settle(hrt_client *client, const hrt_job *job, const scene_client *se
                                                       ? UINT64_MAX
                                                       : sim_below(CHANCE_WORK, 300 * SIM_MS)}};
     hrt_settlement *said = &answer.settlement;
-    said->data_length = (uint32_t)sim_below(CHANCE_WORK, DATA_MAX);
+    said->data_length =
+        (uint32_t)sim_below(CHANCE_WORK, scene.plan.holds ? DATA_HELD_MAX : DATA_MAX);
     rules_result(job->token, answer.data, said->data_length);
     if (said->outcome == HRT_OUTCOME_OK && !sim_calm() && sim_one_in(CHANCE_WORK, 5)) {
         said->follow_count = 1 + (uint32_t)sim_below(CHANCE_WORK, FOLLOW_MAX);
@@ -294,7 +307,8 @@ static int settle(hrt_client *client, const hrt_job *job, const scene_client *se
     }
     oracle_said(job->id, job->token, said->outcome, said->follow_count);
     int status = hrt_settle(client, said, 1);
-    if (status == HRT_OK && !self->bad && !is_cut_off(self)) {
+    /* Where jobs are held it may still wait for room when its worker dies. */
+    if (status == HRT_OK && !self->bad && !is_cut_off(self) && !scene.plan.holds) {
         oracle_heard(job->id, job->token);
     }
     if (status == HRT_OK && sim_strikes(FAULT_WORKER_TWICE, TWICE_ONE_IN)) {
@@ -384,7 +398,8 @@ static void talk(hrt_client *client, const hrt_job *job)
     }
 }
 
-static int handle(hrt_client *client, const hrt_job *job, uint32_t kind_count, scene_client *self)
+static void begin(hrt_client *client, const hrt_job *job, uint32_t kind_count,
+                  const scene_client *self)
 {
     if (!is_orphan(self)) {
         oracle_served(job, hrt_incarnation(client));
@@ -393,6 +408,21 @@ static int handle(hrt_client *client, const hrt_job *job, uint32_t kind_count, s
               (unsigned long long)job->id, job->kind);
     sim_trace(9, job->id, job->token);
     hrt_job_started(job);
+}
+
+/* Whatever becomes of its runtime and of the log, a handler reads what it read at first. */
+static void check_intact(const hrt_job *job, const scene_client *self)
+{
+    if (is_orphan(self)) {
+        oracle_untouched(job);
+    } else {
+        oracle_intact(job);
+    }
+}
+
+static int handle(hrt_client *client, const hrt_job *job, uint32_t kind_count, scene_client *self)
+{
+    begin(client, job, kind_count, self);
     if (sim_strikes(FAULT_WORKER_HANGS, HANG_ONE_IN)) {
         hang();
     }
@@ -401,9 +431,7 @@ static int handle(hrt_client *client, const hrt_job *job, uint32_t kind_count, s
     } else {
         sim_sleep(sim_below(CHANCE_WORK, 3 * SIM_MS));
     }
-    if (!is_orphan(self)) {
-        oracle_intact(job);
-    }
+    check_intact(job, self);
     talk(client, job);
     if (sim_strikes(FAULT_WORKER_GARBAGE, GARBAGE_ONE_IN)) {
         self->bad = true;
@@ -420,14 +448,67 @@ static int handle(hrt_client *client, const hrt_job *job, uint32_t kind_count, s
     return settle(client, job, self);
 }
 
+/* ---- jobs that a worker sits on while others go on ---- */
+
+typedef struct held {
+    hrt_job job;
+    uint64_t until;
+} held;
+
+typedef struct lap {
+    held jobs[HELD_MAX];
+    uint32_t count;
+} lap;
+
+static bool may_hold(const lap *mine, const hrt_job *job)
+{
+    return scene.plan.holds && !sim_calm() && mine->count < HELD_MAX && job->deadline_ns == 0 &&
+           sim_one_in(CHANCE_WORK, HOLD_ONE_IN);
+}
+
+static void hold(lap *mine, const hrt_job *job)
+{
+    uint64_t until = sim_now() + sim_below(CHANCE_WORK, HOLD_NS_MAX);
+    mine->jobs[mine->count++] = (held){.job = *job, .until = until};
+}
+
+static int settle_held(hrt_client *client, lap *mine, const scene_client *self)
+{
+    int status = HRT_OK;
+    for (uint32_t i = mine->count; i-- > 0 && status == HRT_OK;) {
+        held one = mine->jobs[i];
+        if (one.until <= sim_now()) {
+            mine->jobs[i] = mine->jobs[--mine->count];
+            check_intact(&one.job, self);
+            status = settle(client, &one.job, self);
+        }
+    }
+    return status;
+}
+
+/* Handlers that nobody can stop go on when their runtime is gone. */
+static void sit_out(lap *mine, const scene_client *self)
+{
+    while (mine->count > 0 && !sim_calm()) {
+        sim_sleep(sim_below(CHANCE_WORK, SIM_SECOND));
+        for (uint32_t i = mine->count; i-- > 0;) {
+            check_intact(&mine->jobs[i].job, self);
+            if (mine->jobs[i].until <= sim_now()) {
+                mine->jobs[i] = mine->jobs[--mine->count];
+            }
+        }
+    }
+}
+
 static void work_for(hrt_client *client, scene_client *self)
 {
+    lap mine = {.count = 0};
     static const char *const kinds[SCENE_KINDS] = {"kind0", "kind1"};
     uint32_t kind_count = 1 + (uint32_t)sim_below(CHANCE_WORK, SCENE_KINDS);
     hrt_register_options served = {
         .kinds = kinds,
         .kind_count = sim_calm() ? SCENE_KINDS : kind_count,
-        .concurrency = 1 + (uint32_t)sim_below(CHANCE_WORK, 4),
+        .concurrency = (scene.plan.holds ? HELD_MAX : 1) + (uint32_t)sim_below(CHANCE_WORK, 4),
         .credit = sim_one_in(CHANCE_WORK, 2) ? 0 : 1 + (uint32_t)sim_below(CHANCE_WORK, 8),
         .language = "c"};
     self->bad = served.kind_count < SCENE_KINDS;
@@ -436,13 +517,24 @@ static void work_for(hrt_client *client, scene_client *self)
     while (status == HRT_OK || status == HRT_EAGAIN) {
         hrt_job jobs[JOBS_MAX];
         uint32_t count = 0;
-        status = hrt_fetch(client, jobs, 1 + (uint32_t)sim_below(CHANCE_WORK, JOBS_MAX),
-                           patience(50 * SIM_MS), &count);
+        int64_t wait_ns = mine.count > 0 ? (int64_t)(50 * SIM_MS) : patience(50 * SIM_MS);
+        status = hrt_fetch(client, jobs, 1 + (uint32_t)sim_below(CHANCE_WORK, JOBS_MAX), wait_ns,
+                           &count);
         for (uint32_t i = 0; i < count && status == HRT_OK; i++) {
-            status = handle(client, &jobs[i], served.kind_count, self);
+            if (may_hold(&mine, &jobs[i])) {
+                begin(client, &jobs[i], served.kind_count, self);
+                hold(&mine, &jobs[i]);
+            } else {
+                status = handle(client, &jobs[i], served.kind_count, self);
+            }
+        }
+        if (status == HRT_OK || status == HRT_EAGAIN) {
+            int settled = settle_held(client, &mine, self);
+            status = settled == HRT_OK ? status : settled;
         }
         read_notices(client, self);
     }
+    sit_out(&mine, self);
 }
 
 void *work(void *argument)

@@ -935,6 +935,22 @@ void oracle_intact(const hrt_job *job)
               "the payload of job %llu has changed under its handler", number(job->id));
 }
 
+bool oracle_rots(void)
+{
+    const uint64_t *faults = oracle.outcome->faults;
+    return faults[FAULT_BIT_ROT] + faults[FAULT_SECTOR_FORGOTTEN] +
+               faults[FAULT_SECTOR_MISDIRECTED] >
+           0;
+}
+
+void oracle_untouched(const hrt_job *job)
+{
+    uint32_t serial = 0;
+    const known_submission *from = recognise(job->payload, job->payload_length, &serial);
+    SIM_CHECK(oracle_rots() || (from != NULL && from->job == job->id),
+              "job %llu was taken back, and its handler reads other bytes", number(job->id));
+}
+
 void oracle_said(uint64_t job, uint64_t token, uint8_t outcome, uint32_t follow_count)
 {
     if (oracle.answer_count == SAID_MAX || job > oracle.count) {
@@ -989,6 +1005,17 @@ static bool is_held(uint64_t id, uint64_t wall_ns)
         }
     }
     return false;
+}
+
+uint32_t oracle_waiting(void)
+{
+    uint32_t count = 0;
+    for (uint64_t id = 1; id <= oracle.count; id++) {
+        uint8_t state = oracle.jobs[id].state;
+        count += state == HRT_JOB_READY || state == HRT_JOB_RUNNING || state == HRT_JOB_SCHEDULED ||
+                 state == HRT_JOB_RETRYING;
+    }
+    return count;
 }
 
 uint32_t oracle_unfinished(uint64_t wall_ns)

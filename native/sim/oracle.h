@@ -63,6 +63,10 @@ void oracle_hurried(uint64_t job);
 void oracle_queue(uint16_t queue, const hrt_queue_settings *settings);
 /* What a handler reads has to stay there as long as it holds the lease. */
 void oracle_intact(const hrt_job *job);
+/* Whether the disk has ever harmed the log. */
+bool oracle_rots(void);
+/* Nor does it change under a handler whose job was taken back, unless the disk rots. */
+void oracle_untouched(const hrt_job *job);
 
 /* ---- for rules.c ---- */
 
@@ -74,6 +78,8 @@ bool oracle_is_durable(uint64_t sequence);
 
 /* Jobs that should have come to an end by now: due before `wall_ns`. */
 uint32_t oracle_unfinished(uint64_t wall_ns);
+/* Jobs that have not ended, whatever they wait for. */
+uint32_t oracle_waiting(void);
 bool oracle_dump(const char *path, uint64_t hash);
 
 #endif

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { CALM_SECONDS = 120, CLOSE_SECONDS = 60 };
+enum { CALM_SECONDS = 120, CLOSE_SECONDS = 60, HOLDS_ONE_IN = 10 };
 
 static uint64_t mix(uint64_t *state)
 {
@@ -47,6 +47,12 @@ sim_plan sim_plan_of(uint64_t seed)
     if (mix(&state) % 8 == 0) { /* nobody comes, so nobody wakes the runtime by chance */
         plan.producers = 0;
         plan.workers = 0;
+    }
+    if (mix(&state) % HOLDS_ONE_IN == 0) {
+        plan.holds = true;
+        plan.segments_max = 16 + (uint32_t)(mix(&state) % 9);
+        plan.jobs_most = 300 + (uint32_t)(mix(&state) % 700);
+        plan.steps += 1000 + mix(&state) % 4000;
     }
     return plan;
 }

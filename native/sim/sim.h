@@ -123,6 +123,7 @@ typedef struct sim_plan {
     uint32_t jobs_most; /* that producers submit */
     bool operator_acts;
     bool standby;    /* a second supervisor follows the first */
+    bool holds;      /* workers sit on jobs for long, while the log goes round */
     uint8_t garbage; /* lies in memory that nobody has written */
 } sim_plan;
 
