@@ -55,7 +55,6 @@ def test_an_orphan_reads_its_payload_however_often_the_log_goes_round(
     with hybridrt.connect(instance.directory) as client:
         job = client.enqueue("hold", PAYLOAD).id
     await_condition((read / "0").exists, "the handler has read its payload")
-    before = files_of(instance)
     first.send_signal(signal.SIGKILL)
     first.wait()
 
@@ -64,7 +63,6 @@ def test_an_orphan_reads_its_payload_however_often_the_log_goes_round(
     orphan.send_signal(signal.SIGUSR1)
     await_condition((read / "1").exists, "the handler has read it again")
     assert (read / "0").read_bytes() == (read / "1").read_bytes() == PAYLOAD
-    assert before - files_of(instance)  # what it maps made way, and was not used again
     assert len(files_of(instance)) <= FILES
 
     orphan.kill()
