@@ -559,17 +559,23 @@ static int enter_next(hrt_scan *scan, bool *entered_out)
     return enter(scan, next);
 }
 
+/* The writer may have begun a segment and told of it before it wrote the first group there. */
+static bool at_tail(const hrt_scan *scan)
+{
+    return scan->following && position_of(scan, scan->offset) >= scan->tail;
+}
+
 /* Reads the next group; beside a running writer a group may be half there: that is the end. */
 static int next_group(hrt_scan *scan)
 {
     uint64_t end = 0;
-    if (scan->following && position_of(scan, scan->offset) >= scan->tail) {
+    if (at_tail(scan)) {
         return end_scan(scan, HRT_OK);
     }
     if (scan->offset == segment_size(scan)) {
         bool entered = false;
         int status = enter_next(scan, &entered);
-        if (status != HRT_OK || !entered) {
+        if (status != HRT_OK || !entered || at_tail(scan)) {
             return end_scan(scan, status);
         }
     }

@@ -217,11 +217,45 @@ static void a_scan_goes_on_where_a_writer_went_on(void)
     fixture_end(&f);
 }
 
+static void who_follows_into_a_segment_that_was_only_begun_finds_no_damage(void)
+{
+    fixture f;
+    fixture_make(&f);
+    REQUIRE(fixture_open(&f) == HRT_OK && fixture_epoch(&f, false) == HRT_OK);
+    uint64_t current = hrt_log_current(f.log);
+    uint64_t written = hrt_log_next_sequence(f.log);
+    while (hrt_log_current(f.log) == current) {
+        REQUIRE(hrt_log_reserve(f.log, hrt_log_group_max(f.log), HRT_LOG_OLD_WORK) == HRT_OK);
+        written = hrt_log_next_sequence(f.log) - 1;
+        REQUIRE(hrt_log_current(f.log) != current || fixture_group(&f, 50, 12, 1) == HRT_OK);
+    }
+    hrt_scan *scan = NULL;
+    const hrt_record *record = NULL;
+    REQUIRE(hrt_scan_begin(hrt_log_directory(f.log), true, &scan) == HRT_OK);
+    hrt_scan_follow(scan, hrt_log_tail(f.log));
+    int status = hrt_scan_next(scan, &record);
+    uint64_t last = 0;
+    for (; status == HRT_OK; status = hrt_scan_next(scan, &record)) {
+        last = record->sequence;
+    }
+    CHECK_EQ(status, HRT_EEND);
+    CHECK_EQ(last, written);
+    hrt_scan_report(scan, &f.report);
+    CHECK_EQ(f.report.damage, HRT_DAMAGE_NONE);
+    REQUIRE(fixture_group(&f, 1, 12, 1) == HRT_OK);
+    hrt_scan_follow(scan, hrt_log_tail(f.log));
+    CHECK_EQ(hrt_scan_next(scan, &record), HRT_OK);
+    CHECK_EQ(record->sequence, written + 1);
+    hrt_scan_close(scan);
+    fixture_end(&f);
+}
+
 int main(void)
 {
     TAP_LIST(TEST(a_scan_sees_what_recovery_sees), TEST(a_scan_begins_at_a_segment_that_is_named),
              TEST(an_empty_directory_and_a_missing_one_are_told_apart),
              TEST(a_scan_stops_at_damage_and_names_it), TEST(damage_is_named_beside_a_writer),
              TEST(a_scan_beside_a_writer_ends_at_its_tail), TEST(a_scan_that_is_overtaken_says_so),
-             TEST(a_scan_goes_on_where_a_writer_went_on));
+             TEST(a_scan_goes_on_where_a_writer_went_on),
+             TEST(who_follows_into_a_segment_that_was_only_begun_finds_no_damage));
 }
