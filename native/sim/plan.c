@@ -50,7 +50,7 @@ sim_plan sim_plan_of(uint64_t seed)
     }
     if (mix(&state) % HOLDS_ONE_IN == 0) {
         plan.holds = true;
-        plan.segments_max = 16 + (uint32_t)(mix(&state) % 9);
+        plan.segments_max = 24 + (uint32_t)(mix(&state) % 8);
         plan.jobs_most = 300 + (uint32_t)(mix(&state) % 700);
         plan.steps += 1000 + mix(&state) % 4000;
     }
