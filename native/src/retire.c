@@ -167,17 +167,25 @@ static bool let_go_of_asides(hrt_runtime *runtime)
 
 /* ---- what is worth its bytes ---- */
 
-/* Bytes that copying the living jobs of a segment would write. */
-static uint64_t living_bytes(const hrt_runtime *runtime, uint64_t segment)
+/*
+ * Whether copies of what lives in a segment take at most half of what one surely holds: it ends
+ * where the next record does not fit, so the largest one may be missing.
+ */
+static bool is_half_empty(const hrt_runtime *runtime, uint64_t segment)
 {
+    uint64_t size = hrt_log_segment_size(runtime->log);
     uint64_t bytes = 0;
+    uint64_t largest = 0;
     uint32_t index = hrt_state_first_in(runtime->state, segment);
     while (index != HRT_NIL) {
         const hrt_state_job *job = hrt_state_at(runtime->state, index);
-        bytes += hrt_record_span((uint32_t)(sizeof(hrt_record) + hrt_state_keep_length(job)));
+        uint64_t span =
+            hrt_record_span((uint32_t)(sizeof(hrt_record) + hrt_state_keep_length(job)));
+        largest = span > largest ? span : largest;
+        bytes += span;
         index = job->segment.next;
     }
-    return bytes;
+    return 2 * bytes + largest <= size;
 }
 
 /*
@@ -191,7 +199,7 @@ static bool worth_copying(hrt_runtime *runtime, uint64_t segment, uint32_t live)
     hrt_verdict *verdict = &runtime->retirement;
     if (verdict->segment != segment || (!verdict->worth && live <= verdict->live / 2)) {
         uint32_t size = hrt_log_segment_size(runtime->log);
-        bool worth = live <= size / KEEP_SHARE && living_bytes(runtime, segment) <= size / 2;
+        bool worth = live <= size / KEEP_SHARE && is_half_empty(runtime, segment);
         *verdict = (hrt_verdict){.segment = segment, .live = live, .worth = worth};
     }
     verdict->worth = verdict->worth || hrt_room_worth_copying(runtime);
