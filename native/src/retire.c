@@ -179,10 +179,8 @@ static bool is_half_empty(const hrt_runtime *runtime, uint64_t segment)
     uint32_t index = hrt_state_first_in(runtime->state, segment);
     while (index != HRT_NIL) {
         const hrt_state_job *job = hrt_state_at(runtime->state, index);
-        uint64_t span =
-            hrt_record_span((uint32_t)(sizeof(hrt_record) + hrt_state_keep_length(job)));
-        largest = span > largest ? span : largest;
-        bytes += span;
+        largest = job->keep_span > largest ? job->keep_span : largest;
+        bytes += job->keep_span;
         index = job->segment.next;
     }
     return 2 * bytes + largest <= size;

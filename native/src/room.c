@@ -211,15 +211,13 @@ bool hrt_room_stuck(const hrt_runtime *runtime)
 bool hrt_room_worth_copying(const hrt_runtime *runtime)
 {
     const hrt_room *room = &runtime->room;
+    const hrt_state_room *living = hrt_state_room_now(runtime->state);
     uint64_t all = room->log.used * room->segment;
-    uint64_t living = hrt_state_room_now(runtime->state)->record_bytes;
-    uint64_t waste = all > living ? all - living : 0;
     if (room->starved) {
-        return waste > room->segment;
+        return all > living->record_bytes + room->segment;
     }
     /* Copies of large jobs lie no denser: what they leave empty is not won. */
-    uint64_t packed =
-        scale(hrt_state_room_now(runtime->state)->keep_bytes, room->segment, filled_now(runtime));
+    uint64_t packed = scale(living->keep_bytes, room->segment, filled_now(runtime));
     uint64_t won = all > packed ? all - packed : 0;
     uint64_t least = all / 8 > room->segment ? all / 8 : room->segment;
     bool near_limit = room->log.used + room->log.asides + room->reserve + 2 > room->log.most;
