@@ -396,19 +396,6 @@ static void settle_one(const hrt_record *record, const hrt_settle_entry *entry)
     oracle.outcome->settles += !oracle.rebuilding;
 }
 
-typedef void (*settle_visit)(const hrt_record *record, const hrt_settle_entry *entry);
-
-static void each_settle(const hrt_record *record, settle_visit visit)
-{
-    const uint8_t *at = hrt_record_body(record);
-    for (uint32_t i = 0; i < record->count; i++) {
-        hrt_settle_entry entry;
-        memcpy(&entry, at, sizeof(entry));
-        visit(record, &entry);
-        at += sizeof(entry) + (entry.data_length + 7u) / 8 * 8;
-    }
-}
-
 /* A settle and its follow-ups are one: all of them are in the group, or none is. */
 static void check_unit(const hrt_record *record, const hrt_settle_entry *entry)
 {
@@ -472,7 +459,7 @@ static void apply(const hrt_record *record)
         lease_jobs(record);
         break;
     case HRT_RECORD_SETTLE:
-        each_settle(record, settle_one);
+        rules_each_settle(record, settle_one);
         break;
     case HRT_RECORD_DUE:
         promote(record);
@@ -624,7 +611,7 @@ static void say_record(const hrt_record *record)
             record->type, record->queue, number(record->key_hash), record->count,
             record->flags & HRT_RECORD_LAST ? " last" : "");
     if (record->type == HRT_RECORD_SETTLE) {
-        each_settle(record, say_settle);
+        rules_each_settle(record, say_settle);
     } else if (record->type == HRT_RECORD_LEASE) {
         const hrt_lease_body *body = hrt_record_body(record);
         for (uint32_t i = 0; i < record->count; i++) {
@@ -682,7 +669,7 @@ void oracle_written(const uint8_t *file, uint32_t offset, uint32_t length)
     }
     for (uint64_t i = oracle.group_first; i < oracle.count; i++) {
         if (oracle.lines[i].record->type == HRT_RECORD_SETTLE) {
-            each_settle(oracle.lines[i].record, check_unit);
+            rules_each_settle(oracle.lines[i].record, check_unit);
         }
     }
 }

@@ -272,13 +272,13 @@ static void settle_one(const hrt_record *record, const hrt_settle_entry *entry)
     enter(job, phase_after(entry->outcome));
 }
 
-static void settle(const hrt_record *record)
+void rules_each_settle(const hrt_record *record, rules_settle_visit visit)
 {
     const uint8_t *at = hrt_record_body(record);
     for (uint32_t i = 0; i < record->count; i++) {
         hrt_settle_entry entry;
         memcpy(&entry, at, sizeof(entry));
-        settle_one(record, &entry);
+        visit(record, &entry);
         at += sizeof(entry) + (entry.data_length + 7u) / 8 * 8;
     }
 }
@@ -378,7 +378,7 @@ void rules_apply(const hrt_record *record, bool checking)
         break;
     }
     case HRT_RECORD_SETTLE:
-        settle(record);
+        rules_each_settle(record, settle_one);
         break;
     case HRT_RECORD_CONTROL:
         control(record);

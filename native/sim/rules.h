@@ -13,6 +13,10 @@ void rules_reset(void);
 void rules_apply(const hrt_record *record, bool checking);
 void rules_queue(uint16_t queue, const hrt_queue_settings *settings);
 
+typedef void (*rules_settle_visit)(const hrt_record *record, const hrt_settle_entry *entry);
+/* Visits the entries of a SETTLE. */
+void rules_each_settle(const hrt_record *record, rules_settle_visit visit);
+
 /* A client asks for no more than so many jobs at a time; 0: any number. */
 void rules_credit(uint64_t client, uint32_t credit);
 /* It has written garbage: what it said before may go with it. */
