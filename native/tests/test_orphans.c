@@ -16,21 +16,19 @@ typedef struct orphan {
     size_t ends[SLOTS]; /* behind the last byte that a lease can name */
 } orphan;
 
-static void begin(fixture *f)
+/* A supervisor starts, for the first time or anew. */
+static void start(fixture *f)
 {
-    fixture_make(f);
-    f->options.segments_max = FILES_MAX;
     REQUIRE(fixture_open(f) == HRT_OK);
     REQUIRE(fixture_epoch(f, false) == HRT_OK);
     REQUIRE(hrt_log_mark(f->log) == HRT_OK);
 }
 
-/* The supervisor is started anew. */
-static void begin_again(fixture *f)
+static void begin(fixture *f)
 {
-    REQUIRE(fixture_open(f) == HRT_OK);
-    REQUIRE(fixture_epoch(f, false) == HRT_OK);
-    REQUIRE(hrt_log_mark(f->log) == HRT_OK);
+    fixture_make(f);
+    f->options.segments_max = FILES_MAX;
+    start(f);
 }
 
 /* Writes on until so many segments more have begun, of which it keeps the last ones. */
@@ -87,6 +85,14 @@ static void check_reads_the_same(const orphan *one)
     }
 }
 
+/* A client lives on that was attached to a log of so many segments, none of them retired. */
+static void outlive(fixture *f, orphan *one, uint64_t segments)
+{
+    REQUIRE(write_round(f, segments, segments) == HRT_OK);
+    attach(f, one);
+    fixture_close(f);
+}
+
 static void end(orphan *one)
 {
     for (uint32_t slot = 0; slot < SLOTS; slot++) {
@@ -120,11 +126,9 @@ static void what_an_orphan_reads_is_replaced_and_not_written_over(void)
     fixture f;
     orphan one;
     begin(&f);
-    REQUIRE(write_round(&f, 4, 4) == HRT_OK);
-    attach(&f, &one);
-    fixture_close(&f);
+    outlive(&f, &one, 4);
     uint64_t before = files_of(&f);
-    begin_again(&f);
+    start(&f);
     CHECK(f.log->orphans);
     REQUIRE(write_round(&f, 20, 2) == HRT_OK);
     check_reads_the_same(&one);
@@ -144,11 +148,9 @@ static void files_are_used_again_once_the_orphan_has_ended(void)
     fixture f;
     orphan one;
     begin(&f);
-    REQUIRE(write_round(&f, 4, 4) == HRT_OK);
-    attach(&f, &one);
-    fixture_close(&f);
+    outlive(&f, &one, 4);
     uint64_t before = files_of(&f);
-    begin_again(&f);
+    start(&f);
     REQUIRE(write_round(&f, 1, 5) == HRT_OK);
     end(&one);
     REQUIRE(write_round(&f, 20, 2) == HRT_OK);
@@ -163,7 +165,7 @@ static void without_orphans_files_are_used_again_at_once(void)
     begin(&f);
     REQUIRE(write_round(&f, 4, 4) == HRT_OK);
     fixture_close(&f);
-    begin_again(&f);
+    start(&f);
     CHECK(!f.log->orphans);
     REQUIRE(write_round(&f, 20, 2) == HRT_OK);
     uint64_t files = files_of(&f);
@@ -177,10 +179,8 @@ static void beside_the_flushers_thread_it_is_the_same(void)
     orphan one;
     begin(&f);
     REQUIRE(hrt_log_start(f.log) == HRT_OK);
-    REQUIRE(write_round(&f, 4, 4) == HRT_OK);
-    attach(&f, &one);
-    fixture_close(&f);
-    begin_again(&f);
+    outlive(&f, &one, 4);
+    start(&f);
     REQUIRE(hrt_log_start(f.log) == HRT_OK);
     REQUIRE(write_round(&f, 40, 2) == HRT_OK);
     check_reads_the_same(&one);
@@ -200,7 +200,7 @@ static void an_orphan_is_heeded_over_several_lives(void)
     attach(&f, &one);
     for (uint32_t life = 0; life < 4; life++) {
         fixture_close(&f);
-        begin_again(&f);
+        start(&f);
         CHECK(f.log->orphans);
         REQUIRE(write_round(&f, 3, 2) == HRT_OK);
         check_reads_the_same(&one);
@@ -220,17 +220,21 @@ static void ready(fixture *f)
     (void)pthread_mutex_unlock(&f->log->mutex);
 }
 
+/* The disk is full when the supervisor starts anew: nothing can take the place of what is read. */
+static void stand_still(fixture *f, orphan *one)
+{
+    begin(f);
+    outlive(f, one, 5);
+    start(f);
+    f->log->flusher.no_space_until = UINT64_MAX;
+    CHECK_EQ(write_round(f, 20, 1), HRT_ELOGFULL);
+}
+
 static void a_full_disk_makes_the_log_wait_for_the_orphan(void)
 {
     fixture f;
     orphan one;
-    begin(&f);
-    REQUIRE(write_round(&f, 5, 5) == HRT_OK);
-    attach(&f, &one);
-    fixture_close(&f);
-    begin_again(&f);
-    f.log->flusher.no_space_until = UINT64_MAX;
-    CHECK_EQ(write_round(&f, 20, 1), HRT_ELOGFULL);
+    stand_still(&f, &one);
     check_reads_the_same(&one);
     end(&one);
     ready(&f);
@@ -246,13 +250,7 @@ static void room_on_the_disk_makes_it_go_on_beside_the_orphan(void)
 {
     fixture f;
     orphan one;
-    begin(&f);
-    REQUIRE(write_round(&f, 5, 5) == HRT_OK);
-    attach(&f, &one);
-    fixture_close(&f);
-    begin_again(&f);
-    f.log->flusher.no_space_until = UINT64_MAX;
-    CHECK_EQ(write_round(&f, 20, 1), HRT_ELOGFULL);
+    stand_still(&f, &one);
     CHECK(hrt_log_bound(f.log, hrt_log_oldest(f.log)));
     f.log->flusher.no_space_until = 1; /* it is asked again */
     CHECK_EQ(write_round(&f, 20, 2), HRT_OK);

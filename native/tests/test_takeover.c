@@ -53,6 +53,8 @@ static void nothing_is_lost_or_done_twice_when_runtimes_die(void)
 typedef struct desk {
     relay r;
     host host;
+    hrt_client *producer; /* of lane 0 */
+    hrt_client *worker;   /* of the first lane that a worker may have */
 } desk;
 
 static void desk_take_over(desk *d)
@@ -82,6 +84,19 @@ static hrt_client *desk_worker(const desk *d, uint32_t lane)
     hrt_client *client = relay_attach(&d->r, lane);
     REQUIRE(client != NULL && hrt_register(client, &served) == HRT_OK);
     return client;
+}
+
+static void desk_staff(desk *d)
+{
+    relay_begin(&d->r, SEGMENTS);
+    d->producer = relay_attach(&d->r, 0);
+    d->worker = desk_worker(d, RELAY_PRODUCERS);
+}
+
+static void desk_dismiss(desk *d)
+{
+    hrt_detach(d->producer);
+    hrt_detach(d->worker);
 }
 
 static uint64_t send_one(hrt_client *client, uint32_t number)
@@ -138,18 +153,16 @@ static void await_gone(hrt_runtime *runtime, uint64_t job)
 static void a_running_job_stays_where_it_is(void)
 {
     desk d;
-    relay_begin(&d.r, SEGMENTS);
-    hrt_client *producer = relay_attach(&d.r, 0);
-    hrt_client *worker = desk_worker(&d, RELAY_PRODUCERS);
-    uint64_t ticket = send_one(producer, 1); /* while nobody is there */
+    desk_staff(&d);
+    uint64_t ticket = send_one(d.producer, 1); /* while nobody is there */
     desk_take_over(&d);
     host_start(&d.host);
-    int64_t id = answer_of(producer, ticket);
-    hrt_job job = fetch_one(worker);
+    int64_t id = answer_of(d.producer, ticket);
+    hrt_job job = fetch_one(d.worker);
     CHECK_EQ(job.id, id);
     hrt_job_started(&job);
     desk_leave(&d);
-    uint64_t later = send_one(producer, 2);
+    uint64_t later = send_one(d.producer, 2);
     desk_take_over(&d);
     hrt_job_info info;
     CHECK_EQ(hrt_runtime_job(d.host.runtime, job.id, &info), HRT_OK);
@@ -159,13 +172,12 @@ static void a_running_job_stays_where_it_is(void)
     hrt_runtime_recovery(d.host.runtime, &recovery);
     CHECK_EQ(recovery.lost_leases, 0);
     host_start(&d.host);
-    settle_ok(worker, &job);
+    settle_ok(d.worker, &job);
     await_gone(d.host.runtime, job.id);
-    hrt_job next = fetch_one(worker);
-    CHECK_EQ(next.id, answer_of(producer, later));
+    hrt_job next = fetch_one(d.worker);
+    CHECK_EQ(next.id, answer_of(d.producer, later));
     CHECK_EQ(hrt_runtime_page(d.host.runtime)->runtime.refused, 0);
-    hrt_detach(producer);
-    hrt_detach(worker);
+    desk_dismiss(&d);
     host_stop(&d.host);
     desk_close(&d);
 }
@@ -174,14 +186,12 @@ static void a_running_job_stays_where_it_is(void)
 static void jobs_of_lanes_that_were_not_handed_over_are_lost(void)
 {
     desk d;
-    relay_begin(&d.r, SEGMENTS);
-    hrt_client *producer = relay_attach(&d.r, 0);
-    hrt_client *worker = desk_worker(&d, RELAY_PRODUCERS);
-    uint64_t ticket = send_one(producer, 1);
+    desk_staff(&d);
+    uint64_t ticket = send_one(d.producer, 1);
     desk_take_over(&d);
     host_start(&d.host);
-    hrt_job job = fetch_one(worker);
-    CHECK_EQ(job.id, answer_of(producer, ticket));
+    hrt_job job = fetch_one(d.worker);
+    CHECK_EQ(job.id, answer_of(d.producer, ticket));
     desk_leave(&d);
     hrt_standby *standby = relay_standby(&d.r);
     hrt_standby_forget(standby, d.r.grants[RELAY_PRODUCERS].incarnation);
@@ -194,8 +204,7 @@ static void jobs_of_lanes_that_were_not_handed_over_are_lost(void)
     CHECK_EQ(hrt_runtime_job(d.host.runtime, job.id, &info), HRT_OK);
     CHECK_EQ(info.outcome, HRT_OUTCOME_LOST);
     CHECK_EQ(info.attempt, 1);
-    hrt_detach(producer);
-    hrt_detach(worker);
+    desk_dismiss(&d);
     desk_close(&d);
 }
 
@@ -239,15 +248,13 @@ static bool pins(hrt_runtime *runtime, uint32_t lane, uint64_t segment)
 static void what_a_shut_lane_reads_stays_until_its_process_is_gone(void)
 {
     desk d;
-    relay_begin(&d.r, SEGMENTS);
-    hrt_client *producer = relay_attach(&d.r, 0);
-    hrt_client *worker = desk_worker(&d, RELAY_PRODUCERS);
+    desk_staff(&d);
     uint64_t incarnation = d.r.grants[RELAY_PRODUCERS].incarnation;
-    uint64_t ticket = send_one(producer, 1);
+    uint64_t ticket = send_one(d.producer, 1);
     desk_take_over(&d);
     host_start(&d.host);
-    hrt_job job = fetch_one(worker);
-    CHECK_EQ(job.id, answer_of(producer, ticket));
+    hrt_job job = fetch_one(d.worker);
+    CHECK_EQ(job.id, answer_of(d.producer, ticket));
     desk_leave(&d);
     shut(&d.r, RELAY_PRODUCERS);
     desk_take_over(&d);
@@ -260,8 +267,7 @@ static void what_a_shut_lane_reads_stays_until_its_process_is_gone(void)
     CHECK(!pins(d.host.runtime, lane, hrt_log_current(d.host.runtime->log) + 1));
     CHECK_EQ(hrt_runtime_lane_gone(d.host.runtime, incarnation, 1), HRT_OK);
     CHECK(!pins(d.host.runtime, lane, hrt_log_current(d.host.runtime->log)));
-    hrt_detach(producer);
-    hrt_detach(worker);
+    desk_dismiss(&d);
     desk_close(&d);
 }
 
@@ -279,28 +285,25 @@ static bool is_stopped(hrt_client *worker, uint64_t job, int64_t timeout_ns)
 static void a_cancelled_job_is_stopped_by_the_next_runtime_too(void)
 {
     desk d;
-    relay_begin(&d.r, SEGMENTS);
-    hrt_client *producer = relay_attach(&d.r, 0);
-    hrt_client *worker = desk_worker(&d, RELAY_PRODUCERS);
-    (void)send_one(producer, 1);
+    desk_staff(&d);
+    (void)send_one(d.producer, 1);
     desk_take_over(&d);
     host_start(&d.host);
-    hrt_job job = fetch_one(worker);
+    hrt_job job = fetch_one(d.worker);
     hrt_job_started(&job);
     CHECK_EQ(hrt_runtime_cancel(d.host.runtime, job.id), HRT_OK);
-    CHECK(is_stopped(worker, job.id, 10 * RELAY_SECOND_NS));
+    CHECK(is_stopped(d.worker, job.id, 10 * RELAY_SECOND_NS));
     desk_leave(&d);
     desk_take_over(&d);
     host_start(&d.host);
-    CHECK(is_stopped(worker, job.id, 10 * RELAY_SECOND_NS));
+    CHECK(is_stopped(d.worker, job.id, 10 * RELAY_SECOND_NS));
     desk_leave(&d);
     const hrt_settlement end = {.job = job.id, .token = job.token, .outcome = HRT_OUTCOME_RETRY};
-    CHECK_EQ(hrt_settle(worker, &end, 1), HRT_OK); /* the next one takes it before it knows */
+    CHECK_EQ(hrt_settle(d.worker, &end, 1), HRT_OK); /* the next one takes it before it knows */
     desk_take_over(&d);
     host_start(&d.host);
     await_gone(d.host.runtime, job.id);
-    hrt_detach(producer);
-    hrt_detach(worker);
+    desk_dismiss(&d);
     host_stop(&d.host);
     desk_close(&d);
 }
@@ -333,17 +336,17 @@ static void keep_from_reading(hrt_lane *lane)
 }
 
 /* A runtime in a process of its own dies with a request that its worker has not seen. */
-static hrt_job cancel_unseen(desk *d, hrt_client *producer, hrt_client *worker)
+static hrt_job cancel_unseen(desk *d)
 {
-    (void)send_one(producer, 1);
+    (void)send_one(d->producer, 1);
     pid_t runner = relay_start_runner(&d->r);
     relay_await(&d->r, d->r.runners);
-    hrt_job job = fetch_one(worker);
+    hrt_job job = fetch_one(d->worker);
     hrt_job_started(&job);
     hrt_lane *lane = map_lane(&d->r, RELAY_PRODUCERS);
     keep_from_reading(lane);
     uint64_t seen = hrt_load_acquire(&lane->deliver_tail);
-    CHECK_EQ(hrt_cancel(producer, job.id), HRT_OK);
+    CHECK_EQ(hrt_cancel(d->producer, job.id), HRT_OK);
     while (hrt_load_acquire(&lane->deliver_tail) == seen) {
         relay_pause(1000000);
     }
@@ -358,20 +361,17 @@ static hrt_job cancel_unseen(desk *d, hrt_client *producer, hrt_client *worker)
 static void a_cancel_that_its_worker_never_saw_holds(void)
 {
     desk d;
-    relay_begin(&d.r, SEGMENTS);
-    hrt_client *producer = relay_attach(&d.r, 0);
-    hrt_client *worker = desk_worker(&d, RELAY_PRODUCERS);
-    hrt_job job = cancel_unseen(&d, producer, worker);
+    desk_staff(&d);
+    hrt_job job = cancel_unseen(&d);
     desk_take_over(&d);
     host_start(&d.host);
-    CHECK(is_stopped(worker, job.id, 10 * RELAY_SECOND_NS));
+    CHECK(is_stopped(d.worker, job.id, 10 * RELAY_SECOND_NS));
     desk_leave(&d);
-    settle_retry(worker, &job);
+    settle_retry(d.worker, &job);
     desk_take_over(&d);
     host_start(&d.host);
     CHECK(ends_for_good(d.host.runtime, job.id));
-    hrt_detach(producer);
-    hrt_detach(worker);
+    desk_dismiss(&d);
     host_stop(&d.host);
     desk_close(&d);
 }
@@ -381,15 +381,12 @@ static void a_cancel_holds_for_what_its_worker_says_meanwhile(void)
 {
     desk d;
     hrt_job_info info;
-    relay_begin(&d.r, SEGMENTS);
-    hrt_client *producer = relay_attach(&d.r, 0);
-    hrt_client *worker = desk_worker(&d, RELAY_PRODUCERS);
-    hrt_job job = cancel_unseen(&d, producer, worker);
-    settle_retry(worker, &job);
+    desk_staff(&d);
+    hrt_job job = cancel_unseen(&d);
+    settle_retry(d.worker, &job);
     desk_take_over(&d);
     CHECK_EQ(hrt_runtime_job(d.host.runtime, job.id, &info), HRT_ENOTFOUND);
-    hrt_detach(producer);
-    hrt_detach(worker);
+    desk_dismiss(&d);
     desk_close(&d);
 }
 
@@ -398,15 +395,12 @@ static void a_cancel_holds_when_nobody_goes_on_with_the_lane(void)
 {
     desk d;
     hrt_job_info info;
-    relay_begin(&d.r, SEGMENTS);
-    hrt_client *producer = relay_attach(&d.r, 0);
-    hrt_client *worker = desk_worker(&d, RELAY_PRODUCERS);
-    hrt_job job = cancel_unseen(&d, producer, worker);
+    desk_staff(&d);
+    hrt_job job = cancel_unseen(&d);
     const hrt_runtime_options options = relay_options(&d.r);
     REQUIRE(hrt_runtime_open(&options, &d.host.runtime) == HRT_OK);
     CHECK_EQ(hrt_runtime_job(d.host.runtime, job.id, &info), HRT_ENOTFOUND);
-    hrt_detach(producer);
-    hrt_detach(worker);
+    desk_dismiss(&d);
     desk_close(&d);
 }
 
@@ -414,21 +408,18 @@ static void a_cancel_holds_when_nobody_goes_on_with_the_lane(void)
 static void a_cancel_outranks_a_time_limit(void)
 {
     desk d;
-    relay_begin(&d.r, SEGMENTS);
-    hrt_client *producer = relay_attach(&d.r, 0);
-    hrt_client *worker = desk_worker(&d, RELAY_PRODUCERS);
-    (void)send_one(producer, 1);
+    desk_staff(&d);
+    (void)send_one(d.producer, 1);
     desk_take_over(&d);
     host_start(&d.host);
-    hrt_job job = fetch_one(worker);
+    hrt_job job = fetch_one(d.worker);
     hrt_job_started(&job);
-    CHECK_EQ(hrt_extend(worker, job.id, job.token, 0), HRT_OK);
-    CHECK(is_stopped(worker, job.id, 10 * RELAY_SECOND_NS));
+    CHECK_EQ(hrt_extend(d.worker, job.id, job.token, 0), HRT_OK);
+    CHECK(is_stopped(d.worker, job.id, 10 * RELAY_SECOND_NS));
     CHECK_EQ(hrt_runtime_cancel(d.host.runtime, job.id), HRT_OK);
-    settle_retry(worker, &job);
+    settle_retry(d.worker, &job);
     CHECK(ends_for_good(d.host.runtime, job.id));
-    hrt_detach(producer);
-    hrt_detach(worker);
+    desk_dismiss(&d);
     host_stop(&d.host);
     desk_close(&d);
 }
@@ -436,29 +427,26 @@ static void a_cancel_outranks_a_time_limit(void)
 static void a_moved_limit_holds_under_the_next_runtime(void)
 {
     desk d;
-    relay_begin(&d.r, SEGMENTS);
-    hrt_client *producer = relay_attach(&d.r, 0);
-    hrt_client *worker = desk_worker(&d, RELAY_PRODUCERS);
+    desk_staff(&d);
     const uint32_t numbers[2] = {1, 0};
     const hrt_spec spec = {
         .payload = numbers, .payload_length = sizeof(numbers), .timeout_ms = LIMIT_MS};
     uint64_t ticket = 0;
-    CHECK_EQ(hrt_enqueue(producer, &spec, 1, RELAY_SECOND_NS, &ticket), HRT_OK);
+    CHECK_EQ(hrt_enqueue(d.producer, &spec, 1, RELAY_SECOND_NS, &ticket), HRT_OK);
     desk_take_over(&d);
     host_start(&d.host);
-    hrt_job job = fetch_one(worker);
+    hrt_job job = fetch_one(d.worker);
     hrt_job_started(&job);
-    CHECK_EQ(hrt_extend(worker, job.id, job.token, (uint64_t)600 * 1000000000), HRT_OK);
+    CHECK_EQ(hrt_extend(d.worker, job.id, job.token, (uint64_t)600 * 1000000000), HRT_OK);
     desk_leave(&d);
     desk_take_over(&d);
     host_start(&d.host);
-    CHECK(!is_stopped(worker, job.id, (int64_t)3 * LIMIT_MS * 1000000));
-    CHECK_EQ(hrt_extend(worker, job.id, job.token, 0), HRT_OK);
-    CHECK(is_stopped(worker, job.id, 10 * RELAY_SECOND_NS));
-    settle_ok(worker, &job);
+    CHECK(!is_stopped(d.worker, job.id, (int64_t)3 * LIMIT_MS * 1000000));
+    CHECK_EQ(hrt_extend(d.worker, job.id, job.token, 0), HRT_OK);
+    CHECK(is_stopped(d.worker, job.id, 10 * RELAY_SECOND_NS));
+    settle_ok(d.worker, &job);
     await_gone(d.host.runtime, job.id);
-    hrt_detach(producer);
-    hrt_detach(worker);
+    desk_dismiss(&d);
     host_stop(&d.host);
     desk_close(&d);
 }
