@@ -67,7 +67,7 @@ static bool declare_queue(uint32_t index)
 {
     static const uint8_t durability[SCENE_QUEUES] = {HRT_DURABILITY_SYNC, HRT_DURABILITY_SYNC,
                                                      HRT_DURABILITY_ASYNC, HRT_DURABILITY_MEMORY};
-    hrt_queue_settings settings = {.weight = 1 + index,
+    hrt_queue_settings settings = {.weight = 1 + index + (uint32_t)(scene.life % 5),
                                    .max_jobs = index == 1 ? 40 : 0,
                                    .retain_max = 5,
                                    .retry_base_ms = 20,
@@ -81,6 +81,8 @@ static bool declare_queue(uint32_t index)
                                    .max_crashes = index == 0 ? 2 : 3};
     (void)snprintf(settings.name, sizeof(settings.name), "queue%u", index);
     int status = hrt_runtime_queue(scene.runtime, &settings, &scene.queues[index]);
+    SIM_CHECK(status != HRT_ELOGFULL || scene.runtime->room.log.asides > 0,
+              "a full log that nobody reads takes no new settings");
     if (status == HRT_OK) {
         oracle_queue(scene.queues[index], &settings);
     }

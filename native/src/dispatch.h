@@ -375,6 +375,8 @@ void hrt_audience_tell(hrt_runtime *runtime, uint64_t job, int32_t code, uint64_
 
 /* Gives up old segments, copying a few living jobs forward at a time. True: did something. */
 bool hrt_retire_some(hrt_runtime *runtime);
+/* Gives up the oldest segment, whatever it costs. Else: why that does not make room. */
+int hrt_retire_one(hrt_runtime *runtime);
 enum { HRT_RETIRE_STRAYS = 1024 }; /* files: more lie there until the next restart */
 /* Files that the runtime before had put aside lie there until nobody reads them any more. */
 int hrt_retire_inherit(hrt_runtime *runtime);
@@ -393,6 +395,8 @@ uint32_t hrt_room_leases(hrt_runtime *runtime);
 bool hrt_room_spares_one(const hrt_runtime *runtime);
 /* The log had no room for work of this class. */
 void hrt_room_refused(hrt_runtime *runtime, enum hrt_log_class class);
+/* What a refusal is told: which of its two limits was met, that of the log or that of the disk. */
+int hrt_room_refusal(const hrt_runtime *runtime);
 /* Old work is refused for long, and nothing makes room: ends of attempts do with less. */
 bool hrt_room_stuck(const hrt_runtime *runtime);
 /* Whether a full segment is worth copying too, for what lies behind it. */

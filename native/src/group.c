@@ -77,12 +77,6 @@ static bool admits(hrt_runtime *runtime, size_t bytes)
     return hrt_room_admits(runtime, bytes);
 }
 
-/* New work is told which of its two limits it has met: that of the log, or that of the disk. */
-static int refusal(const hrt_runtime *runtime)
-{
-    return runtime->room.log.disk_full ? HRT_ENOSPC : HRT_ELOGFULL;
-}
-
 static bool is_declared(const hrt_runtime *runtime)
 {
     return runtime->prologue_open || hrt_log_current(runtime->log) == runtime->prologue_segment;
@@ -116,7 +110,7 @@ HRT_RARE static int reserve_anew(hrt_runtime *runtime, size_t bytes, enum hrt_lo
         }
     }
     if (class == HRT_LOG_NEW_WORK && !admits(runtime, bytes)) {
-        return refusal(runtime);
+        return hrt_room_refusal(runtime);
     }
     int status = reserve_in_log(runtime, whole, class);
     if (status == HRT_EAGAIN) {
@@ -130,7 +124,7 @@ HRT_RARE static int reserve_anew(hrt_runtime *runtime, size_t bytes, enum hrt_lo
         hrt_room_refused(runtime, class);
         if (class == HRT_LOG_NEW_WORK) {
             hrt_room_look(runtime);
-            return refusal(runtime);
+            return hrt_room_refusal(runtime);
         }
     }
     if (status != HRT_OK || is_declared(runtime)) {

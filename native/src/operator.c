@@ -95,6 +95,19 @@ static int check_settings(const hrt_queue_settings *settings)
     return HRT_OK;
 }
 
+/* On a full log it makes room: before the dispatch loop runs nobody else does. */
+static int order(hrt_runtime *runtime, uint32_t verb, uint32_t queue, const void *data,
+                 uint32_t length)
+{
+    int status = HRT_ELOGFULL;
+    int room = HRT_OK;
+    while (status == HRT_ELOGFULL && room == HRT_OK) {
+        status = hrt_group_control(runtime, verb, queue, data, length, HRT_LOG_OLD_WORK);
+        room = status == HRT_ELOGFULL ? hrt_retire_one(runtime) : HRT_OK;
+    }
+    return room == HRT_OK ? status : room;
+}
+
 static int declare_queue(hrt_runtime *runtime, const hrt_queue_settings *wanted,
                          uint16_t *queue_out)
 {
@@ -118,8 +131,7 @@ static int declare_queue(hrt_runtime *runtime, const hrt_queue_settings *wanted,
         memcmp(&page->queues[queue], &settings, sizeof(settings)) == 0) {
         return HRT_OK;
     }
-    int status = hrt_group_control(runtime, HRT_CONTROL_QUEUE, queue, &settings, sizeof(settings),
-                                   HRT_LOG_OLD_WORK);
+    int status = order(runtime, HRT_CONTROL_QUEUE, queue, &settings, sizeof(settings));
     if (status == HRT_OK) {
         tell_of_names(runtime);
     }
@@ -150,8 +162,8 @@ int hrt_runtime_pause(hrt_runtime *runtime, uint16_t queue, int paused)
     if (queue >= runtime->page->queue_count) {
         status = hrt_fail(HRT_EQUEUE, "there is no queue number %u", queue);
     } else if (hrt_state_queue_at(runtime->state, queue)->paused != (paused != 0)) {
-        status = hrt_group_control(runtime, paused ? HRT_CONTROL_PAUSE : HRT_CONTROL_RESUME, queue,
-                                   NULL, 0, HRT_LOG_OLD_WORK);
+        uint32_t verb = paused ? HRT_CONTROL_PAUSE : HRT_CONTROL_RESUME;
+        status = order(runtime, verb, queue, NULL, 0);
         if (status == HRT_OK) {
             status = hrt_dispatch_finish(runtime);
         }

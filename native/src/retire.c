@@ -242,3 +242,16 @@ bool hrt_retire_some(hrt_runtime *runtime)
     room->starved = false;
     return found;
 }
+
+int hrt_retire_one(hrt_runtime *runtime)
+{
+    int status = hrt_group_seal(runtime);
+    bool found = true;
+    uint64_t oldest = hrt_log_oldest(runtime->log);
+    while (status == HRT_OK && found && hrt_log_oldest(runtime->log) == oldest) {
+        hrt_room_refused(runtime, HRT_LOG_OLD_WORK);
+        found = hrt_retire_some(runtime);
+        status = hrt_runtime_has_failed(runtime) ? HRT_EIO : HRT_OK;
+    }
+    return status == HRT_OK && !found ? hrt_room_refusal(runtime) : status;
+}

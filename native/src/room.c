@@ -201,6 +201,11 @@ void hrt_room_refused(hrt_runtime *runtime, enum hrt_log_class class)
     runtime->room.starved |= class == HRT_LOG_OLD_WORK;
 }
 
+int hrt_room_refusal(const hrt_runtime *runtime)
+{
+    return runtime->room.log.disk_full ? HRT_ENOSPC : HRT_ELOGFULL;
+}
+
 bool hrt_room_stuck(const hrt_runtime *runtime)
 {
     uint64_t since_ns = runtime->room.stuck_ns;

@@ -192,20 +192,6 @@ static int open_log(hrt_runtime *runtime, const hrt_heritage *from)
     return status == HRT_OK ? hrt_log_start(runtime->log) : status;
 }
 
-/* A log at its limit may have room only behind what it could copy. */
-static int make_room(hrt_runtime *runtime)
-{
-    int status = hrt_group_seal(runtime);
-    bool found = true;
-    uint64_t oldest = hrt_log_oldest(runtime->log);
-    while (status == HRT_OK && found && hrt_log_oldest(runtime->log) == oldest) {
-        hrt_room_refused(runtime, HRT_LOG_OLD_WORK);
-        found = hrt_retire_some(runtime);
-        status = hrt_runtime_has_failed(runtime) ? HRT_EIO : HRT_OK;
-    }
-    return status == HRT_OK && !found ? HRT_ELOGFULL : status;
-}
-
 /* A client that holds jobs and has no lane here, or one that was shut before; 0: none. */
 static uint64_t absent_holder(hrt_runtime *runtime)
 {
@@ -231,7 +217,7 @@ static int take_back_lost_leases(hrt_runtime *runtime)
         for (uint32_t i = 0; i < count && status == HRT_OK; i++) {
             status = hrt_attempt_lose(runtime, jobs[i]);
             if (status == HRT_ELOGFULL) {
-                status = make_room(runtime);
+                status = hrt_retire_one(runtime);
                 status = status == HRT_OK ? hrt_attempt_lose(runtime, jobs[i]) : status;
             }
         }
