@@ -59,7 +59,7 @@ PYTHON_MODULES = {
     "succession": "estate handover heir offspring standby succession upgrade",
     "proof": "proof",
     "demo": "demo",
-    "cli": "cli",
+    "cli": "cli __main__",
 }
 PYTHON_MAY_USE = {
     "words": set(),
@@ -179,7 +179,7 @@ def test_nobody_imports_the_command_line() -> None:
         for path in PACKAGE.rglob("*.py")
         if "cli" not in path.relative_to(PACKAGE).parts and "cli" in own_modules(path)
     ]
-    assert importers == []
+    assert importers == ["__main__.py"]
 
 
 def test_nothing_imports_tests_or_benchmarks() -> None:

@@ -59,7 +59,7 @@ def parse_duration(value: object) -> Duration:
     parts = _DURATION_PART.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise ValueError(f'expected a duration such as "30s" or "1h30m", got {value!r}')
-    return Duration(sum(float(number) * _DURATION_SECONDS[unit] for number, unit in parts))
+    return _not_negative(sum(float(number) * _DURATION_SECONDS[unit] for number, unit in parts))
 
 
 def _not_negative(seconds: float) -> Duration:

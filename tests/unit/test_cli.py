@@ -78,9 +78,23 @@ def test_a_supervisor_that_does_not_answer_times_out(runtime_dir: Path) -> None:
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(runtime_dir / "control.sock"))
         silent.listen()
-        result = run("queue", "ls", "--timeout", "0.2", "--json")
+        result = run("queue", "ls", "--timeout", "200ms", "--json")
     assert result.exit_code == printing.Status.TIMEOUT
     assert error_of(result)["code"] == "HRT_ETIMEOUT"
+
+
+def test_any_time_may_be_waited(runtime_dir: Path) -> None:
+    """One who hangs up ends the wait of a thousand years."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(runtime_dir / "control.sock"))
+        server.listen()
+        command = [sys.executable, "-m", "hybridrt", "status", "--timeout", "365000d"]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as waiting:
+            server.accept()[0].close()  # its look whether somebody listens
+            server.accept()[0].close()
+            server.close()
+            _, told = waiting.communicate(timeout=60)
+    assert waiting.returncode == printing.Status.UNREACHABLE, told
 
 
 @pytest.mark.parametrize(
@@ -92,6 +106,9 @@ def test_a_supervisor_that_does_not_answer_times_out(runtime_dir: Path) -> None:
         ("job", "ls", "--state", "tired"),
         ("enqueue",),
         ("enqueue", "kind", "--delay", "soon"),
+        ("status", "--timeout", "nan"),
+        ("status", "--timeout", "-1"),
+        ("enqueue", "kind", "--delay", "9" * 400 + "s"),
         ("enqueue", "kind", "payload", "--file", "-"),
         ("dead", "retry"),
         ("dead", "discard", "7", "--all"),
@@ -106,6 +123,29 @@ def test_wrong_words_exit_2_in_both_forms(words: tuple[str, ...], runtime_dir: P
     as_json = run(*words, "--json")
     assert as_json.exit_code == printing.Status.USAGE
     assert error_of(as_json)["code"] == "USAGE"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--runtime-dir", "/tmp", "status"), "COMMAND --runtime-dir"),
+        (("--json", "status"), "COMMAND --json"),
+        (("job", "--timeout", "1s", "ls"), "job COMMAND --timeout"),
+    ],
+)
+def test_an_option_before_its_command_is_told_where_to_go(
+    words: tuple[str, ...], told: str
+) -> None:
+    result = run(*words)
+    assert result.exit_code == printing.Status.USAGE
+    assert told in result.stdout + result.stderr
+
+
+def test_the_package_is_the_command_too() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "hybridrt", "--version"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, run("--version").stdout)
 
 
 def test_a_missing_payload_file_is_named(runtime_dir: Path) -> None:

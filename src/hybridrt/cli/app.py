@@ -74,6 +74,7 @@ class CommandTree(click.Group):
         try:
             result = super().main(args=words, standalone_mode=False, **extra)
         except click.UsageError as err:
+            err = _explained(err)
             if not as_json:
                 err.show()
                 return Status.USAGE
@@ -91,6 +92,21 @@ class CommandTree(click.Group):
         except OSError as err:
             return report_error(from_os_error(err), as_json=as_json)
         return result if isinstance(result, int) else Status.OK
+
+
+def _explained(error: click.UsageError) -> click.UsageError:
+    """Say of an option that stands before the name of a command that it goes behind it."""
+    context = error.ctx
+    if not isinstance(error, click.NoSuchOption) or context is None:
+        return error
+    if not isinstance(context.command, click.Group):
+        return error
+    name = error.option_name
+    return click.UsageError(
+        f"There is no option {name} before a command; the options of a command go behind it: "
+        f"{context.command_path} COMMAND {name}",
+        context,
+    )
 
 
 def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:

@@ -20,6 +20,8 @@ from hybridrt.errors import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+POLL_MS_MAX = 2**31 - 1  # of poll(2): 24 days
+
 
 def ask(runtime_dir: Path, verb: str, body: dict[str, Any], timeout_s: float) -> dict[str, Any]:
     """Send `verb` and return the reply; raise what the supervisor refuses with."""
@@ -47,7 +49,7 @@ def ask(runtime_dir: Path, verb: str, body: dict[str, Any], timeout_s: float) ->
         poller = zmq.Poller()
         poller.register(dealer, zmq.POLLIN)
         poller.register(hang_up, zmq.POLLIN)
-        ready = dict(poller.poll(int(timeout_s * 1000)))
+        ready = dict(poller.poll(min(int(timeout_s * 1000), POLL_MS_MAX)))
         if hang_up in ready and not dealer.poll(0):
             raise UnreachableError(
                 f"the supervisor at {address} ended before it answered {verb}",
@@ -56,7 +58,7 @@ def ask(runtime_dir: Path, verb: str, body: dict[str, Any], timeout_s: float) ->
         if not ready:
             raise TimedOutError(
                 f"the supervisor at {address} did not answer {verb} within {timeout_s:g} s",
-                "It may be busy or stopped: look at its output, or give --timeout more seconds.",
+                "It may be busy or stopped: look at its output, or give --timeout more.",
             )
         frames = dealer.recv_multipart()
     finally:

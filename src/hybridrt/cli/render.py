@@ -105,5 +105,7 @@ def deeds(session: Session, reply: Mapping[str, Any], done: str) -> Status:
     session.show(reply, "\n".join(f"{job} {done}" for job in jobs))
     if not session.as_json:
         for job, error in errors.items():
-            note(f"hybridrt: job {job}: {error['message']}")
+            named = f"job {job}"
+            sentence = error["message"]
+            note(f"hybridrt: {sentence if named in sentence else f'{named}: {sentence}'}")
     return exit_status(next(iter(errors.values()))["code"]) if errors else Status.OK

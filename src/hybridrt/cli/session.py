@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
+from hybridrt.cli.choices import duration
 from hybridrt.cli.printing import emit
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-REPLY_TIMEOUT_S = 10.0
+REPLY_TIMEOUT = "10s"
 
 
 def runtime_directory(named: Path | None, config_path: Path | None) -> Path:
@@ -86,10 +87,10 @@ def session_options(
     @click.option(
         "--timeout",
         "timeout_s",
-        type=click.FloatRange(min=0.1),
-        default=REPLY_TIMEOUT_S,
+        type=duration,
+        default=REPLY_TIMEOUT,
         show_default=True,
-        help="Seconds to wait for the supervisor's reply.",
+        help="How long to wait for the supervisor's reply.",
     )
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
