@@ -94,11 +94,11 @@ class Instance:
         self.config_path.write_text(to_toml(self.tables(**tables)))
         return self.config_path
 
-    def run(self, **tables: Any) -> subprocess.Popen[bytes]:
-        """Start `hybridrt run` and wait until it is ready."""
+    def run(self, *words: str, **tables: Any) -> subprocess.Popen[bytes]:
+        """Start `hybridrt run`, with `words` behind it, and wait until it is ready."""
         self.write(**tables)
-        program = "import sys; from hybridrt.service import run; sys.exit(run(sys.argv[1]))"
-        process = self.spawn(sys.executable, "-c", program, str(self.config_path))
+        command = [sys.executable, "-m", "hybridrt", "run", "--config", str(self.config_path)]
+        process = self.spawn(*command, *words)
         await_condition(lambda: self.is_ready(process), "the supervisor is ready")
         return process
 

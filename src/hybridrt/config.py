@@ -175,6 +175,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             tables[table.rstrip("s")] = tables.pop(table)
         return tables
 
+    def with_runtime(self, words: Mapping[str, str]) -> "Config":
+        """Return the same with these fields of [runtime] instead."""
+        runtime = msgspec.structs.replace(self.runtime, **words)
+        return msgspec.structs.replace(self, runtime=runtime)
+
     def kind_names(self) -> list[str]:
         """Return every kind the file declares, each once, in its order."""
         named = [kind.name for kind in self.kinds]

@@ -19,6 +19,7 @@ class Estate:
     runtime: Runtime
     dispatch: DispatchThread
     config: Config
+    words: dict[str, str]  # of [runtime], from the command line of the first supervisor
     lock_fd: int
     listening: socket.socket
     held: list[Held]

@@ -49,6 +49,7 @@ class Settings(Message, frozen=True, kw_only=True):
 
     tables: dict[str, Any]
     origin: str
+    words: dict[str, str] = {}  # of [runtime], said on the command line; they win over the file
 
 
 class Welcome(Message, frozen=True, kw_only=True):

@@ -8,8 +8,6 @@ import socket
 import time
 from pathlib import Path
 
-import msgspec
-
 from hybridrt.config import Config
 from hybridrt.errors import ConfigError, HybridrtError, PermissionDeniedError
 from hybridrt.estate import Estate
@@ -34,10 +32,11 @@ def leave() -> None:
 class Service:
     """Drives one supervisor by signals: the first TERM or INT drains, the second stops at once."""
 
-    def __init__(self, config: Config, estate: Estate | None = None) -> None:
+    def __init__(self, config: Config, words: dict[str, str], estate: Estate | None = None) -> None:
         """Describe the service; with an estate it goes on with that."""
         self._estate = estate
         self._supervisor = Supervisor(config, estate)
+        self._supervisor.words = words
         self._supervisor.on_log_failure = leave
         self._tasks = Tasks()
         self._running: asyncio.Task[int] | None = None
@@ -149,7 +148,7 @@ class Service:
     async def _apply_file(self) -> None:
         """Read the file again; a bad one is logged and the old configuration stays."""
         try:
-            config = Config.load(self._supervisor.config.origin)
+            config = self._supervisor.load_again()
         except (ConfigError, PermissionDeniedError) as error:
             log.warning("the new configuration is bad, keeping the old", err=str(error))
             return
@@ -169,16 +168,14 @@ def run(
         configure(log_level or "info", log_format or "auto")
         log.critical("bad configuration", err=str(error), hint=error.hint or None)
         return exit_status(error.code)
-    runtime = msgspec.structs.replace(
-        config.runtime,
-        log_level=log_level or config.runtime.log_level,
-        log_format=log_format or config.runtime.log_format,
-    )
-    configure(runtime.log_level, runtime.log_format)
-    return run_loop(msgspec.structs.replace(config, runtime=runtime))
+    said = {"log_level": log_level, "log_format": log_format}
+    words = {name: word for name, word in said.items() if word is not None}
+    config = config.with_runtime(words)
+    configure(config.runtime.log_level, config.runtime.log_format)
+    return run_loop(config, words)
 
 
-def run_loop(config: Config, estate: Estate | None = None) -> int:
+def run_loop(config: Config, words: dict[str, str], estate: Estate | None = None) -> int:
     """Run the service on uvloop when it is installed, else on plain asyncio."""
     factory = None
     if importlib.util.find_spec("uvloop") is not None:
@@ -186,8 +183,8 @@ def run_loop(config: Config, estate: Estate | None = None) -> int:
 
         factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(_main(config, estate))
+        return runner.run(_main(config, words, estate))
 
 
-async def _main(config: Config, estate: Estate | None) -> int:
-    return await Service(config, estate).run()
+async def _main(config: Config, words: dict[str, str], estate: Estate | None) -> int:
+    return await Service(config, words, estate).run()

@@ -48,6 +48,7 @@ class Follower:
     ) -> None:
         """Own the connection and the descriptors that came with the welcome."""
         self.config = configuration(welcome.settings)
+        self._words = welcome.settings.words
         self._connection = connection
         self._process_fd, self._page_fd, self._lock_fd, listening_fd = fds
         self._listening = socket.socket(fileno=listening_fd)
@@ -251,6 +252,7 @@ class Follower:
             runtime=runtime,
             dispatch=dispatch,
             config=self.config,
+            words=self._words,
             lock_fd=self._lock_fd,
             listening=self._listening,
             held=list(self._held.values()),
@@ -341,7 +343,7 @@ def run(path: Path, *, upgrade: bool = False) -> int:
         return exit_status(error.code) if isinstance(error, HybridrtError) else Status.FAILED
     if estate is None:
         return Status.OK
-    return run_loop(estate.config, estate)
+    return run_loop(estate.config, estate.words, estate)
 
 
 def follow(connection: socket.socket, *, upgrade: bool) -> Estate | None:

@@ -134,6 +134,7 @@ class Supervisor(Producer):
         """Describe a supervisor; nothing is touched before it is entered."""
         super().__init__()
         self.config = config
+        self.words: dict[str, str] = {}  # of [runtime], said on the command line
         self.directory = configfile.runtime_directory(config).absolute()
         self.log_directory = configfile.log_directory(config).absolute()
         self.pools: dict[str, Pool] = {}
@@ -557,6 +558,10 @@ class Supervisor(Producer):
         config = msgspec.structs.replace(pool.config, workers=pool.wanted)
         await pool.roll(config, patience.start_timeout, patience.drain_timeout)
 
+    def load_again(self) -> Config:
+        """Read the file again; raise ConfigError. What the command line said still holds."""
+        return Config.load(self.config.origin).with_runtime(self.words)
+
     async def reload(self, config: Config) -> list[str]:
         """Apply a changed configuration; return what needs a restart to take effect."""
         old, self.config = self.config, config
@@ -645,7 +650,9 @@ class Supervisor(Producer):
         tables["runtime"]["directory"] = str(self.directory)
         origin = Path(self.config.origin)
         return Settings(
-            tables=tables, origin=str(origin.absolute()) if origin.exists() else str(origin)
+            tables=tables,
+            origin=str(origin.absolute()) if origin.exists() else str(origin),
+            words=self.words,
         )
 
     def settings_changed(self) -> None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from hybridrt import messages, native
-from hybridrt.config import Config
 from hybridrt.errors import (
     BusyError,
     ControlError,
@@ -130,7 +129,7 @@ async def _shutdown(supervisor: "Supervisor", arguments: messages.DrainArguments
 
 
 async def _reload(supervisor: "Supervisor", _: messages.Arguments) -> Reply:
-    config = Config.load(supervisor.config.origin)
+    config = supervisor.load_again()
     return {"origin": config.origin, "needs_restart": await supervisor.reload(config)}
 
 

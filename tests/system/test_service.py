@@ -65,6 +65,16 @@ def test_hup_applies_changed_queues_and_rolls_changed_pools(
     assert after != before
 
 
+def test_a_word_of_the_command_line_holds_over_a_reload(instance: Any) -> None:
+    words = ("--log-level", "debug", "--log-format", "json")
+    instance.run(*words, pool=[instance.python_pool()], runtime={"log_level": "error"})
+    assert instance.call("reload")["needs_restart"] == []
+    said = instance.call("config.show")["runtime"]
+    assert (said["log_level"], said["log_format"]) == ("debug", "json")
+    instance.write(pool=[instance.python_pool()], runtime={"lease": "9s"})
+    assert instance.call("reload")["needs_restart"] == ["runtime"]
+
+
 def test_a_bad_new_configuration_keeps_the_old_one(instance: Any, await_condition: Any) -> None:
     process = instance.run(pool=[instance.python_pool()])
     before = workers(instance)

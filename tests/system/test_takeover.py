@@ -53,11 +53,11 @@ class Plant:
         self.until = await_condition
         self.first: subprocess.Popen[bytes] | None = None
 
-    def start(self, **tables: Any) -> None:
+    def start(self, *words: str, **tables: Any) -> None:
         """Start a supervisor that keeps a standby, and wait until that one is ready."""
         runtime = {"standby": True, **tables.pop("runtime", {})}
         tables = {"queue": QUEUES, **tables}
-        self.first = self.instance.run(runtime=runtime, **tables)
+        self.first = self.instance.run(*words, runtime=runtime, **tables)
         if runtime["standby"]:
             self.await_standby()
 
@@ -424,6 +424,13 @@ def test_a_drain_sends_the_standby_away_and_ends_each_worker_once(plant: Plant) 
     assert sorted(path.name for path in plant.instance.directory.iterdir()) == ["lock"]
     lines = [line for line in plant.instance.output().splitlines() if "was killed" in line]
     assert lines == []
+
+
+def test_what_a_supervisor_was_told_when_started_goes_on_after_it(plant: Plant) -> None:
+    plant.start("--log-level", "debug")
+    plant.take_over()
+    assert plant.instance.call("reload")["needs_restart"] == []
+    assert plant.instance.call("config.show")["runtime"]["log_level"] == "debug"
 
 
 def test_a_drain_after_a_takeover_is_clean(plant: Plant) -> None:
