@@ -166,11 +166,11 @@ def test_pure_modules_do_no_io(name: str) -> None:
 
 def test_only_native_imports_the_cffi_module() -> None:
     importers = [
-        path.name
+        str(path.relative_to(PACKAGE))
         for path in PACKAGE.rglob("*.py")
         if any(library.startswith("hybridrt._native") for library in imports(path))
     ]
-    assert importers == ["native.py"]
+    assert importers == ["native/library.py"]
 
 
 def test_nobody_imports_the_command_line() -> None:

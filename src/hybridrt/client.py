@@ -23,8 +23,7 @@ from hybridrt.errors import ClosedError, ResultTimeoutError, TimedOutError, Unre
 from hybridrt.jobs import Enqueued, JobInfo, needs_reason, read_result
 from hybridrt.messages import RECONNECT_MILLISECONDS, decode_reply, encode_request
 from hybridrt.names import DEFAULT_QUEUE, Delivery, Durability
-from hybridrt.native import Client as Lane
-from hybridrt.native import Notice, Packed
+from hybridrt.native import Lane, Notice, Packed
 from hybridrt.options import (
     DEFAULT_OPTIONS,
     Options,

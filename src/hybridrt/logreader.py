@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from hybridrt.native import Page, check, ffi, job_fields, lib
+from hybridrt.native import Page, check, ffi, lib, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,7 +117,7 @@ class Replay:
         if status == lib.HRT_ENOTFOUND:
             return None
         check(status)
-        return job_fields(info[0])
+        return plain(info[0])
 
     def job_list(self) -> Iterator[dict[str, Any]]:
         """Give what is known of each living job (hrt_job_info), in the order of the ids."""
@@ -127,7 +127,7 @@ class Replay:
         after = 0
         while True:
             check(lib.hrt_replay_list(self._handle, after, infos, JOBS_BATCH, count, following))
-            yield from (job_fields(infos[index]) for index in range(count[0]))
+            yield from (plain(infos[index]) for index in range(count[0]))
             after = int(following[0])
             if not after:
                 return

@@ -15,7 +15,7 @@ from typing import Any
 
 from hybridrt.errors import ClosedError, HybridrtError
 from hybridrt.names import Delivery
-from hybridrt.native import Buffer, Client, Notice, Packed
+from hybridrt.native import Buffer, Lane, Notice, Packed
 from hybridrt.options import Options
 
 # Answers that may wait to be read. The reply ring holds twice as many, so none is overwritten.
@@ -35,7 +35,7 @@ class _Batch:
 class Mailbox:
     """The futures of one lane."""
 
-    def __init__(self, client: Client, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, client: Lane, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to read; `client` stays the caller's until `close`."""
         self._client = client
         self._loop = loop
@@ -170,10 +170,10 @@ class BlockingLane:
     made when it is first needed.
     """
 
-    def __init__(self, attach: Callable[[], Client]) -> None:
+    def __init__(self, attach: Callable[[], Lane]) -> None:
         """Remember how to make the lane."""
         self._attach = attach
-        self._client: Client | None = None
+        self._client: Lane | None = None
         self._waiting: set[asyncio.Future[int]] = set()
 
     async def enqueue(self, kind: int, payload: Buffer, options: Options, timeout: float) -> int:

@@ -8,7 +8,7 @@ from hybridrt.errors import ClosedError, HybridrtError, InvalidArgumentError, Qu
 from hybridrt.jobs import Enqueued, JobHandle, JobInfo
 from hybridrt.mailbox import BlockingLane, Mailbox
 from hybridrt.names import DEFAULT_QUEUE, Durability
-from hybridrt.native import Client, Notice, Packed, error_of
+from hybridrt.native import Lane, Notice, Packed, error_of
 from hybridrt.options import (
     DEFAULT_OPTIONS,
     Options,
@@ -40,15 +40,15 @@ class Producer:
 
     def __init__(self) -> None:
         """Begin without a lane; see `begin`."""
-        self._client: Client | None = None
+        self._client: Lane | None = None
         self._mailbox: Mailbox
         self._blocking: BlockingLane
         self._describe: Callable[[int], Awaitable[JobInfo]]
 
     def begin(
         self,
-        client: Client,
-        attach: Callable[[], Client],
+        client: Lane,
+        attach: Callable[[], Lane],
         describe: Callable[[int], Awaitable[JobInfo]],
     ) -> None:
         """Own and read `client`; `attach` makes another lane, `describe` looks a job up."""
@@ -58,7 +58,7 @@ class Producer:
         self._describe = describe
 
     @property
-    def client(self) -> Client:
+    def client(self) -> Lane:
         """Return the lane, or raise ClosedError."""
         if self._client is None:
             raise ClosedError("there is no runtime: it was closed, or not entered yet")

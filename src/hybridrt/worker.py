@@ -28,7 +28,7 @@ from hybridrt.errors import (
     NotReadyError,
 )
 from hybridrt.names import DEFAULT_QUEUE, RESULT_BYTES_MAX, Delivery, Outcome, check_name
-from hybridrt.native import Buffer, Client, Follow, Lease, Settlement
+from hybridrt.native import Buffer, Follow, Lane, Lease, Settlement
 from hybridrt.options import Payload, Seconds, encode_payload, make_options
 from hybridrt.outcomes import (
     Dead,
@@ -51,7 +51,7 @@ class Stopped(Exception):  # noqa: N818 - it stops a handler, it is no failure o
 class Job:
     """One attempt at a job, handed to a handler."""
 
-    def __init__(self, client: Client, lease: Lease, kind: str, stopping: threading.Event) -> None:
+    def __init__(self, client: Lane, lease: Lease, kind: str, stopping: threading.Event) -> None:
         """Wrap a lease; `stopping` is set once its worker was told to stop."""
         self._client = client
         self._lease = lease
@@ -197,7 +197,7 @@ class Worker:
         self._slots = threading.Semaphore(self._concurrency)
         self._running: dict[tuple[int, int], Job] = {}
         self._failure: HybridrtError | None = None
-        self._client: Client | None = None
+        self._client: Lane | None = None
 
     def handle(self, kind: str) -> Callable[[Handler], Handler]:
         """Register a function for a kind, as a decorator; the function stays callable as it is.
@@ -231,7 +231,7 @@ class Worker:
             UnreachableError, VersionError, PermissionDeniedError: cannot attach.
             ClosedError: the runtime died.
         """
-        client = self._client = Client.attach(self._address, "python")
+        client = self._client = Lane.attach(self._address, "python")
         self._catch_signals()
         try:
             kinds = sorted(self._handlers)
@@ -243,7 +243,7 @@ class Worker:
         if self._failure is not None:
             raise self._failure
 
-    def _serve(self, client: Client) -> None:
+    def _serve(self, client: Lane) -> None:
         threads = [
             threading.Thread(target=self._work, args=(client,), name=f"handler-{index}")
             for index in range(self._concurrency)
@@ -273,7 +273,7 @@ class Worker:
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
 
-    def _fetch(self, client: Client) -> None:
+    def _fetch(self, client: Lane) -> None:
         """Take jobs as handlers become free, until there are no more to come."""
         try:
             while not self._stopping.is_set():
@@ -286,7 +286,7 @@ class Worker:
             self._failure = error
         self._stopping.set()
 
-    def _fetch_one(self, client: Client) -> bool:
+    def _fetch_one(self, client: Lane) -> bool:
         try:
             for lease in client.fetch(1, None):
                 self._jobs.put(lease)
@@ -294,7 +294,7 @@ class Worker:
             return False
         return True
 
-    def _work(self, client: Client) -> None:
+    def _work(self, client: Lane) -> None:
         while (lease := self._jobs.get()) is not None:
             job = Job(client, lease, client.kind_name(lease.kind), self._stopping)
             self._running[job.id, job.token] = job
@@ -318,7 +318,7 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - whatever it raises, the attempt failed
             return Retry(_describe(error))
 
-    def _settle(self, client: Client, job: Job, outcome: OutcomeError) -> None:
+    def _settle(self, client: Lane, job: Job, outcome: OutcomeError) -> None:
         try:
             try:
                 client.settle([job._settlement(outcome)])  # noqa: SLF001 - the two are one
@@ -329,7 +329,7 @@ class Worker:
             self._failure = self._failure or error
             self._stopping.set()
 
-    def _read_notices(self, client: Client) -> None:
+    def _read_notices(self, client: Lane) -> None:
         try:
             while not self._ended.is_set():
                 for notice in client.poll(None):

@@ -8,11 +8,11 @@ import signal
 import sys
 from pathlib import Path
 
-from hybridrt.native import Client, check, ffi, lib
+from hybridrt.native import Lane, check, ffi, lib
 
 address, directory = sys.argv[1], Path(sys.argv[2])
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
-client = Client.attach(address)
+client = Lane.attach(address)
 client.register(["hold"], concurrency=1)
 job = ffi.new("hrt_job *")
 count = ffi.new("uint32_t *")

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import hybridrt
-from hybridrt.native import Client as Lane
+from hybridrt.native import Lane
 
 if TYPE_CHECKING:
     import numpy as np

@@ -21,7 +21,7 @@ from hybridrt.programs import built_program, packaged_program
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from hybridrt.native import Client
+    from hybridrt.native import Lane
 
 KIND = "bench.noop"
 QUEUE = "bench"
@@ -88,9 +88,9 @@ def measure(plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
 
 def load(plan: Plan, instance: Instance) -> dict[str, Any]:
     """Feed a running instance once as planned, and return the figures of that."""
-    from hybridrt.native import Client
+    from hybridrt.native import Lane
 
-    client = Client.attach(instance.environment["HYBRIDRT_SOCKET"], "hybridrt bench")
+    client = Lane.attach(instance.environment["HYBRIDRT_SOCKET"], "hybridrt bench")
     try:
         before = client.page.runtime_counters()
         waited_before = _page_buckets(client)
@@ -314,7 +314,7 @@ def _produce(command: list[str], instance: Instance) -> dict[str, Any]:
     return {**json.loads(done.stdout), "cpu": used}
 
 
-def _page_buckets(client: Client) -> dict[str, dict[Any, int]]:
+def _page_buckets(client: Lane) -> dict[str, dict[Any, int]]:
     """Return what the runtime itself saw: waiting for a worker, and from there to the settle."""
     counters = client.page.kind_counters(client.kind(KIND))
     return {name: counters[name]["buckets"] for name in ("wait", "run")}
