@@ -422,12 +422,7 @@ class Supervisor(Producer):
             log.warning("job is dead", job_id=event.job, err=event.text)
             self.publish("job", {"event": "dead", "job": event.job, "error": event.text})
         elif kind is EventType.DIED:
-            log.warning(
-                "worker died, its jobs are ready again",
-                pid=event.pid,
-                jobs=event.count,
-                recovery_us=event.value // 1000,
-            )
+            self._report_death(event)
             self._tell_client("died", event)
         elif kind in {EventType.FAULT, EventType.HUNG, EventType.KILL}:
             self._condemn(kind, event)
@@ -435,6 +430,19 @@ class Supervisor(Producer):
             log.warning("a snapshot was refused and put aside", err=event.text)
         else:
             self._attached(kind, event)
+
+    @staticmethod
+    def _report_death(event: Event) -> None:
+        """Tell a loss from a program that just ended: many producers never say goodbye."""
+        if event.count == 0:
+            log.info("a client ended without detaching; it held no jobs", pid=event.pid)
+            return
+        log.warning(
+            "worker died, its jobs are ready again",
+            pid=event.pid,
+            jobs=event.count,
+            recovery_us=event.value // 1000,
+        )
 
     def _attached(self, kind: EventType, event: Event) -> None:
         worker = self._worker_of(event.incarnation)

@@ -1,5 +1,6 @@
 """A client in plain code, in a process beside the supervisor's."""
 
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -90,3 +91,24 @@ def test_a_closed_client_says_so(client: hybridrt.Client) -> None:
     client.close()
     with pytest.raises(errors.ClosedError):
         client.enqueue("echo", "x")
+
+
+LEAVING = """
+import os, sys, hybridrt
+client = hybridrt.connect(sys.argv[1])
+client.enqueue("echo", b"x")
+os._exit(0)
+"""
+
+
+def test_a_producer_that_just_ends_is_no_worker_that_died(
+    client: hybridrt.Client, instance: Any, await_condition: Any
+) -> None:
+    assert client.enqueue("echo", b"x").result(DEADLINE_S) == b"x"
+    program = instance.spawn(sys.executable, "-c", LEAVING, str(instance.directory))
+    assert program.wait(DEADLINE_S) == 0
+    await_condition(
+        lambda: "a client ended without detaching; it held no jobs" in instance.output(),
+        "its end is told",
+    )
+    assert "died" not in instance.output()
