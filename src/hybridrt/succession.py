@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 log = get_logger("standby")
 
-HEIRS_MAX = 4  # connections, of which one standby and one successor at most are let in
+HEIRS_MAX = 4  # connections at once, of which one standby and one successor at most may follow
 DISMISS_SECONDS = 5.0  # for a standby that was told to leave
 BACKOFF_SECONDS = 0.1  # until a standby that ended is started again, doubled for each quick end
 BACKOFF_SECONDS_MAX = 30.0
@@ -54,8 +54,7 @@ class Succession:
     def open(self) -> None:
         """Begin to listen."""
         self._listening = listen(self._path)
-        loop = asyncio.get_running_loop()
-        loop.add_reader(self._listening.fileno(), self._accept)
+        self._admit()
         self._tasks.start(self._watch(), "watch standby")
         self._put_lanes_right()
         self.keep()
@@ -125,13 +124,12 @@ class Succession:
 
     def rebind(self) -> None:
         """Listen at the path again: one that failed to go on has taken it."""
-        loop = asyncio.get_running_loop()
         if self._listening is not None:
-            loop.remove_reader(self._listening.fileno())
+            asyncio.get_running_loop().remove_reader(self._listening.fileno())
             self._listening.close()
         self._path.unlink(missing_ok=True)
         self._listening = listen(self._path)
-        loop.add_reader(self._listening.fileno(), self._accept)
+        self._admit()
         self._put_lanes_right()
 
     # ---- what there is --------------------------------------------------------------------------
@@ -242,6 +240,16 @@ class Succession:
 
     # ---- a standby comes ------------------------------------------------------------------------
 
+    def _admit(self) -> None:
+        """Let in who connects; while all places are taken they wait in the socket's queue."""
+        if self._listening is None:
+            return
+        loop, fd = asyncio.get_running_loop(), self._listening.fileno()
+        if len(self._heirs) < HEIRS_MAX:
+            loop.add_reader(fd, self._accept)
+        else:
+            loop.remove_reader(fd)
+
     def _accept(self) -> None:
         assert self._listening is not None
         try:
@@ -249,13 +257,11 @@ class Succession:
         except OSError as error:
             log.warning("cannot accept a standby", err=str(error))
             return
-        if len(self._heirs) >= HEIRS_MAX:
-            connection.close()
-            return
         pid, _uid = peer_credentials(connection)
         heir = Heir(connection, peer_pidfd(connection, pid), self._heard, self._gone)
         heir.pid = pid
         self._heirs.append(heir)
+        self._admit()
 
     def _heard(self, heir: Heir, message: AnyMessage) -> None:
         if isinstance(message, handover.Hello):
@@ -363,6 +369,7 @@ class Succession:
         if heir not in self._heirs:
             return
         self._heirs.remove(heir)
+        self._admit()
         if heir.ready:
             if not any(other.ready for other in self._heirs):
                 self._supervisor.without_standby()

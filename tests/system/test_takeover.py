@@ -21,6 +21,7 @@ from hybridrt import errors, handover, messages, standby
 from hybridrt.client import Client
 from hybridrt.errors import HybridrtError
 from hybridrt.exits import Status
+from hybridrt.heir import close_all
 
 ROOT = Path(__file__).parent.parent.parent
 DEADLINE_S = 30
@@ -384,6 +385,19 @@ def test_a_second_standby_is_refused(plant: Plant) -> None:
     second = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert second.returncode == Status.UNREACHABLE
     assert f"process {plant.await_standby()} is the standby already" in second.stderr
+
+
+def test_many_standbys_at_once_are_all_told_who_follows(instance: Any) -> None:
+    instance.run()
+    path = instance.directory / handover.SOCKET_NAME
+    with contextlib.ExitStack() as stack:
+        first, *others = [stack.enter_context(standby.connect(path)) for _ in range(12)]
+        _, fds = standby.introduce(first, upgrade=False)
+        close_all(fds)
+        for other in others:
+            with pytest.raises(errors.ClosedError, match=r"process \d+ is the standby already"):
+                standby.introduce(other, upgrade=False)
+            other.close()  # as a standby that was refused does
 
 
 def test_a_standby_by_hand_takes_over(plant: Plant) -> None:
