@@ -513,6 +513,8 @@ typedef struct hrt_heritage {
 
 /* Checks options, and puts in what is left to be decided. */
 int hrt_runtime_complete(const hrt_runtime_options *options, hrt_runtime_options *copy);
+/* An existing log keeps its segments; limits are of bytes, so they are counted anew, in these. */
+void hrt_runtime_use_segments(hrt_runtime_options *options, uint32_t size);
 /* Takes over page, state and lock, whatever the outcome; descriptors of lanes stay the caller's. */
 int hrt_runtime_inherit(const hrt_runtime_options *options, const hrt_heritage *from,
                         hrt_runtime **runtime_out);

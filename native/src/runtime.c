@@ -21,6 +21,11 @@
 
 /* ---- options ---- */
 
+enum {
+    SEGMENTS_MIN = 3,
+    LEAST_IN_USE = 2, /* the segment that is written, and the next */
+};
+
 int hrt_runtime_complete(const hrt_runtime_options *options, hrt_runtime_options *copy)
 {
     if (options->abi_version != HRT_ABI_VERSION || options->struct_size != sizeof(*options)) {
@@ -32,7 +37,7 @@ int hrt_runtime_complete(const hrt_runtime_options *options, hrt_runtime_options
     *copy = *options;
 #define DEFAULT(field, value) copy->field = copy->field != 0 ? copy->field : (value)
     DEFAULT(segment_size, 16u << 20);
-    DEFAULT(segments_min, 3);
+    DEFAULT(segments_min, SEGMENTS_MIN);
     DEFAULT(segments_max, 256);
     DEFAULT(segments_reserve, 2);
     DEFAULT(async_ns, (uint64_t)10 * 1000000);
@@ -49,7 +54,7 @@ int hrt_runtime_complete(const hrt_runtime_options *options, hrt_runtime_options
                         "segment_size is %u; it has to be a power of two from 64 KiB to 1 GiB",
                         copy->segment_size);
     }
-    uint32_t least = copy->segments_reserve + 2; /* the one in use and the next */
+    uint32_t least = copy->segments_reserve + LEAST_IN_USE;
     least = copy->segments_min > least ? copy->segments_min : least;
     if (copy->segments_max < least) {
         return hrt_fail(HRT_EINVAL, "segments_max is %u; it has to be at least %u",
@@ -58,7 +63,23 @@ int hrt_runtime_complete(const hrt_runtime_options *options, hrt_runtime_options
     return HRT_OK;
 }
 
-/* An existing log keeps its segment size, whatever the options say. 0: there is none yet. */
+static uint32_t scale_segments(uint32_t count, uint32_t from, uint32_t to, uint32_t least)
+{
+    uint64_t scaled = (uint64_t)count * from / to;
+    return scaled < least ? least : scaled > UINT32_MAX ? UINT32_MAX : (uint32_t)scaled;
+}
+
+void hrt_runtime_use_segments(hrt_runtime_options *options, uint32_t size)
+{
+    uint32_t asked = options->segment_size;
+    uint32_t least = options->segments_reserve + LEAST_IN_USE;
+    options->segments_min = scale_segments(options->segments_min, asked, size, SEGMENTS_MIN);
+    options->segments_max = scale_segments(options->segments_max, asked, size,
+                                           least > SEGMENTS_MIN ? least : SEGMENTS_MIN);
+    options->segment_size = size;
+}
+
+/* 0: there is no log yet. */
 static uint32_t segment_size_on_disk(const char *directory)
 {
     DIR *entries = opendir(directory);
@@ -69,7 +90,7 @@ static uint32_t segment_size_on_disk(const char *directory)
         if (dot == NULL || strcmp(dot, ".seg") != 0) {
             continue;
         }
-        int fd = openat(dirfd(entries), entry->d_name, O_RDONLY | O_CLOEXEC);
+        int fd = openat(dirfd(entries), entry->d_name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
         hrt_segment header;
         if (fd >= 0 && read(fd, &header, sizeof(header)) == (ssize_t)sizeof(header) &&
             header.magic == HRT_MAGIC_SEGMENT) {
@@ -340,7 +361,9 @@ static int find_directory(hrt_runtime *runtime)
                         "cannot make the log directory %s: %m", directory);
     }
     uint32_t existing = segment_size_on_disk(directory);
-    runtime->options.segment_size = existing != 0 ? existing : runtime->options.segment_size;
+    if (existing != 0) {
+        hrt_runtime_use_segments(&runtime->options, existing);
+    }
     return HRT_OK;
 }
 

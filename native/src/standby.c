@@ -383,7 +383,7 @@ static int open_parts(hrt_standby *standby, const hrt_runtime_options *options, 
     }
     status = map_page(standby, page_fd);
     if (status == HRT_OK) {
-        standby->options.segment_size = standby->page->segment_size;
+        hrt_runtime_use_segments(&standby->options, standby->page->segment_size);
     }
     return status;
 }

@@ -379,6 +379,44 @@ static void a_backlog_of_large_jobs_is_not_copied_round_and_round(void)
     fill_with(65536, 64, 30400, 20);
 }
 
+/* Files that a log has when no more of these jobs go into it. */
+static uint64_t fill_up(fixture *f)
+{
+    static char payload[30001];
+    memset(payload, 'x', sizeof(payload) - 1);
+    hrt_spec spec = {.payload = payload,
+                     .payload_length = sizeof(payload) - 1,
+                     .kind = f->host.kind,
+                     .queue = f->host.queue};
+    int64_t id = 0;
+    int status = HRT_OK;
+    while (status == HRT_OK) {
+        status = hrt_enqueue_wait(f->host.local, &spec, 1, 10 * SECOND_NS, &id);
+    }
+    CHECK_EQ(status, HRT_ELOGFULL);
+    return hrt_load_relaxed(&hrt_runtime_page(f->host.runtime)->runtime.segments);
+}
+
+/* A log keeps the size of its segments; its limit is the one that is asked for, in bytes. */
+static void a_limit_holds_for_segments_of_another_size(void)
+{
+    fixture f;
+    host_make(&f.host);
+    open_with(&f, false, 65536, 8);
+    stop(&f);
+    open_with(&f, true, 1 << 20, 4);
+    uint64_t files = fill_up(&f);
+    CHECK(files > 16 && files <= 64);
+    end(&f);
+
+    host_make(&f.host);
+    open_with(&f, false, 1 << 20, 8);
+    stop(&f);
+    open_with(&f, true, 65536, 100);
+    CHECK(fill_up(&f) <= 6);
+    end(&f);
+}
+
 /* Runs `count` jobs of 200 kB through the worker while it holds on to others. */
 static void churn(fixture *f, hrt_client *worker, int count)
 {
@@ -480,6 +518,7 @@ int main(void)
              TEST(a_killed_worker_costs_an_attempt_and_nothing_else),
              TEST(a_delayed_job_comes_when_it_is_due), TEST(many_jobs_lap_the_log),
              TEST(a_backlog_of_large_jobs_is_not_copied_round_and_round),
+             TEST(a_limit_holds_for_segments_of_another_size),
              TEST(a_running_job_keeps_its_payload), TEST(the_page_is_written_by_the_runtime_alone),
              TEST(a_failing_sync_ends_the_run_and_acknowledges_nothing));
 }

@@ -58,7 +58,7 @@ from hybridrt.processes import WorkerProcess, holder_of
 from hybridrt.producer import Producer
 from hybridrt.succession import Succession
 from hybridrt.tasks import Tasks
-from hybridrt.units import to_milliseconds, to_nanoseconds
+from hybridrt.units import format_size, to_milliseconds, to_nanoseconds
 from hybridrt.upkeep import Upkeep
 
 log = get_logger("supervisor")
@@ -307,6 +307,11 @@ class Supervisor(Producer):
             return
         report = log.warning if found["tail_bytes"] else log.info
         report("log recovered", **found)
+        if runtime.page.segment_bytes != self.config.log.segment_size:
+            log.warning(
+                "the log keeps the segments that it has; [log] segment_size is for new ones",
+                segment_size=format_size(runtime.page.segment_bytes),
+            )
         if found["snapshot_position"] and not self.config.scrub.rate:
             log.warning(
                 "nobody reads what lies before the snapshot: [scrub] rate is 0",

@@ -1,5 +1,6 @@
 """`hybridrt run` as a process: signals, reload, the death of the supervisor."""
 
+import json
 import signal
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,17 @@ def test_a_word_of_the_command_line_holds_over_a_reload(instance: Any) -> None:
     assert (said["log_level"], said["log_format"]) == ("debug", "json")
     instance.write(pool=[instance.python_pool()], runtime={"lease": "9s"})
     assert instance.call("reload")["needs_restart"] == ["runtime"]
+
+
+def test_a_log_keeps_the_segments_that_it_has_and_says_so(instance: Any) -> None:
+    small = {"segment_size": "64KiB", "max_size": "1MiB"}
+    first = instance.run(log=small)
+    assert "keeps the segments" not in instance.output()
+    first.terminate()
+    assert first.wait(DEADLINE_S) == Status.OK
+    instance.run(log={"segment_size": "128KiB", "max_size": "2MiB"})
+    line = next(line for line in instance.output().splitlines() if "keeps the segments" in line)
+    assert json.loads(line)["segment_size"] == "64 KiB"
 
 
 def test_a_bad_new_configuration_keeps_the_old_one(instance: Any, await_condition: Any) -> None:

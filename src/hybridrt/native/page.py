@@ -17,6 +17,11 @@ class Page:
         """Return the whole page as a read-only view."""
         return memoryview(ffi.buffer(self._page)).toreadonly()
 
+    @property
+    def segment_bytes(self) -> int:
+        """Return the size of a segment of the log."""
+        return int(self._page.segment_size)
+
     def kinds(self) -> list[str]:
         """Return the names of all kinds, in the order of their numbers."""
         return [text_of(self._page.kinds[number].text) for number in range(self._page.kind_count)]
