@@ -30,6 +30,7 @@ TYPE_OFFSET = 44
 # due_ns expires_ns parent timeout_ms result_ttl_ms payload meta attempts key crashes flags
 ENQUEUE = Struct("<QQQIIIHHBBB5x")
 LEASE = Struct("<Q")
+JOB_SIZE = 8
 SETTLE = Struct("<QQQIBBxx")  # job token due_ns data_length outcome cause
 CONTROL = Struct("<III4x")  # verb id data_length
 CHECKPOINT = Struct("<QQ")  # state_hash jobs
@@ -222,12 +223,19 @@ def _enqueue_fields(record: memoryview, before_key: int) -> dict[str, Any]:
 def _lease(header: dict[str, int], record: memoryview) -> dict[str, Any]:
     count = header["count"]
     (client,) = LEASE.unpack_from(record, HEADER.size)
-    values = Struct(f"<{count}Q{count}H").unpack_from(record, HEADER.size + LEASE.size)
-    return {"client": client, "jobs": list(values[:count]), "places": list(values[count:])}
+    found = {"client": client, "jobs": _numbers("Q", record, HEADER.size + LEASE.size, count)}
+    places = HEADER.size + LEASE.size + count * JOB_SIZE
+    if header["length"] > places:  # format 1 has none
+        found["places"] = _numbers("H", record, places, count)
+    return found
 
 
 def _due(header: dict[str, int], record: memoryview) -> dict[str, Any]:
-    return {"jobs": list(Struct(f"<{header['count']}Q").unpack_from(record, HEADER.size))}
+    return {"jobs": _numbers("Q", record, HEADER.size, header["count"])}
+
+
+def _numbers(kind: str, record: memoryview, place: int, count: int) -> list[int]:
+    return list(Struct(f"<{count}{kind}").unpack_from(record, place))
 
 
 def _saved(_: dict[str, int], record: memoryview) -> dict[str, Any]:

@@ -5,6 +5,8 @@ killed; format-1.json is what that one said about its jobs.
 """
 
 import json
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 from hybridrt import Supervisor
 from hybridrt._native import ffi, lib
 from hybridrt.errors import VersionError
+from hybridrt.exits import Status
 from hybridrt.logreader import Scan
 from hybridrt.names import JobState
 from hybridrt.records import RecordType, record_type
@@ -83,6 +86,25 @@ def test_the_previous_format_is_read(old_log: Path, old_jobs: list[dict[str, Any
             assert getattr(info, field) == job[field], (job, field)
         assert info.error_length == len(job["error"])
         assert info.saved_length == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "rest"),
+    [("cat", ()), ("why", ("1179",)), ("replay", ("--jobs",)), ("verify", ())],
+    ids=["cat", "why", "replay", "verify"],
+)
+def test_every_command_reads_the_previous_format(
+    old_log: Path, command: str, rest: tuple[str, ...]
+) -> None:
+    """Its leases do not say at which place of its client a job was."""
+    words = [sys.executable, "-m", "hybridrt.cli", "log", command, str(old_log), *rest, "--json"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (Status.OK, "")
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    if command == "cat":
+        leases = [record for record in said if record["type"] == "lease"]
+        assert leases
+        assert all(lease["jobs"] and "places" not in lease for lease in leases)
 
 
 async def test_a_supervisor_goes_on_with_the_previous_format(
