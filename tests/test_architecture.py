@@ -49,7 +49,7 @@ C_MAY_USE = {
 
 PYTHON_MODULES = {
     "words": "config configfile errors exits messages names options units",
-    "tools": "chore files logs notify pidfds place programs tasks",
+    "tools": "chore files logs memo notify pidfds place programs tasks",
     "native": "native logreader stats",
     "log": "archive backup damage diskspace fillers history holds records repair restore scrub"
     " segments store verify versions",

@@ -14,6 +14,7 @@ from hybridrt.config import ArchiveConfig
 from hybridrt.errors import StorageError
 from hybridrt.holds import Holds
 from hybridrt.logs import get_logger
+from hybridrt.memo import Memo
 from hybridrt.native import Runtime
 from hybridrt.segments import Catalog
 from hybridrt.store import Archive, check_apart
@@ -22,6 +23,7 @@ from hybridrt.units import NANOSECONDS
 log = get_logger("archive")
 
 HOLDER = "archive"
+MEMO = "archived"  # the file in the log's directory
 SYNC_S = 30.0
 LOOK_S = 0.25  # between looks for a segment that has become full
 Tell = Callable[[str, dict[str, Any]], None]
@@ -81,7 +83,8 @@ class Archiver:
         place = Path(config.directory).expanduser()
         self._archive = Archive(place / catalog.uuid.hex())
         self._copied = 0
-        self._last: int | None = None  # the newest that we know to be there
+        self._memo = Memo(directory / MEMO, catalog.uuid, self._archive.path)
+        self._last = self._memo.recall()  # the newest that we know to be there
         self._fault = ""
         self._behind = 0
         self._chore = Chore("archive", self._round, self._failed)
@@ -116,7 +119,9 @@ class Archiver:
         if counters["log_durable"] // self._segment_size <= self._next:
             self._runtime.sync(SYNC_S)  # jobs in `memory` ask for none
         self._copy(self._next)
-        self._last = self._next
+        if self._last is None or self._next > self._last:
+            self._last = self._next
+            self._memo.keep(self._last)
         self._next += 1
         self._holds.set(HOLDER, self._next)
         for number in expired(self._archive, self._config, time.time_ns()):
@@ -126,10 +131,11 @@ class Archiver:
         return 0.0
 
     def _copy(self, number: int) -> None:
-        if self._last is not None and not self._archive.file(self._last).exists():
+        if self._last is not None and max(self._archive.numbers(), default=-1) < self._last:
             raise StorageError(
-                f"{self._archive.path} has lost segment {self._last}, which was archived there; "
-                "is its disk mounted?"
+                f"{self._archive.path} has lost segment {self._last}, which was archived there; is "
+                f"its disk mounted? If it was removed on purpose, remove {self._memo.path} and "
+                "restart"
             )
         if self._archive.is_full(number):  # a backup may have left the beginning of it here
             return

@@ -121,7 +121,7 @@ def main(home: Path, step: int, *, power_cut: bool) -> None:
     point, tried, faults = 1, 0, []
     sizes: set[int] = set()
     while True:
-        shutil.rmtree(proven.directory, ignore_errors=True)
+        proven.forget()
 
         def work(point: int = point) -> None:
             _die_at(point)

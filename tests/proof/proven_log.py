@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from hybridrt.config import Config
 from hybridrt.errors import HybridrtError
 from hybridrt.proof import keys
 from hybridrt.proof.note import COSIGNATURE, Signer, Verifier
-from hybridrt.proof.prover import Options, Prover
+from hybridrt.proof.prover import MEMO, Options, Prover
 from hybridrt.supervisor import Supervisor
 
 ORIGIN = "example.org/jobs"
@@ -51,6 +52,11 @@ class Proven:
         if not path.exists():
             keys.make(path, WITNESS, COSIGNATURE)
         return keys.load(path, COSIGNATURE)[0]
+
+    def forget(self) -> None:
+        """Remove the proof, and with it what the log remembers of it."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+        (self.log / MEMO).unlink(missing_ok=True)
 
     def options(self, **changes: object) -> Options:
         """Return options of a prover for this log."""

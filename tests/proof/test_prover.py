@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from hybridrt.errors import ForkError, ProofError, ProofKeyError
+from hybridrt.errors import ForkError, ProofError, ProofKeyError, ProofMissingError
 from hybridrt.proof import keys, note
 from hybridrt.proof.audit import audit
 from hybridrt.proof.checkpoint import parse_head
 from hybridrt.proof.follower import SEGMENT, SPARE, identify
 from hybridrt.proof.leaf import LOST, read_entry
-from hybridrt.proof.prover import Prover
+from hybridrt.proof.prover import MEMO, Prover
 from hybridrt.proof.tiles import CHECKPOINT, Folder, Tiles
 from hybridrt.proof.tree import root_of
 from hybridrt.records import TYPE_OFFSET, RecordType
@@ -80,7 +80,7 @@ def test_a_prover_killed_at_any_operation_goes_on(proven: Proven, power: list[st
 
 def test_the_proof_does_not_depend_on_how_often_it_was_signed(proven: Proven) -> None:
     once = checkpoint(proven)
-    shutil.rmtree(proven.directory)
+    proven.forget()
     prove(proven.options(records=37))
     assert checkpoint(proven) == once
     assert audit(Folder(proven.directory), [proven.verifier], proven.log).gone == 0
@@ -89,7 +89,7 @@ def test_the_proof_does_not_depend_on_how_often_it_was_signed(proven: Proven) ->
 def test_nothing_is_signed_that_the_disk_may_not_have(proven: Proven) -> None:
     """The last records are durable only once somebody says so: a later record, or a supervisor."""
     whole = audit(Folder(proven.directory), [proven.verifier]).head.size
-    shutil.rmtree(proven.directory)
+    proven.forget()
     prover = Prover(proven.options())
     prover.open()
     prover.finish()
@@ -122,6 +122,24 @@ def test_another_log_is_not_signed(proven: Proven, tmp_path: Path) -> None:
         prove(proven.options(log=other / "log"))
 
 
+def test_a_second_tree_is_not_begun_where_the_first_one_was(proven: Proven) -> None:
+    """As when its disk is not mounted; nothing is written below its mount point."""
+    prove(proven.options())
+    before, elsewhere = checkpoint(proven), proven.home / "elsewhere"
+    proven.directory.rename(elsewhere)
+    with pytest.raises(ProofMissingError, match="is its disk mounted") as error:
+        prove(proven.options())
+    assert not proven.directory.exists()
+    elsewhere.rename(proven.directory)
+    prove(proven.options())
+    assert checkpoint(proven) == before
+    proven.directory.rename(elsewhere)
+    assert str(proven.log / MEMO) in error.value.hint
+    (proven.log / MEMO).unlink()
+    prove(proven.options())  # on purpose
+    assert checkpoint(proven) == before  # the log still has its first record
+
+
 def test_another_name_is_not_signed_with(proven: Proven, tmp_path: Path) -> None:
     keys.make(tmp_path / "stranger", "example.org/other")
     with pytest.raises(ProofError, match="is the proof of"):
@@ -139,7 +157,7 @@ def test_a_changed_tile_is_made_again_from_the_log(proven: Proven) -> None:
 
 def test_records_that_are_gone_become_leaves_that_say_so_when_accepted(proven: Proven) -> None:
     """The two oldest segments were used again before the prover saw them."""
-    shutil.rmtree(proven.directory)
+    proven.forget()
     prover = Prover(proven.options(records=100))
     prover.open()
     prover.told_durable(EVERYTHING)

@@ -176,6 +176,39 @@ def test_an_archive_that_is_gone_is_told_and_gets_no_hole(
     stop(process)
 
 
+def test_an_archive_that_is_gone_at_the_start_is_told_and_not_begun_anew(
+    instance: Any, tmp_path: Path, await_condition: Any
+) -> None:
+    """As when its disk is not mounted after a boot: the log is held until it is."""
+    archive, elsewhere = tmp_path / "archive", tmp_path / "elsewhere"
+    process = run(instance, archive={"directory": str(archive)})
+
+    def state() -> Any:
+        return instance.call("status")["upkeep"]["archive"]
+
+    enqueue(instance, 60)
+    await_condition(lambda: state()["copied"] > 1 and state()["behind"] == 0, "it is archived")
+    kept = open_store(archive).numbers()
+    stop(process)
+    archive.rename(elsewhere)
+    archive.mkdir()
+    process = run(instance, archive={"directory": str(archive)})
+    fault = await_condition(lambda: state()["fault"], "it is told")
+    assert f"has lost segment {kept[-1]}" in fault
+    assert str(instance.log_directory / "archived") in fault
+    assert instance.call("status")["upkeep"]["held"] == kept[0]
+    assert list(archive.iterdir()) == []
+    archive.rmdir()
+    elsewhere.rename(archive)
+    await_condition(lambda: not state()["fault"] and state()["behind"] == 0, "it goes on")
+    stop(process)
+    archive.rename(elsewhere)
+    (instance.log_directory / "archived").unlink()
+    process = run(instance, archive={"directory": str(archive)})
+    await_condition(lambda: state()["copied"] > 1, "it begins anew when told so")
+    stop(process)
+
+
 def test_a_killed_archiver_goes_on_where_it_was(instance: Any, tmp_path: Path) -> None:
     archive = tmp_path / "archive"
     process = run(instance, archive={"directory": str(archive)})

@@ -291,6 +291,29 @@ def test_a_proof_that_is_moved_away_is_told_and_goes_on_when_it_is_back(
     proof.command("checkpoint", "verify", str(proof.directory), "--key", str(proof.verifier))
 
 
+def test_a_proof_that_is_away_at_the_start_is_told_and_not_begun_anew(
+    instance: Any, proof: Proof, await_condition: Callable[..., Any]
+) -> None:
+    """As when its disk is not mounted after a boot: two trees of one log would contradict."""
+    process = instance.run(**proof.tables())
+    enqueue(instance, 5)
+    await_condition(lambda: proof.head().size > 5, "there is a proof")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(DEADLINE_S) == Status.OK
+    before, elsewhere = proof.head(), proof.directory.with_name("elsewhere")
+    proof.directory.rename(elsewhere)
+    proof.directory.mkdir()
+    instance.run(**proof.tables())
+    (trouble,) = await_condition(lambda: instance.call("status")["troubles"], "it is told")
+    assert trouble.endswith("is its disk mounted?")
+    assert str(instance.log_directory / "proven") in instance.output()
+    assert list(proof.directory.iterdir()) == []
+    proof.directory.rmdir()
+    elsewhere.rename(proof.directory)
+    await_condition(lambda: proof.head().size > before.size, "it goes on")
+    await_condition(lambda: not instance.call("status")["troubles"], "all is well")
+
+
 def test_a_killed_prover_is_started_again(
     instance: Any, proof: Proof, await_condition: Callable[..., Any]
 ) -> None:

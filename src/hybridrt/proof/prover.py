@@ -14,8 +14,9 @@ from pathlib import Path
 
 import msgspec
 
-from hybridrt.errors import AlreadyRunningError, ForkError, ProofError
+from hybridrt.errors import AlreadyRunningError, ForkError, ProofError, ProofMissingError
 from hybridrt.files import write_durably, write_file
+from hybridrt.memo import Memo
 from hybridrt.place import Place
 from hybridrt.proof import keys, leaf, note
 from hybridrt.proof.checkpoint import Head, decode_hash, encode_hash, parse_head
@@ -28,6 +29,7 @@ from hybridrt.proof.tree import EMPTY_ROOT
 LOCK_TIMEOUT_S = 10.0
 LOCK_PAUSE_S = 0.05
 BATCH = 4096
+MEMO = "proven"  # the file in the log's directory
 LOST_MAX = 1 << 32  # leaves that say "lost", in one gap
 
 
@@ -81,11 +83,14 @@ class Prover:
     def open(self) -> None:
         """Lock the directory and bring the tree to where the last signed head was."""
         self._follower = Follower(self.options.log)
+        self._memo = Memo(self.options.log / MEMO, self._follower.uuid, self.options.directory)
+        self._check_place()
         self._private.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._place = Place(self._private)
         self._take_lock()
         self._load_keys()
         self._recover()
+        self._remember()
         accept_loss = self.options.accept_loss
         if self._last and not self._follower.begin_after(self._last, accept_loss=accept_loss):
             self._mind_gap()
@@ -101,6 +106,22 @@ class Prover:
     def is_lost(self) -> bool:
         """Say whether the directory was moved or removed: what is written would lie elsewhere."""
         return self._place.is_lost()
+
+    def _check_place(self) -> None:
+        """Refuse to begin anew where a tree was: the two would contradict each other."""
+        size = self._memo.recall()
+        if size is not None and not (self._private / "head").exists():
+            raise ProofMissingError(
+                f"{self.options.directory} holds no proof, and the one of this log was there; is "
+                "its disk mounted?",
+                f"if it was removed on purpose, remove {self._memo.path} too: a new tree then "
+                "begins with the oldest record of the log",
+            )
+
+    def _remember(self) -> None:
+        """Let the log know that a head was signed here."""
+        if self.head.size and self._memo.recall() is None:
+            self._memo.keep(self.head.size)
 
     def _take_lock(self) -> None:
         self._lock = os.open(self._private / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -248,6 +269,7 @@ class Prover:
         signed = note.sign(head.text(), self._signers)
         write_durably(self._private / "head", signed.encode())
         self.head = head
+        self._remember()
         self._signed = time.monotonic()
         self._publish()
 
