@@ -26,6 +26,7 @@ C_MODULES = {
     "state": "apply core digest dump holders jobs keep keys life list ready replay residents settle"
     " state",
     "scheduler": "agenda judge pick plan scheduler",
+    "hindsight": "hindsight",
     "dispatch": "adopt attempts audience checkpoint copier counters dispatch effects events group"
     " handover keeper lanes offshoot operator progress resume retire room runtime sentinel snapshot"
     " standby stops submissions",
@@ -42,6 +43,7 @@ C_MAY_USE = {
     "log": {"base", "record"},
     "state": {"base", "record", "timer", "map"},
     "scheduler": {"base", "state", "timer", "map"},
+    "hindsight": {"base", "record", "state", "scheduler"},
     "dispatch": set(C_MODULES) - {"dispatch"},
 }
 

@@ -43,7 +43,8 @@ static int copy_record(hrt_replay *replay, const void *bytes, size_t length)
     return HRT_OK;
 }
 
-int hrt_replay_apply(hrt_replay *replay, const void *record, size_t length)
+int hrt_replay_read(hrt_replay *replay, const void *record, size_t length,
+                    const hrt_record **record_out)
 {
     if (length < sizeof(hrt_record)) {
         return hrt_fail(HRT_EINVAL, "a record has at least %zu bytes", sizeof(hrt_record));
@@ -57,12 +58,28 @@ int hrt_replay_apply(hrt_replay *replay, const void *record, size_t length)
         return hrt_fail(HRT_EINVAL, "record %llu is not well-formed",
                         (unsigned long long)copy->sequence);
     }
+    *record_out = copy;
+    return HRT_OK;
+}
+
+int hrt_replay_apply(hrt_replay *replay, const void *record, size_t length)
+{
+    const hrt_record *copy = NULL;
+    int status = hrt_replay_read(replay, record, length, &copy);
+    if (status != HRT_OK) {
+        return status;
+    }
     status = hrt_state_apply(replay->state, copy);
     if (status == HRT_ECORRUPT) {
         return hrt_fail(status, "record %llu does not fit the records before it",
                         (unsigned long long)copy->sequence);
     }
     return status;
+}
+
+const hrt_state *hrt_replay_state(const hrt_replay *replay)
+{
+    return replay->state;
 }
 
 uint64_t hrt_replay_hash(const hrt_replay *replay)

@@ -40,6 +40,11 @@ void hrt_scheduler_free(hrt_scheduler *scheduler)
     free(scheduler);
 }
 
+void hrt_scheduler_seed(hrt_scheduler *scheduler, uint64_t random_seed)
+{
+    scheduler->random = random_seed;
+}
+
 static uint32_t credit_between(const hrt_appetite *lane, uint64_t credit)
 {
     uint64_t least = lane->concurrency < HRT_CREDIT_MAX ? lane->concurrency : HRT_CREDIT_MAX;

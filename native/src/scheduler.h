@@ -12,6 +12,8 @@ typedef struct hrt_scheduler hrt_scheduler;
 
 hrt_scheduler *hrt_scheduler_new(const hrt_state *state, uint64_t random_seed);
 void hrt_scheduler_free(hrt_scheduler *scheduler);
+/* Back-offs are drawn from this number on. */
+void hrt_scheduler_seed(hrt_scheduler *scheduler, uint64_t random_seed);
 
 /* ---- lanes ---- */
 

@@ -174,4 +174,11 @@ size_t hrt_state_keep_length(const hrt_state_job *job);
 void hrt_state_keep(const hrt_state_job *job, const hrt_record *record, const void *result,
                     const void *saved, hrt_record *keep);
 
+/* ---- replay.c, for those who look at a replay from above the state ---- */
+
+const hrt_state *hrt_replay_state(const hrt_replay *replay);
+/* A checked copy of a record, valid until the next one is read or applied. */
+int hrt_replay_read(hrt_replay *replay, const void *record, size_t length,
+                    const hrt_record **record_out);
+
 #endif

@@ -95,25 +95,25 @@ class Replay:
         """Begin with the empty state."""
         out = ffi.new("hrt_replay **")
         check(lib.hrt_replay_new(out))
-        self._handle = ffi.gc(out[0], lib.hrt_replay_free)
+        self.handle = ffi.gc(out[0], lib.hrt_replay_free)
 
     def apply(self, record: memoryview) -> None:
         """Apply one whole record; raise a HybridrtError when it does not fit."""
         data = ffi.from_buffer(record)
-        check(lib.hrt_replay_apply(self._handle, data, len(data)))
+        check(lib.hrt_replay_apply(self.handle, data, len(data)))
 
     def state_hash(self) -> int:
         """Return the hash of the state, as the supervisor computes it."""
-        return int(lib.hrt_replay_hash(self._handle))
+        return int(lib.hrt_replay_hash(self.handle))
 
     def jobs(self) -> int:
         """Return the number of living jobs."""
-        return int(lib.hrt_replay_jobs(self._handle))
+        return int(lib.hrt_replay_jobs(self.handle))
 
     def job(self, job: int) -> dict[str, Any] | None:
         """Return what is known of a living job; None when it is not in the state."""
         info = ffi.new("hrt_job_info *")
-        status = lib.hrt_replay_job(self._handle, job, info)
+        status = lib.hrt_replay_job(self.handle, job, info)
         if status == lib.HRT_ENOTFOUND:
             return None
         check(status)
@@ -126,7 +126,7 @@ class Replay:
         following = ffi.new("uint64_t *")
         after = 0
         while True:
-            check(lib.hrt_replay_list(self._handle, after, infos, JOBS_BATCH, count, following))
+            check(lib.hrt_replay_list(self.handle, after, infos, JOBS_BATCH, count, following))
             yield from (plain(infos[index]) for index in range(count[0]))
             after = int(following[0])
             if not after:
@@ -135,4 +135,23 @@ class Replay:
     @property
     def page(self) -> Page:
         """Return the names, settings and counters that the records come to."""
-        return Page(lib.hrt_replay_page(self._handle), self)
+        return Page(lib.hrt_replay_page(self.handle), self)
+
+
+class Hindsight:
+    """The scheduler of this version, asked what it would have decided; see hrt_hindsight_ask."""
+
+    def __init__(self, replay: Replay) -> None:
+        """Look at a replay; each record is asked about before it is applied there."""
+        out = ffi.new("hrt_hindsight **")
+        check(lib.hrt_hindsight_new(replay.handle, out))
+        self._handle = ffi.gc(out[0], lib.hrt_hindsight_free)
+        self._replay = replay  # has to outlive the handle
+
+    def ask(self, record: memoryview, numbers: int) -> list[int]:
+        """Return the answer about one whole record, of at most so many numbers."""
+        answer = ffi.new("uint64_t[]", max(numbers, 1))
+        count = ffi.new("uint32_t *")
+        data = ffi.from_buffer(record)
+        check(lib.hrt_hindsight_ask(self._handle, data, len(data), answer, numbers, count))
+        return [int(answer[place]) for place in range(count[0])]

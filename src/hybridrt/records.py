@@ -105,6 +105,22 @@ def settlements(record: memoryview, count: int) -> Iterator[Settled]:
         place += -(-length // ENTRY_ALIGN) * ENTRY_ALIGN
 
 
+def decided(record: memoryview) -> list[int] | None:
+    """Return what the scheduler decided in a record, as hrt_hindsight_ask answers; None: nothing.
+
+    Jobs of a LEASE or a DUE; of a SETTLE outcome, cause and due_ns of each entry.
+    """
+    kind, count = record_type(record), read_header(record)["count"]
+    if kind == RecordType.LEASE:
+        return _numbers("Q", record, HEADER.size + LEASE.size, count)
+    if kind == RecordType.DUE:
+        return _numbers("Q", record, HEADER.size, count)
+    if kind == RecordType.SETTLE:
+        entries = settlements(record, count)
+        return [number for e in entries for number in (int(e.outcome), e.cause, e.due_ns)]
+    return None
+
+
 class Describer:
     """Turns records into plain objects; remembers the names of kinds and queues on the way."""
 

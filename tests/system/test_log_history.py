@@ -14,8 +14,8 @@ import pytest
 import hybridrt
 from hybridrt.exits import Status
 from hybridrt.history import History, groups, state_at
-from hybridrt.logreader import Replay, Scan
-from hybridrt.records import read_header
+from hybridrt.logreader import Hindsight, Replay, Scan
+from hybridrt.records import RecordType, decided, read_header, record_type
 from hybridrt.restore import Moment
 from hybridrt.store import Archive, open_store
 
@@ -189,24 +189,14 @@ def test_the_archive_and_the_log_alone_come_to_the_same_state(past: dict[str, An
 
 
 def test_another_version_is_held_against_the_history(past: dict[str, Any], tmp_path: Path) -> None:
-    package = Path(hybridrt.__file__).parent
     (same,) = lines("log", "replay", past["log"], "--python", sys.executable)
     assert same["equal"]
     assert same["checks"] > 50
-    other = tmp_path / "hybridrt"
-    other.mkdir()
-    for entry in package.iterdir():
-        (other / entry.name).symlink_to(entry)
-    changed = (
-        (package / "logreader.py")
-        .read_text()
-        .replace(
-            "data = ffi.from_buffer(record)",
-            "data = ffi.from_buffer(record)\n        if record[44] == 3: return  # forgets settles",
-        )
+    other_package(
+        tmp_path,
+        "data = ffi.from_buffer(record)",
+        "data = ffi.from_buffer(record)\n        if record[44] == 3: return []  # forgets settles",
     )
-    (other / "logreader.py").unlink()
-    (other / "logreader.py").write_text(changed)
     done = cli("log", "replay", past["log"], "--library", tmp_path, "--json")
     assert done.returncode == Status.FAILED, done.stderr
     found = json.loads(done.stdout)
@@ -218,6 +208,69 @@ def test_another_version_is_held_against_the_history(past: dict[str, Any], tmp_p
     )  # fmt: skip
     assert found["difference"]["sequence"] >= first["sequence"]
     assert cli("log", "replay", past["log"], "--python", "/no/such").returncode == Status.BAD_DATA
+
+
+def other_package(place: Path, old: str, new: str) -> Path:
+    """Make a version whose logreader differs in one line; return the folder that it lies in."""
+    package = Path(hybridrt.__file__).parent
+    other = place / "hybridrt"
+    other.mkdir()
+    for entry in package.iterdir():
+        (other / entry.name).symlink_to(entry)
+    text = (package / "logreader.py").read_text()
+    assert old in text
+    (other / "logreader.py").unlink()
+    (other / "logreader.py").write_text(text.replace(old, new))
+    return place
+
+
+def test_the_scheduler_decides_again_as_it_did(past: dict[str, Any]) -> None:
+    """One version made this history, so its scheduler has to give the same leases once more."""
+    replay = Replay()
+    hindsight = Hindsight(replay)
+    asked = 0
+    for group in groups(iter(History(Path(past["log"])))):
+        for record in group:
+            had = decided(record)
+            if had is not None and record_type(record) != RecordType.SETTLE:
+                assert hindsight.ask(record, len(had)) == had
+                asked += 1
+            replay.apply(record)
+    assert asked > 50
+
+
+def test_the_scheduler_of_another_version_is_held_against_the_history(
+    past: dict[str, Any], tmp_path: Path
+) -> None:
+    (same,) = lines("log", "replay", past["log"], "--python", sys.executable)
+    assert same["decisions"] > 50
+    assert (same["otherwise"], same["decision"]) == (0, None)
+    library = other_package(
+        tmp_path,
+        "for place in range(count[0])]",
+        "for place in range(record[44] == 2, count[0])]  # leaves the first job of a lease out",
+    )
+    done = cli("log", "replay", past["log"], "--library", library, "--json")
+    assert done.returncode == Status.FAILED, done.stderr
+    found = json.loads(done.stdout)
+    leases = sum(record["type"] == "lease" for record in lines("log", "cat", past["log"]))
+    assert (found["difference"], found["otherwise"]) == (None, leases)
+    told = found["decision"]
+    assert told["mine"] == told["history"]
+    assert told["theirs"] == told["mine"][1:]
+    assert told["sequence"] in {one["sequence"] for one in told["records"]}
+    said = cli("log", "replay", past["log"], "--library", library).stdout
+    assert f"{leases} of them otherwise, the first at sequence {told['sequence']}" in said
+
+
+def test_a_version_whose_scheduler_cannot_be_asked_is_compared_all_the_same(
+    past: dict[str, Any], tmp_path: Path
+) -> None:
+    library = other_package(tmp_path, "class Hindsight:", "class Unknown:")
+    (same,) = lines("log", "replay", past["log"], "--library", library)
+    assert same["equal"]
+    assert (same["decisions"], same["checks"] > 50) == (0, True)
+    assert "cannot be asked" in cli("log", "replay", past["log"], "--library", library).stdout
 
 
 def test_a_version_that_is_not_there_is_not_called_equal(

@@ -20,6 +20,7 @@ extern "C" {
 typedef struct hrt_runtime hrt_runtime;
 typedef struct hrt_scan hrt_scan;
 typedef struct hrt_replay hrt_replay;
+typedef struct hrt_hindsight hrt_hindsight;
 
 /* ---- life ---- */
 
@@ -420,6 +421,25 @@ HRT_API const hrt_page *hrt_replay_page(const hrt_replay *replay);
 HRT_API HRT_MUST_CHECK int hrt_replay_job(const hrt_replay *replay, uint64_t job,
                                           hrt_job_info *info_out);
 HRT_API void hrt_replay_free(hrt_replay *replay);
+
+/*
+ * The scheduler of this library, asked what it would have decided where a history has its
+ * decisions. It reads the state of a replay, which has to outlive it.
+ */
+HRT_API HRT_MUST_CHECK int hrt_hindsight_new(hrt_replay *replay, hrt_hindsight **hindsight_out);
+/*
+ * Asks about one whole record, before it is applied to the replay. Answers at most max numbers:
+ * LEASE: the jobs for that client, as many as it was handed, of the kinds that it was handed so
+ *        far; a suspect if it was handed one.
+ * DUE: the jobs whose time has come, as many as became ready.
+ * SETTLE: of each entry outcome, cause and due_ns (three numbers), by the end that was reported,
+ * and without the delay that a handler may have named. Back-offs are drawn alike each time. Any
+ * other: none.
+ */
+HRT_API HRT_MUST_CHECK int hrt_hindsight_ask(hrt_hindsight *hindsight, const void *record,
+                                             size_t length, uint64_t *answer_out, uint32_t max,
+                                             uint32_t *count_out);
+HRT_API void hrt_hindsight_free(hrt_hindsight *hindsight);
 
 /* ---- bytes of a log in memory: for archives, backups, repair and scrubbing ---- */
 

@@ -14,6 +14,7 @@ from hybridrt.cli.log_copies import parse_moment, time_text
 from hybridrt.cli.printing import Status, UsageError, fields, note, table
 from hybridrt.cli.session import Session, session_options
 from hybridrt.errors import DamagedLogError, JobNotFoundError
+from hybridrt.names import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -228,8 +229,10 @@ def replay(
 ) -> int:
     """Rebuild a past state from the log and its archive, and print what it comes to.
 
-    With --python or --library another version of hybridrt applies the same records, and the first
-    group after which the two states differ is named. Exits 1 if they differ.
+    With --python or --library another version of hybridrt applies the same records: the first group
+    after which the two states differ is named. Where the history has a lease, jobs that became due
+    or the end of an attempt, the schedulers of both decide about it: those that differ are counted,
+    the first is told. Exits 1 if anything differs.
     """
     history = open_history(directory, archive)
     if job is not None:
@@ -286,5 +289,35 @@ def _compare(session: Session, history: History, python: str | None, library: Pa
             f"{other}: differs after sequence {found['sequence']}\n"
             f"  this one: {found['mine']}\n  other:    {found['theirs']}\n"
         ) + "\n".join(_line(record) for record in found["records"])
-    session.show(body, text)
+    session.show(body, f"{text}\n{_decisions(body)}")
     return Status.OK if body["equal"] else Status.FAILED
+
+
+def _decisions(body: dict[str, Any]) -> str:
+    """Say how the two schedulers decide."""
+    if not body["decisions"]:
+        return "scheduler: not compared; the history has no decision, or the other cannot be asked"
+    text = f"scheduler: {body['decisions']} decisions, {body['otherwise']} of them otherwise"
+    if (found := body["decision"]) is None:
+        return text
+    record = next(one for one in found["records"] if one["sequence"] == found["sequence"])
+    said = {
+        "this one:": found["mine"],
+        "other:   ": found["theirs"],
+        "history: ": found["history"],
+    }
+    told = [f"  {who} {_decision(record['type'], numbers)}" for who, numbers in said.items()]
+    first = f"{text}, the first at sequence {found['sequence']}"
+    return "\n".join([first, *told, *(_line(record) for record in found["records"])])
+
+
+def _decision(kind: str, numbers: list[int]) -> str:
+    if kind != "settle":
+        return f"jobs {', '.join(map(str, numbers)) or 'none'}"
+    ends = zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True)
+    return "; ".join(
+        (Outcome(outcome).name.lower() if outcome else "of a job that is not known")
+        + (f", because of {Outcome(cause).name.lower()}" if cause else "")
+        + (f", due {time_text(due_ns)}" if due_ns else "")
+        for outcome, cause, due_ns in ends
+    )

@@ -17,6 +17,11 @@ pub struct hrt_replay {
     _unused: [u8; 0],
 }
 #[repr(C)]
+#[derive(Debug)]
+pub struct hrt_hindsight {
+    _unused: [u8; 0],
+}
+#[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct hrt_runtime_options {
     pub struct_size: u32,
@@ -407,6 +412,19 @@ unsafe extern "C" {
         info_out: *mut hrt_job_info,
     ) -> ::core::ffi::c_int;
     pub fn hrt_replay_free(replay: *mut hrt_replay);
+    pub fn hrt_hindsight_new(
+        replay: *mut hrt_replay,
+        hindsight_out: *mut *mut hrt_hindsight,
+    ) -> ::core::ffi::c_int;
+    pub fn hrt_hindsight_ask(
+        hindsight: *mut hrt_hindsight,
+        record: *const ::core::ffi::c_void,
+        length: usize,
+        answer_out: *mut u64,
+        max: u32,
+        count_out: *mut u32,
+    ) -> ::core::ffi::c_int;
+    pub fn hrt_hindsight_free(hindsight: *mut hrt_hindsight);
     pub fn hrt_run_check(run: *mut hrt_run, bytes: *const ::core::ffi::c_void, length: usize);
     pub fn hrt_run_find(
         run: *const hrt_run,
