@@ -9,18 +9,21 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hybridrt.errors import HybridrtError, ProofError
+from hybridrt.errors import HybridrtError, LogFullError, ProofError
 from hybridrt.exits import Status
+from hybridrt.logreader import Scan
 from hybridrt.proof import keys, note
 from hybridrt.proof.audit import audit, extends, read_checkpoint
 from hybridrt.proof.checkpoint import Head
 from hybridrt.proof.note import Verifier
 from hybridrt.proof.tiles import Folder, Tiles
+from hybridrt.records import read_header
 
 ORIGIN = "example.org/jobs"
 RECEIPT_BYTES_MAX = 2048
@@ -227,6 +230,40 @@ def test_a_receipt_needs_no_configuration_beside_a_supervisor(
         lambda: run_command(*words, "--output", str(output)).returncode == 0, "it is proven"
     )
     assert (output / f"{job}-enqueue.tlog-proof").exists()
+
+
+def test_a_receipt_takes_from_the_archive_what_the_log_has_no_more(
+    instance: Any, proof: Proof, await_condition: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Without this, a job whose segment was used again had no proof of its end, and no record."""
+    sizes = {"segment_size": "64KiB", "max_size": "512KiB"}
+    archive = tmp_path / "archive"
+    instance.run(**proof.tables(log=sizes, archive={"directory": str(archive)}))
+    (job,) = enqueue(instance, 1)
+
+    def is_gone() -> bool:
+        with suppress(LogFullError):  # until segments are proven and archived
+            enqueue(instance, 8, b'"' + b"x" * 8000 + b'"')
+        with Scan(str(instance.log_directory)) as scan:
+            return read_header(next(iter(scan)))["sequence"] > job and proof.sequence() > job
+
+    await_condition(is_gone, "its segment is used again")
+    beside = ("receipt", str(job), "--runtime-dir", str(instance.directory), "--output")
+    whole = proof.command(*beside, str(tmp_path / "whole"))
+    assert (len(whole["files"]), whole["lacking"]) == (4, [])
+    for role in ("enqueue", "settle"):
+        path = tmp_path / "whole" / f"{job}-{role}"
+        said = proof.command(
+            "receipt", "verify", f"{path}.tlog-proof", "--key", str(proof.verifier),
+            "--record", f"{path}.record",
+        )  # fmt: skip
+        assert said["type"] == role
+    places = ["--log", str(instance.log_directory), "--directory", str(proof.directory)]
+    words = ["receipt", str(job), *places, "--output", str(tmp_path / "poor")]
+    poor = proof.command(*words)
+    assert (len(poor["files"]), poor["lacking"]) == (1, ["enqueue"])
+    assert "name the archive" in run_command(*words).stderr
+    assert len(proof.command(*words, "--archive", str(archive))["files"]) == 4
 
 
 def test_segments_are_held_until_they_are_proven(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hybridrt.cli.choices import READABLE_DIRECTORY
 from hybridrt.cli.printing import UsageError
 
 if TYPE_CHECKING:
@@ -20,6 +21,11 @@ FOLDER = click.Path(file_okay=False, readable=False, path_type=Path)
 FILE = click.Path(dir_okay=False, readable=False, path_type=Path)
 
 log_option = click.option("--log", type=FOLDER, help="The log; else as configured.")
+archive_option = click.option(
+    "--archive",
+    type=READABLE_DIRECTORY,
+    help="What the log has no more is there; else as configured.",
+)
 directory_option = click.option("--directory", type=FOLDER, help="The proof; else as configured.")
 keys_option = click.option(
     "--key",
@@ -38,6 +44,7 @@ class Places:
     log: Path
     directory: Path
     config: Config
+    archive: Path | None = None
 
     @classmethod
     def published(cls, session: Session, log: Path | None, directory: Path | None) -> Places:
@@ -52,7 +59,13 @@ class Places:
         place = (reply.get("proof") or {}).get("directory", "")
         if directory is None and not place:
             raise UsageError("the supervisor keeps no proof: name --directory")
-        return cls(log or Path(reply["log_directory"]), directory or Path(place), Config())
+        archive = (reply["upkeep"].get("archive") or {}).get("directory")
+        return cls(
+            log or Path(reply["log_directory"]),
+            directory or Path(place),
+            Config(),
+            Path(archive) if archive and log is None else None,
+        )
 
     @classmethod
     def find(cls, session: Session, log: Path | None, directory: Path | None) -> Places:
@@ -69,6 +82,7 @@ class Places:
             log or configfile.log_directory(config),
             directory or configfile.proof_directory(config),
             config,
+            configfile.archive_directory(config) if config.archive.directory else None,
         )
 
 

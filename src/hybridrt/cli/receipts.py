@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import click
 
 from hybridrt.cli.choices import JOB_ID
-from hybridrt.cli.printing import Status, fields
+from hybridrt.cli.printing import Status, fields, note
 from hybridrt.cli.proofs import (
     FILE,
     FOLDER,
     Places,
+    archive_option,
     directory_option,
     keys_option,
     log_option,
@@ -22,6 +24,10 @@ from hybridrt.cli.proofs import (
 from hybridrt.cli.session import Session, session_options
 
 RECORD_SUFFIX = ".record"
+UNKNOWN = (
+    "its record is no longer in the log, so what it asked for and how it ended is not known here: "
+    "name the archive with --archive"
+)
 
 
 class JobFirst(click.Group):
@@ -41,6 +47,7 @@ def receipt() -> None:
 @receipt.command("make")
 @click.argument("job", type=JOB_ID)
 @log_option
+@archive_option
 @directory_option
 @click.option("--checkpoint", "signed", type=FILE, help="Prove by this one, say a cosigned one.")
 @click.option("--output", type=FOLDER, default=Path(), help="Where the files go.  [default: .]")
@@ -49,14 +56,16 @@ def make(
     session: Session,
     job: int,
     log: Path | None,
+    archive: Path | None,
     directory: Path | None,
     signed: Path | None,
     output: Path,
 ) -> int:
     """Write JOB-enqueue.tlog-proof and, once it has ended, JOB-settle.tlog-proof.
 
-    Beside each goes its record, for as long as the log has it.
+    Beside each goes its record, for as long as the log or the archive has it.
     """
+    from hybridrt.files import write_file
     from hybridrt.proof.audit import read_checkpoint
     from hybridrt.proof.issuer import issue
     from hybridrt.proof.receipt import SUFFIX
@@ -66,16 +75,21 @@ def make(
     source = Folder(places.directory)
     checkpoint = read_exactly(signed) if signed else read_checkpoint(source)
     output.mkdir(parents=True, exist_ok=True)
-    written: list[str] = []
-    for issued in issue(source, checkpoint, places.log, job):
+    files: dict[Path, bytes] = {}
+    lacking = []
+    for issued in issue(source, checkpoint, places.log, job, archive or places.archive):
         name = output / f"{job}-{issued.role}"
-        path = name.with_suffix(SUFFIX)
-        path.write_bytes(issued.receipt.text().encode())
-        written.append(str(path))
-        if issued.record is not None:
-            name.with_suffix(RECORD_SUFFIX).write_bytes(issued.record)
-            written.append(str(name.with_suffix(RECORD_SUFFIX)))
-    session.show({"job": job, "files": written}, "\n".join(written))
+        files[name.with_suffix(SUFFIX)] = issued.receipt.text().encode()
+        if issued.record is None:
+            lacking.append(issued.role)
+        else:
+            files[name.with_suffix(RECORD_SUFFIX)] = issued.record
+    for path, data in files.items():
+        write_file(path, data)
+    written = [str(path) for path in files]
+    session.show({"job": job, "files": written, "lacking": lacking}, "\n".join(written))
+    if lacking:
+        note(UNKNOWN)
     return Status.OK
 
 
@@ -103,8 +117,17 @@ def verify(session: Session, file: Path, keys: tuple[str, ...], record: Path | N
         **_said(header, data),
         "record_sha256": parsed.entry[leaf.DIGEST_OFFSET :].hex(),
     }
-    session.show(body, fields([(name.replace("_", " "), value) for name, value in body.items()]))
+    session.show(
+        body, fields([(name.replace("_", " "), _plain(value)) for name, value in body.items()])
+    )
     return Status.OK
+
+
+def _plain(value: object) -> object:
+    """Return what a person reads: the entries of a settle as JSON, as 'log cat' shows them."""
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return json.dumps(value, ensure_ascii=False)
+    return value
 
 
 def _said(header: dict[str, int], record: memoryview | None) -> dict[str, Any]:
