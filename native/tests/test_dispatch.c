@@ -277,14 +277,17 @@ static void who_waits_for_room_is_woken_however_little_was_in_the_way(void)
     end(&h);
 }
 
-/* Whatever is small: until not even that has room. */
+/* Whatever is small: until a segment has to go for not even that has room. */
 static void fill_log(host *h)
 {
     static char payload[4096];
+    const uint64_t *head = &hrt_runtime_page(h->runtime)->runtime.log_head;
+    const uint64_t before = hrt_load_relaxed(head);
     while (enqueue(h, (hrt_spec){.payload = payload, .payload_length = sizeof(payload)}) > 0) {
     }
     int paused = 1;
-    while (hrt_runtime_pause(h->runtime, h->queue, paused) == HRT_OK) {
+    while (hrt_load_relaxed(head) == before) {
+        REQUIRE(hrt_runtime_pause(h->runtime, h->queue, paused) == HRT_OK);
         paused = !paused;
     }
 }
