@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build test lint fmt layout bindings bench evidence demo check clean
+.PHONY: help setup build native test lint fmt layout bindings bench evidence demo check clean
 
 IN := . .ci/env &&
 STAMP := build/stamp
@@ -17,6 +17,8 @@ help: ## say what there is
 setup: $(STAMP)/venv ## make .venv with everything that building and testing needs
 
 build: $(STAMP)/programs ## the C library, the Python package in .venv, and the programs in build/bin
+
+native: $(STAMP)/native ## the C tests, the simulator and the programs of the attacks, in build/native
 
 test: ## every test: C, Python, Go, Rust (LONG=1: the long crash runs)
 	@.ci/run build layout c unit go rust system crash interop

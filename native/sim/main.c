@@ -7,6 +7,7 @@
  */
 #include "sim.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -614,41 +615,63 @@ static bool take_switch(options *chosen, int letter)
     }
 }
 
-static bool take_number(options *chosen, int letter, uint64_t value)
+static void take_number(options *chosen, int letter, uint64_t value)
 {
     switch (letter) {
     case 's':
         chosen->seed = value;
         chosen->one = true;
-        return true;
+        break;
     case 'n':
         chosen->seeds = value;
-        return true;
+        break;
     case 'f':
         chosen->first = value;
-        return true;
+        break;
     case 'j':
         chosen->workers = value < 1 ? 1 : value > WORKERS_MAX ? WORKERS_MAX : (uint32_t)value;
-        return true;
+        break;
     case 't':
         chosen->steps = value;
-        return true;
+        break;
     case 'm':
         chosen->faults = (uint32_t)value;
         chosen->has_faults = true;
-        return true;
+        break;
     case 'p':
         chosen->producers = (uint32_t)value;
-        return true;
+        break;
     case 'w':
         chosen->handlers = (uint32_t)value;
-        return true;
+        break;
     case 'x':
         chosen->faults_most = (uint32_t)value + 1;
-        return true;
+        break;
     default:
-        return false;
+        break;
     }
+}
+
+static _Noreturn void explain(int status)
+{
+    static const char usage[] =
+        "usage: hrt-sim [--seeds N] [--first M] [-j J] [--json FILE]      many seeds\n"
+        "       hrt-sim --seed N [--loud] [--shrink] [--dump FILE]        one of them\n"
+        "docs/simulator.md says what they do; --shrink prints the options that it needs.\n";
+    (void)fputs(usage, status == 0 ? stdout : stderr);
+    exit(status);
+}
+
+static uint64_t number(const char *text)
+{
+    char *end = NULL;
+    errno = 0;
+    uint64_t value = strtoull(text, &end, 0);
+    if (errno != 0 || end == text || *end != '\0') {
+        (void)fprintf(stderr, "hrt-sim: %s is not a number\n", text);
+        explain(2);
+    }
+    return value;
 }
 
 static options parse(int count, char **words)
@@ -669,6 +692,7 @@ static options parse(int count, char **words)
                                           {"shrink", no_argument, NULL, 'k'},
                                           {"loud", no_argument, NULL, 'l'},
                                           {"twice", no_argument, NULL, '2'},
+                                          {"help", no_argument, NULL, 'h'},
                                           {NULL, 0, NULL, 0}};
     const char *long_run = getenv("LONG");
     options chosen = {.seeds = long_run != NULL && long_run[0] == '1' ? 1000000 : 10000,
@@ -679,10 +703,17 @@ static options parse(int count, char **words)
             chosen.json = optarg;
         } else if (letter == 'd') {
             chosen.dump = optarg;
-        } else if (!take_switch(&chosen, letter) &&
-                   (optarg == NULL || !take_number(&chosen, letter, strtoull(optarg, NULL, 0)))) {
-            exit(2);
+        } else if (letter == 'h') {
+            explain(0);
+        } else if (letter == '?') {
+            explain(2);
+        } else if (!take_switch(&chosen, letter)) {
+            take_number(&chosen, letter, number(optarg));
         }
+    }
+    if (optind < count) {
+        (void)fprintf(stderr, "hrt-sim: %s is no option\n", words[optind]);
+        explain(2);
     }
     return chosen;
 }

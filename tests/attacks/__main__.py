@@ -3,7 +3,8 @@
 Usage: python -m tests.attacks [--list] [--long] [--json FILE] [--keep] [NAME...]
 
 Without a name all of them run, one after another. Exit status: 0 all held or were skipped, 1 one
-has failed. Needs `make build`; power cuts and full disks need root and what .ci/tools installs.
+has failed. Needs `make build native` and `. .ci/env`; power cuts and full disks need root and what
+.ci/tools installs.
 LONG=1 is --long. SEED=N repeats what chance has chosen.
 """
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 from tests.attacks.report import Counts, ViolationError
@@ -18,7 +19,7 @@ def program(name: str) -> Path:
     """Return the path of a C program."""
     path = BUILD / "native" / "tests" / name
     if not path.exists():
-        raise ViolationError(f"{path} is not built: run 'make build', or .ci/native {BUILD}")
+        sys.exit(f"{path} is not built: run 'make native', or .ci/native {BUILD}")
     return path
 
 

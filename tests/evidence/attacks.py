@@ -68,6 +68,13 @@ ATTACKS = [
         f"{PYTHON}.takeover --upgrade --trials 100 --jobs 1000000 --directory /dev/shm "
         "--json {json}",
     ),
+    Attack(
+        "workers-killed",
+        "python -m bench.deaths --trials 20 --json {json}",
+        "python -m bench.deaths --trials 200 --json {json}",
+    ),
+    Attack("restarts", f"{PYTHON}.restart --json {{json}}"),
+    Attack("restarts-1KiB", f"{PYTHON}.restart --size 1024 --times 2 --json {{json}}"),
     Attack("stale-tokens", "build/native/native/tests/test_zombie"),
     Attack(
         "reused-pids",

@@ -11,6 +11,9 @@ what came of it. This page is generated: `make evidence` runs the attacks and wr
 job that is lost, a job that is committed twice, two jobs of one key at a time or out of order,
 damage that is not found or found where there is none, or a process that ends for another reason
 than the one that was done to it.
+
+To repeat one by hand: `make build native`, then `. .ci/env`, then its command as it stands here.
+Power cuts and full disks need root.
 """
 
 

@@ -56,7 +56,7 @@ def replay(records: list[bytes]) -> tuple[Model, int]:
 def test_model_agrees_with_the_simulated_runtime(seed: int, tmp_path: Path) -> None:
     """The model reads all that a simulated runtime wrote: its state is the same at each mark."""
     if not SIMULATOR.exists():
-        pytest.skip("the simulator is not built: make build")
+        pytest.skip("the simulator is not built: make native")
     dump = tmp_path / "records"
     subprocess.run(
         [SIMULATOR, "--seed", str(seed), "--dump", dump], check=True, stdout=subprocess.DEVNULL
