@@ -258,6 +258,7 @@ class Story:
         self._describer = Describer()
         self._queue: object = None
         self._known = False
+        self._no_job = ""  # the type of the record that has its number and is no job
         self.clients: list[int] = []  # that the job was handed to, in order
 
     def tell(self, history: History) -> Iterator[Event]:
@@ -281,6 +282,8 @@ class Story:
             state = JobState(info["state"]).name.lower()
             behind = ", behind others of its key" if info["blocked"] else ""
             return f"at the end of the log it is {state}{behind}"
+        if not self._known and self._no_job:
+            raise JobNotFoundError(f"{self._job} is no job: that record is a {self._no_job}")
         if not self._known:
             raise JobNotFoundError(
                 f"the log tells nothing of job {self._job}",
@@ -296,12 +299,21 @@ class Story:
             "enqueue": self._enqueued, "keep": self._kept, "lease": self._leased,
             "settle": self._settled, "due": self._due, "saved": self._saved,
         }  # fmt: skip
-        if teller := tellers.get(said["type"]):
+        if said["sequence"] == self._job and said["type"] != "enqueue":
+            yield from self._not_enqueued(said["type"])
+        elif teller := tellers.get(said["type"]):
             for text in teller(said):
                 self._known = True
                 yield text
         elif before is not None and before["state"] < JobState.COMPLETED:
             yield from self._around(said)
+
+    def _not_enqueued(self, what: str) -> Iterator[str]:
+        if what == "void":
+            self._known = True
+            yield "the record with its number was lost, and the loss was accepted"
+        else:
+            self._no_job = what
 
     def _around(self, said: dict[str, Any]) -> Iterator[str]:
         """Tell what happened to the whole log, or to its queue, while the job lived."""

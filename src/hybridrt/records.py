@@ -124,8 +124,9 @@ def decided(record: memoryview) -> list[int] | None:
 class Describer:
     """Turns records into plain objects; remembers the names of kinds and queues on the way."""
 
-    def __init__(self) -> None:
-        """Know no names yet."""
+    def __init__(self, *, payloads: bool = False) -> None:
+        """Know no names yet. `payloads`: with what jobs were asked to do, up to 256 KiB each."""
+        self._payloads = payloads
         self._kinds: dict[int, str] = {}
         self._queues: dict[int, str] = {}
         self._bodies: dict[int, Callable[[dict[str, int], memoryview], dict[str, Any]]] = {
@@ -161,7 +162,7 @@ class Describer:
 
     def _enqueue(self, header: dict[str, int], record: memoryview) -> dict[str, Any]:
         names = self._names(header)
-        return {"job": header["sequence"], **names, **_enqueue_fields(record, ENQUEUE.size)}
+        return {"job": header["sequence"], **names, **self._fields(record, ENQUEUE.size)}
 
     def _keep(self, header: dict[str, int], record: memoryview) -> dict[str, Any]:
         size = _keep_size(header, record)
@@ -174,9 +175,13 @@ class Describer:
             "state": JobState(values[10]).name.lower(),
             "attempt": values[8],
             "crashes": values[9],
-            **_enqueue_fields(record, ENQUEUE.size + size),
+            **self._fields(record, ENQUEUE.size + size),
             **({"saved_length": saved} if saved else {}),
         }
+
+    def _fields(self, record: memoryview, before_key: int) -> dict[str, Any]:
+        found = _enqueue_fields(record, before_key)
+        return found | _asked(record, before_key) if self._payloads else found
 
     def _control(self, _: dict[str, int], record: memoryview) -> dict[str, Any]:
         verb, number, length = CONTROL.unpack_from(record, HEADER.size)
@@ -228,12 +233,25 @@ def _enqueue_fields(record: memoryview, before_key: int) -> dict[str, Any]:
     values = ENQUEUE.unpack_from(record, HEADER.size)
     due_ns, expires_ns, parent = values[:3]
     key_length, flags = values[8], values[10]
-    place = HEADER.size + before_key + (TRACE_SIZE if flags & TRACE_FLAG else 0)
+    place = _key_place(flags, before_key)
     found: dict[str, Any] = {"payload_length": values[5]}
     if key_length:
         found["key"] = bytes(record[place : place + key_length]).decode("utf-8", "replace")
     optional = {"due_ns": due_ns, "expires_ns": expires_ns, "parent": parent}
     return found | {name: value for name, value in optional.items() if value}
+
+
+def _key_place(flags: int, before_key: int) -> int:
+    return HEADER.size + before_key + (TRACE_SIZE if flags & TRACE_FLAG else 0)
+
+
+def _asked(record: memoryview, before_key: int) -> dict[str, str]:
+    """Read meta, if there is any, and payload, which lie behind the key."""
+    _, _, _, _, _, payload, meta, _, key, _, flags = ENQUEUE.unpack_from(record, HEADER.size)
+    place = _key_place(flags, before_key) + key
+    end = place + meta
+    found = _readable(bytes(record[place:end]), "meta") if meta else {}
+    return found | _readable(bytes(record[end : end + payload]), "payload")
 
 
 def _lease(header: dict[str, int], record: memoryview) -> dict[str, Any]:
@@ -282,12 +300,12 @@ def _settled_fields(entry: Settled) -> dict[str, Any]:
     return found
 
 
-def _readable(data: bytes) -> dict[str, str]:
+def _readable(data: bytes, name: str = "data") -> dict[str, str]:
     """Give bytes as text if they are some, else in base64: none is lost."""
     try:
-        return {"data": data.decode()}
+        return {name: data.decode()}
     except UnicodeDecodeError:
-        return {"data_base64": base64.b64encode(data).decode()}
+        return {f"{name}_base64": base64.b64encode(data).decode()}
 
 
 def _checkpoint(_: dict[str, int], record: memoryview) -> dict[str, Any]:

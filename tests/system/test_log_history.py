@@ -210,6 +210,13 @@ def test_another_version_is_held_against_the_history(past: dict[str, Any], tmp_p
     assert cli("log", "replay", past["log"], "--python", "/no/such").returncode == Status.BAD_DATA
 
 
+def test_a_number_that_is_no_job_is_told_from_one_that_is_not_known(past: dict[str, Any]) -> None:
+    lease = next(one for one in lines("log", "cat", past["log"]) if one["type"] == "lease")
+    done = cli("log", "why", past["log"], lease["sequence"])
+    assert done.returncode == Status.NOT_FOUND
+    assert f"{lease['sequence']} is no job: that record is a lease" in done.stderr
+
+
 def other_package(place: Path, old: str, new: str) -> Path:
     """Make a version whose logreader differs in one line; return the folder that it lies in."""
     package = Path(hybridrt.__file__).parent

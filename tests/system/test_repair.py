@@ -275,6 +275,9 @@ def test_an_accepted_loss_is_named_and_written_down(
     assert noted["sequences"] == loss["sequences"]
     lost_jobs = {job for job in jobs if job in gone}
     assert unfold(loss["lost_jobs"]) <= lost_jobs  # those that later records name
+    for job in sorted(lost_jobs & void)[:1]:
+        story = asked("log", "why", log, str(job))["events"]
+        assert (story[0]["sequence"], "was lost" in story[0]["text"]) == (job, True)
     instance.log_directory = log
     instance.run(log=SMALL, scrub={"rate": 0}, kind=[{"name": "echo"}])
     living = {job["id"] for job in instance.call("job.ls", limit=1000)["jobs"]}

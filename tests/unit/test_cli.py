@@ -293,3 +293,15 @@ def test_errors_are_data_for_scripts_even_through_a_pipe(runtime_dir: Path) -> N
     assert done.returncode == printing.Status.UNREACHABLE
     assert json.loads(done.stdout)["error"]["code"] == "HRT_EREACH"
     assert done.stderr == ""
+
+
+def test_what_workers_say_does_not_steer_a_terminal() -> None:
+    """Errors are texts of workers; they are laid out, and their control characters escaped."""
+    said = "boom\x1b[2J\nat line 1\u202e"
+    shown = printing.table(("id", "error"), [(7, said)])
+    assert shown.splitlines() == ["ID  ERROR", " 7  boom\\x1b[2J", "    at line 1\\u202e"]
+    assert printing.fields([("error", said), ("id", 7)]).splitlines() == [
+        "error  boom\\x1b[2J",
+        "       at line 1\\u202e",
+        "id     7",
+    ]

@@ -111,6 +111,21 @@ def test_an_enqueue_is_described_with_names_once_they_were_declared() -> None:
     assert described["job"] == 7
 
 
+@pytest.mark.parametrize(
+    ("payload", "said"),
+    [(b"{}", {"payload": "{}"}), (b"", {"payload": ""}), (b"\xff", {"payload_base64": "/w=="})],
+)
+def test_what_a_job_was_asked_is_described_if_wanted(payload: bytes, said: dict[str, str]) -> None:
+    enqueue = records.ENQUEUE.pack(0, 0, 0, 0, 0, len(payload), 4, 1, 3, 0, records.TRACE_FLAG)
+    trace = bytes(records.TRACE_SIZE)
+    keep = records.KEEP.pack(7, 6, 0, 0, 0, 1, 0, 0, 1, 0, JobState.RUNNING, 0, 0, 0, 0)
+    for kind, before in ((records.RecordType.ENQUEUE, b""), (records.RecordType.KEEP, keep)):
+        raw = record(kind, enqueue + before + trace + b"key" + b"meta" + payload)
+        described = records.Describer(payloads=True).describe(raw)
+        assert {"key": "key", "meta": "meta", **said}.items() <= described.items()
+        assert not {"meta", *said} & records.Describer().describe(raw).keys()
+
+
 def test_what_a_job_saved_is_described_by_its_length() -> None:
     describer = records.Describer()
     body = records.SAVED.pack(5, 6, 4) + b"page"

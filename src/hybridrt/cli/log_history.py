@@ -34,6 +34,7 @@ NAMELESS = (
     "the log knows clients by their number only; which worker it was, with its pid, says the "
     "supervisor's own log: incarnation=NUMBER"
 )
+QUOTED = ("payload", "meta")  # may hold anything
 HIDDEN = ("sequence", "type", "position", "time_ns", "epoch", "length")
 
 
@@ -105,13 +106,16 @@ class Filter:
 @click.option("--after", type=click.IntRange(min=0), default=0, help="Only higher sequences.")
 @click.option("--since", metavar="TIME", help="Only records from then on.")
 @click.option("--until", metavar="SEQUENCE|TIME", help="Only records up to then.")
+@click.option("--payload", is_flag=True, help="With what each job was asked to do.")
 @ARCHIVE
 @session_options
-def cat(session: Session, /, directory: Path, archive: Path | None, **options: Any) -> int:
+def cat(
+    session: Session, /, directory: Path, archive: Path | None, *, payload: bool, **options: Any
+) -> int:
     """Print the records of a log in their order; with --json one object a line."""
     history = open_history(directory, archive)
     wanted = _filter(options)
-    for record in _chosen(history, wanted):
+    for record in _chosen(history, wanted, payloads=payload):
         session.show(record, _line(record))
     for text in wanted.unknown():
         note(f"hybridrt: {text}")
@@ -136,11 +140,11 @@ def _time_of(since: str) -> int:
     return time_ns
 
 
-def _chosen(history: History, wanted: Filter) -> Iterator[dict[str, Any]]:
+def _chosen(history: History, wanted: Filter, *, payloads: bool) -> Iterator[dict[str, Any]]:
     """Describe every record, so that names are known, and give those that were asked for."""
     from hybridrt.records import Describer
 
-    describer = Describer()
+    describer = Describer(payloads=payloads)
     for raw in history:
         record = describer.describe(raw)
         if wanted.last is not None and not wanted.last.holds(record):
@@ -152,7 +156,7 @@ def _chosen(history: History, wanted: Filter) -> Iterator[dict[str, Any]]:
 def _line(record: dict[str, Any]) -> str:
     head = f"{record['sequence']:>10}  {time_text(record['time_ns'])}  {record['type']:<10}"
     parts = [
-        f"{name}={json.dumps(value) if isinstance(value, list | dict) else value}"
+        f"{name}={json.dumps(value) if name in QUOTED or isinstance(value, list) else value}"
         for name, value in record.items()
         if name not in HIDDEN
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,10 @@ from hybridrt.exits import exit_status as exit_status  # noqa: PLC0414
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+
+# All but a tab and the end of a line; the last ones turn the direction of writing.
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class UsageError(HybridrtError):
@@ -87,7 +92,10 @@ def _complain(error: HybridrtError) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Lay rows out in aligned columns, numbers to the right, with a header line."""
+    """Lay rows out in aligned columns, numbers to the right, with a header line.
+
+    Only the last column may have cells of several lines.
+    """
     cells = [[_cell(value) for value in row] for row in rows]
     numeric = [
         bool(cells) and all(_looks_numeric(row[i]) for row in cells) for i in range(len(columns))
@@ -105,7 +113,15 @@ def fields(pairs: Iterable[tuple[str, object]]) -> str:
     """Lay names and values out, one pair a line."""
     shown = [(name, _cell(value)) for name, value in pairs]
     width = max((len(name) for name, _ in shown), default=0)
-    return "\n".join(f"{name.ljust(width)}  {value}".rstrip() for name, value in shown)
+    margin = "\n" + " " * (width + 2)
+    return "\n".join(
+        f"{name.ljust(width)}  {value.replace(chr(10), margin)}".rstrip() for name, value in shown
+    )
+
+
+def _harmless(text: str) -> str:
+    """Escape what would move the cursor of a terminal: texts come from workers too."""
+    return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def _cell(value: object) -> str:
@@ -115,7 +131,7 @@ def _cell(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
         return ", ".join(_cell(item) for item in value) or "-"
-    return str(value)
+    return _harmless(str(value))
 
 
 def _looks_numeric(text: str) -> bool:
@@ -127,4 +143,5 @@ def _line(cells: Sequence[str], widths: Sequence[int], numeric: Sequence[bool]) 
         cell.rjust(width) if right else cell.ljust(width)
         for cell, width, right in zip(cells, widths, numeric, strict=True)
     ]
+    padded[-1] = padded[-1].replace("\n", "\n" + " " * sum(width + 2 for width in widths[:-1]))
     return "  ".join(padded).rstrip()
