@@ -168,7 +168,7 @@ int hrt_attempt_lease(hrt_runtime *runtime, uint32_t lane, const uint64_t *jobs,
 
 /* ---- letting go ---- */
 
-void hrt_attempt_release(hrt_runtime *runtime, uint32_t lane, hrt_attempt *attempt)
+static void release(hrt_runtime *runtime, uint32_t lane, hrt_attempt *attempt)
 {
     hrt_seat *seat = &runtime->seats[lane];
     uint16_t place = (uint16_t)(attempt - seat->attempts);
@@ -290,7 +290,7 @@ int hrt_attempt_settle(hrt_runtime *runtime, uint32_t lane, hrt_attempt *attempt
     if (job->timeout_ms != 0) {
         (void)hrt_scheduler_deadline(runtime->scheduler, attempt->job, 0);
     }
-    hrt_attempt_release(runtime, lane, attempt);
+    release(runtime, lane, attempt);
     return HRT_OK;
 }
 

@@ -98,7 +98,8 @@ bool hrt_audience_waits(hrt_audience *audience, uint64_t job)
     return audience->count > 0 && find(audience, job)->job != 0;
 }
 
-bool hrt_audience_take(hrt_audience *audience, uint64_t job, uint64_t lanes_out[2])
+/* Takes the lanes that wait for a job out; false: nobody. */
+static bool take(hrt_audience *audience, uint64_t job, uint64_t lanes_out[2])
 {
     if (audience->count == 0) {
         return false;
@@ -123,7 +124,7 @@ void hrt_audience_tell(hrt_runtime *runtime, uint64_t job, int32_t code, uint64_
                        uint32_t length, bool sync)
 {
     uint64_t lanes[2];
-    if (HRT_LIKELY(!hrt_audience_take(runtime->audience, job, lanes))) {
+    if (HRT_LIKELY(!take(runtime->audience, job, lanes))) {
         return;
     }
     hrt_delivery delivery = {.type = HRT_DELIVERY_RESULT,

@@ -17,6 +17,15 @@
 
 enum { OWN_PAGE = 4096 };
 
+/* What a handle is made of. An attached client owns it, a local one does not. */
+typedef struct client_parts {
+    hrt_lane *lane;
+    size_t lane_size;
+    const hrt_page *page;
+    int log_directory;
+    int event_fd;
+} client_parts;
+
 int hrt_client_usable(const hrt_client *client)
 {
     if (client == NULL)
@@ -95,31 +104,8 @@ static void copy_constants(hrt_client *client)
                          &lane->submit_tail, &lane->submit_head);
 }
 
-int hrt_client_new(const hrt_client_parts *parts, hrt_client **client_out)
-{
-    hrt_client *client = calloc(1, sizeof(*client));
-    if (client == NULL)
-        return hrt_fail(HRT_ENOMEM, "no memory for a client");
-    client->lane = parts->lane;
-    client->lane_size = parts->lane_size;
-    client->page = parts->page;
-    client->log_directory = parts->log_directory;
-    client->event_fd = parts->event_fd;
-    client->heart_status = HRT_EAGAIN;
-    copy_constants(client);
-    client->leases = malloc((size_t)client->deliver_capacity * sizeof(*client->leases));
-    client->tokens = calloc(client->started_capacity, sizeof(*client->tokens));
-    client->notices = malloc((size_t)HRT_NOTICES_MAX * sizeof(*client->notices));
-    if (client->leases == NULL || client->tokens == NULL || client->notices == NULL ||
-        make_own_page(client) != HRT_OK || init_locks(client) != HRT_OK) {
-        hrt_client_free(client);
-        return hrt_fail(HRT_ENOMEM, "no memory for a client's queues");
-    }
-    *client_out = client;
-    return HRT_OK;
-}
-
-void hrt_client_free(hrt_client *client)
+/* Gives the handle's memory back, and nothing else. */
+static void free_client(hrt_client *client)
 {
     while (client->notice_head != client->notice_tail) {
         /* A ring that could not be allocated never held a notice. */
@@ -138,16 +124,40 @@ void hrt_client_free(hrt_client *client)
     free(client);
 }
 
+static int new_client(const client_parts *parts, hrt_client **client_out)
+{
+    hrt_client *client = calloc(1, sizeof(*client));
+    if (client == NULL)
+        return hrt_fail(HRT_ENOMEM, "no memory for a client");
+    client->lane = parts->lane;
+    client->lane_size = parts->lane_size;
+    client->page = parts->page;
+    client->log_directory = parts->log_directory;
+    client->event_fd = parts->event_fd;
+    client->heart_status = HRT_EAGAIN;
+    copy_constants(client);
+    client->leases = malloc((size_t)client->deliver_capacity * sizeof(*client->leases));
+    client->tokens = calloc(client->started_capacity, sizeof(*client->tokens));
+    client->notices = malloc((size_t)HRT_NOTICES_MAX * sizeof(*client->notices));
+    if (client->leases == NULL || client->tokens == NULL || client->notices == NULL ||
+        make_own_page(client) != HRT_OK || init_locks(client) != HRT_OK) {
+        free_client(client);
+        return hrt_fail(HRT_ENOMEM, "no memory for a client's queues");
+    }
+    *client_out = client;
+    return HRT_OK;
+}
+
 int hrt_client_local_new(const hrt_client_local *local, hrt_client **client_out)
 {
-    const hrt_client_parts parts = {
+    const client_parts parts = {
         .lane = local->lane,
         .page = local->page,
         .log_directory = local->log_directory,
         .event_fd = local->event_fd,
     };
     hrt_client *client = NULL;
-    const int status = hrt_client_new(&parts, &client);
+    const int status = new_client(&parts, &client);
     if (status != HRT_OK)
         return status;
     client->pump = local->pump;
@@ -174,7 +184,7 @@ static void return_unfetched(hrt_client *client)
     }
 }
 
-static void give_back(const hrt_client_parts *parts)
+static void give_back(const client_parts *parts)
 {
     if (parts->lane != NULL)
         hrt_lane_unmap(parts->lane, parts->lane_size);
@@ -190,7 +200,7 @@ void hrt_detach(hrt_client *client)
 {
     if (client == NULL)
         return;
-    const hrt_client_parts parts = {
+    const client_parts parts = {
         .lane = client->lane,
         .lane_size = client->lane_size,
         .page = client->page,
@@ -207,7 +217,7 @@ void hrt_detach(hrt_client *client)
         (void)pthread_mutex_destroy(&client->inbox_lock);
         (void)pthread_cond_destroy(&client->inbox_cond);
     }
-    hrt_client_free(client);
+    free_client(client);
     if (!local)
         give_back(&parts);
 }
@@ -282,7 +292,7 @@ static int map_page(int fd, const hrt_page **page_out)
 /* Takes the descriptors over, whatever the outcome. */
 static int join(const int *fds, hrt_client **client_out)
 {
-    hrt_client_parts parts = {.log_directory = fds[HRT_FD_LOG], .event_fd = fds[HRT_FD_EVENT]};
+    client_parts parts = {.log_directory = fds[HRT_FD_LOG], .event_fd = fds[HRT_FD_EVENT]};
     hrt_client *client = NULL;
     int status = hrt_lane_map(fds[HRT_FD_LANE], &parts.lane);
     if (status == HRT_OK) {
@@ -292,7 +302,7 @@ static int join(const int *fds, hrt_client **client_out)
     (void)close(fds[HRT_FD_LANE]);
     (void)close(fds[HRT_FD_PAGE]);
     if (status == HRT_OK)
-        status = hrt_client_new(&parts, &client);
+        status = new_client(&parts, &client);
     if (status == HRT_OK)
         status = hrt_heartbeat_start(client);
     if (status == HRT_OK) {
@@ -300,7 +310,7 @@ static int join(const int *fds, hrt_client **client_out)
         return HRT_OK;
     }
     if (client != NULL)
-        hrt_client_free(client);
+        free_client(client);
     give_back(&parts);
     return status;
 }

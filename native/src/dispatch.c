@@ -217,7 +217,8 @@ static void mark_what_has_no_group(hrt_runtime *runtime)
     }
 }
 
-bool hrt_dispatch_pass(hrt_runtime *runtime)
+/* True: it found work. */
+static bool one_pass(hrt_runtime *runtime)
 {
     hrt_runtime_tick(runtime);
     bool found = hrt_lanes_watch(runtime);
@@ -283,7 +284,7 @@ void hrt_dispatch_inline(void *context)
         hrt_runtime_ring(runtime);
         return;
     }
-    bool found = hrt_dispatch_pass(runtime);
+    bool found = one_pass(runtime);
     hrt_add_relaxed(&runtime->page->runtime.inline_pumps, 1);
     uint64_t wake_at = runtime->boot_ns + time_to_sleep(runtime);
     bool too_late = hrt_load_relaxed_u32(&runtime->parked) != 0 &&
@@ -403,7 +404,7 @@ int hrt_runtime_run(hrt_runtime *runtime)
     while (goes_on(runtime)) {
         (void)hrt_exchange_u32(&runtime->doorbell, 0);
         hrt_runtime_lock(runtime);
-        bool found = hrt_dispatch_pass(runtime);
+        bool found = one_pass(runtime);
         hrt_lanes_reap(runtime);
         hrt_runtime_unlock(runtime);
         let_others_in(runtime);

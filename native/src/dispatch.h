@@ -250,8 +250,6 @@ void hrt_runtime_fail(hrt_runtime *runtime, int status);
 
 /* ---- dispatch ---- */
 
-/* One pass. True: it found work. */
-bool hrt_dispatch_pass(hrt_runtime *runtime);
 /* Seals and releases what a caller outside the dispatch thread has done, and rings for the rest. */
 int hrt_dispatch_finish(hrt_runtime *runtime);
 /* Ends a job that nobody holds. */
@@ -277,9 +275,6 @@ int hrt_group_close(hrt_runtime *runtime);
 int hrt_group_apply(hrt_runtime *runtime, const hrt_record *record);
 /* Writes the group and queues its effects. */
 int hrt_group_seal(hrt_runtime *runtime);
-/* Declarations at the start of a segment, so that older ones may go. */
-int hrt_group_prologue(hrt_runtime *runtime);
-int hrt_group_epoch(hrt_runtime *runtime);
 
 /* ---- submission ---- */
 
@@ -313,7 +308,6 @@ hrt_attempt *hrt_attempt_find(hrt_runtime *runtime, uint32_t lane, uint64_t job,
  */
 int hrt_attempt_settle(hrt_runtime *runtime, uint32_t lane, hrt_attempt *attempt, uint8_t outcome,
                        uint64_t delay_ns, const void *data, uint32_t length);
-void hrt_attempt_release(hrt_runtime *runtime, uint32_t lane, hrt_attempt *attempt);
 /* Takes everything back from a lane. why: CRASHED, LOST or RETURNED for the started ones. */
 uint32_t hrt_attempt_reclaim(hrt_runtime *runtime, uint32_t lane, uint8_t why, const char *cause);
 /* Ends the attempt of a running job that nobody here holds. */
@@ -363,8 +357,6 @@ bool hrt_effect_is_sync(const hrt_runtime *runtime, uint16_t queue);
 hrt_audience *hrt_audience_new(void);
 void hrt_audience_free(hrt_audience *audience);
 bool hrt_audience_add(hrt_audience *audience, uint64_t job, uint32_t lane);
-/* Takes the lanes that wait for a job out; false: nobody. */
-bool hrt_audience_take(hrt_audience *audience, uint64_t job, uint64_t lanes_out[2]);
 bool hrt_audience_waits(hrt_audience *audience, uint64_t job);
 void hrt_audience_leave(hrt_audience *audience, uint32_t lane);
 /* Tells everybody who waits that a job ended: its state, or a status. position: of its data. */

@@ -13,6 +13,8 @@
 
 enum { PROLOGUE_TRIES = 2 }; /* the second one has a segment of its own */
 
+static int add_prologue(hrt_runtime *runtime); /* reserves room in its turn */
+
 int hrt_group_apply(hrt_runtime *runtime, const hrt_record *record)
 {
     int status = hrt_state_apply(runtime->state, record);
@@ -131,7 +133,7 @@ HRT_RARE static int reserve_anew(hrt_runtime *runtime, size_t bytes, enum hrt_lo
         return status;
     }
     /* A new segment: it has to begin with the declarations before anything may refer to them. */
-    status = hrt_group_prologue(runtime);
+    status = add_prologue(runtime);
     if (status == HRT_OK && runtime->room.segment != 0) {
         hrt_room_look(runtime);
     }
@@ -239,7 +241,7 @@ int hrt_group_control(hrt_runtime *runtime, uint32_t verb, uint32_t id, const vo
     return hrt_group_apply(runtime, record);
 }
 
-int hrt_group_epoch(hrt_runtime *runtime)
+static int add_epoch(hrt_runtime *runtime)
 {
     hrt_record *record = NULL;
     int status =
@@ -260,7 +262,7 @@ int hrt_group_epoch(hrt_runtime *runtime)
 static int declare_all(hrt_runtime *runtime)
 {
     const hrt_page *page = runtime->page;
-    int status = hrt_group_epoch(runtime);
+    int status = add_epoch(runtime);
     for (uint32_t kind = 0; status == HRT_OK && kind < page->kind_count; kind++) {
         const char *name = page->kinds[kind].text;
         status = hrt_group_control(runtime, HRT_CONTROL_KIND, kind, name, (uint32_t)strlen(name),
@@ -310,7 +312,8 @@ static int declare_in_one_segment(hrt_runtime *runtime)
                     runtime->page->kind_count, runtime->page->queue_count);
 }
 
-int hrt_group_prologue(hrt_runtime *runtime)
+/* The declarations at the start of a segment, so that older ones may go. */
+static int add_prologue(hrt_runtime *runtime)
 {
     HRT_ASSERT(hrt_log_pending(runtime->log) == 0 || runtime->settle == NULL);
     runtime->prologue_open = true;

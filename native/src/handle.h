@@ -137,19 +137,6 @@ int hrt_client_open(const hrt_client *client);
  */
 int hrt_client_late(const hrt_client *client);
 
-typedef struct hrt_client_parts {
-    hrt_lane *lane;
-    size_t lane_size;
-    const hrt_page *page;
-    int log_directory;
-    int event_fd;
-} hrt_client_parts;
-
-/* Makes the handle; owns nothing of `parts` on error. */
-int hrt_client_new(const hrt_client_parts *parts, hrt_client **client_out);
-/* Gives the handle's memory back, and nothing else. */
-void hrt_client_free(hrt_client *client);
-
 /* hello.c: fds_out gets HRT_FD_COUNT descriptors, close-on-exec. */
 int hrt_hello_exchange(const hrt_attach_options *options, int *fds_out);
 
@@ -173,7 +160,6 @@ typedef struct hrt_need {
 
 /* Largest entry, and largest batch published in one step. */
 uint32_t hrt_submit_limit(const hrt_client *client);
-bool hrt_submit_has_room(hrt_client *client, const hrt_need *need);
 /* Waits for room, writes, publishes in one step, wakes the runtime. pin and first_out may be NULL.
  */
 int hrt_submit_batch(hrt_client *client, const hrt_need *need, hrt_submit_write write,

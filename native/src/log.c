@@ -473,11 +473,6 @@ static bool is_tight(const hrt_log *log)
     return !growing && taken + 2 + log->kept[HRT_LOG_NEW_WORK] > log->files;
 }
 
-bool hrt_log_tight(const hrt_log *log)
-{
-    return hrt_log_room_now(log).tight;
-}
-
 hrt_log_room hrt_log_room_now(const hrt_log *log)
 {
     hrt_log *shared = (hrt_log *)(uintptr_t)log; /* only its mutex changes */

@@ -139,15 +139,13 @@ void hrt_log_place(const hrt_log *log, uint64_t position, uint32_t *slot_out, ui
 
 uint64_t hrt_log_oldest(const hrt_log *log);  /* number of the oldest segment kept */
 uint64_t hrt_log_current(const hrt_log *log); /* number of the segment being written */
-/* True when the log would rather retire its oldest segment than add another file. */
-bool hrt_log_tight(const hrt_log *log);
 /* How many files there are, and what they are good for just now. */
 typedef struct hrt_log_room {
     uint64_t most;   /* files that there can be, as long as the disk is as it is */
     uint64_t used;   /* in the log or held, the current one too */
     uint64_t asides; /* see hrt_log_retire_aside; and relics, while no new file can be made */
-    bool tight;
-    bool disk_full; /* one more file may be made, and the disk has no room for it */
+    bool tight;      /* the log would rather retire its oldest segment than add another file */
+    bool disk_full;  /* one more file may be made, and the disk has no room for it */
 } hrt_log_room;
 hrt_log_room hrt_log_room_now(const hrt_log *log);
 /*

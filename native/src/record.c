@@ -7,7 +7,8 @@
 
 #define CRC_BEGINS offsetof(hrt_record, sequence) /* length and crc itself come before */
 
-uint32_t hrt_record_seed(const uint8_t uuid[16], uint64_t position)
+/* What a CRC starts from: makes stale, moved and foreign bytes fail. */
+static uint32_t crc_seed(const uint8_t uuid[16], uint64_t position)
 {
     uint8_t origin[24];
     memcpy(origin, uuid, 16);
@@ -18,8 +19,8 @@ uint32_t hrt_record_seed(const uint8_t uuid[16], uint64_t position)
 static uint32_t checksum(const hrt_record *head, const void *bytes, const uint8_t uuid[16])
 {
     size_t end = head->type == HRT_RECORD_PAD ? sizeof(hrt_record) : head->length;
-    return hrt_crc32c_update(hrt_record_seed(uuid, head->position),
-                             (const uint8_t *)bytes + CRC_BEGINS, end - CRC_BEGINS);
+    return hrt_crc32c_update(crc_seed(uuid, head->position), (const uint8_t *)bytes + CRC_BEGINS,
+                             end - CRC_BEGINS);
 }
 
 void hrt_record_seal(hrt_record *record, const uint8_t uuid[16])

@@ -13,8 +13,6 @@
 uint32_t hrt_crc32c_update(uint32_t crc, const void *data, size_t length);
 /* The same by tables alone, so that a test can hold the two against each other. */
 uint32_t hrt_crc32c_portable(uint32_t seed, const void *data, size_t length);
-/* What a record's CRC starts from: makes stale, moved and foreign bytes fail. */
-uint32_t hrt_record_seed(const uint8_t uuid[16], uint64_t position);
 /* Fills record->crc. The body has to be complete. */
 void hrt_record_seal(hrt_record *record, const uint8_t uuid[16]);
 

@@ -59,17 +59,6 @@ void hrt_ring_publish(hrt_ring_writer *writer)
     hrt_store_release(writer->shared_tail, writer->tail); /* pairs with hrt_ring_peek */
 }
 
-void hrt_ring_abandon(hrt_ring_writer *writer)
-{
-    writer->tail = hrt_load_relaxed(writer->shared_tail);
-}
-
-uint32_t hrt_ring_free(hrt_ring_writer *writer)
-{
-    writer->head_seen = hrt_load_acquire(writer->shared_head);
-    return writer->capacity - (uint32_t)(writer->tail - writer->head_seen);
-}
-
 void hrt_ring_reader_init(hrt_ring_reader *reader, const uint8_t *bytes, uint32_t capacity,
                           uint64_t *shared_head, const uint64_t *shared_tail)
 {

@@ -33,10 +33,6 @@ void hrt_ring_writer_init(hrt_ring_writer *writer, uint8_t *bytes, uint32_t capa
  */
 void *hrt_ring_claim(hrt_ring_writer *writer, uint32_t length);
 void hrt_ring_publish(hrt_ring_writer *writer);
-/* Forgets what was claimed and not published. */
-void hrt_ring_abandon(hrt_ring_writer *writer);
-/* Bytes free now, as far as the reader has released them. */
-uint32_t hrt_ring_free(hrt_ring_writer *writer);
 
 /* ---- submit ring, the runtime's side: every byte is untrusted ---- */
 

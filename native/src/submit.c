@@ -16,7 +16,7 @@ uint32_t hrt_submit_limit(const hrt_client *client)
  * A batch needs its bytes and perhaps one PAD below its largest entry. Both are at most half the
  * ring, so what passes here can be claimed without a further look.
  */
-bool hrt_submit_has_room(hrt_client *client, const hrt_need *need)
+static bool has_room(hrt_client *client, const hrt_need *need)
 {
     const uint64_t head = hrt_load_acquire(&client->lane->submit_head);
     const uint64_t filled = hrt_load_relaxed(&client->lane->submit_tail) - head;
@@ -31,7 +31,7 @@ bool hrt_submit_has_room(hrt_client *client, const hrt_need *need)
 
 static bool room_is_there(hrt_client *client, void *context)
 {
-    return hrt_submit_has_room(client, context);
+    return has_room(client, context);
 }
 
 int hrt_submit_wait_room(hrt_client *client, const hrt_need *need, int64_t timeout_ns)
@@ -90,7 +90,7 @@ static bool publish(hrt_client *client, const hrt_need *need, hrt_submit_write w
                     hrt_pin *pin, uint64_t *first_out)
 {
     (void)pthread_mutex_lock(&client->submit_lock);
-    if (!hrt_submit_has_room(client, need)) {
+    if (!has_room(client, need)) {
         (void)pthread_mutex_unlock(&client->submit_lock);
         return false;
     }

@@ -172,8 +172,3 @@ uint32_t hrt_timer_collect(const hrt_timer *timer, uint64_t until_ns, uint32_t *
     }
     return found;
 }
-
-uint32_t hrt_timer_count(const hrt_timer *timer)
-{
-    return timer->count;
-}

@@ -24,6 +24,5 @@ bool hrt_timer_peek(const hrt_timer *timer, hrt_timer_entry *entry_out);
 /* Up to max entries at or before until_ns, in no order; removes nothing. Cost: what it returns. */
 uint32_t hrt_timer_collect(const hrt_timer *timer, uint64_t until_ns, uint32_t *items_out,
                            uint32_t max);
-uint32_t hrt_timer_count(const hrt_timer *timer);
 
 #endif

@@ -63,7 +63,7 @@ static inline void journey_note_segment(const fixture *f, promise *promised, uin
 static inline void journey_retire(fixture *f, promise *promised, bool must_sync)
 {
     uint64_t oldest = hrt_log_oldest(f->log);
-    if (hrt_log_tight(f->log) && oldest < hrt_log_current(f->log)) {
+    if (hrt_log_room_now(f->log).tight && oldest < hrt_log_current(f->log)) {
         /* Before the call: from then on the file may be written over at any time. */
         promised->needed_from = promised->first_in[oldest + 1];
         REQUIRE(hrt_log_retire(f->log, hrt_log_tail(f->log), must_sync) == HRT_OK);

@@ -490,7 +490,7 @@ static void a_full_log_keeps_its_reserve_for_old_work(void)
     CHECK_EQ(status, HRT_ELOGFULL);
     CHECK_EQ(hrt_log_current(f.log) - hrt_log_oldest(f.log) + 1, 6);
     CHECK_EQ(hrt_log_segments(f.log), 6);
-    CHECK(hrt_log_tight(f.log));
+    CHECK(hrt_log_room_now(f.log).tight);
     for (int i = 0; i < 3; i++) {
         REQUIRE(hrt_log_retire(f.log, hrt_log_tail(f.log), true) == HRT_OK);
     }

@@ -80,12 +80,10 @@ static void what_is_not_published_is_not_seen(void)
     CHECK(put(&both.writer, 16, 1));
     CHECK(!hrt_ring_ready(&both.reader));
     CHECK_EQ(take(&both.reader, &length, &number), HRT_EAGAIN);
-    hrt_ring_abandon(&both.writer);
-    CHECK(put(&both.writer, 24, 2));
     hrt_ring_publish(&both.writer);
     CHECK(hrt_ring_ready(&both.reader));
     CHECK_EQ(take(&both.reader, &length, &number), HRT_OK);
-    CHECK_EQ(number, 2);
+    CHECK_EQ(number, 1);
     CHECK(!hrt_ring_ready(&both.reader));
 }
 
@@ -95,7 +93,6 @@ static void a_full_ring_refuses_until_released(void)
     init(&both);
     for (uint64_t i = 0; i < 8; i++)
         CHECK(put(&both.writer, CAPACITY / 8, i));
-    CHECK_EQ(hrt_ring_free(&both.writer), 0);
     CHECK(!put(&both.writer, 16, 9));
     hrt_ring_publish(&both.writer);
     uint32_t length = 0;

@@ -133,7 +133,7 @@ static int fill(fixture *f, enum hrt_log_class class)
     while (status == HRT_OK) {
         status = fixture_add(f, 100, 1, class);
         status = status == HRT_OK ? hrt_log_seal(f->log) : status;
-        while (hrt_log_tight(f->log) && hrt_log_oldest(f->log) < hrt_log_current(f->log)) {
+        while (hrt_log_room_now(f->log).tight && hrt_log_oldest(f->log) < hrt_log_current(f->log)) {
             REQUIRE(hrt_log_retire(f->log, hrt_log_tail(f->log), true) == HRT_OK);
         }
     }
@@ -198,7 +198,7 @@ static void a_hold_may_move_while_the_log_is_written(void)
     while (hrt_log_current(f.log) < 100) {
         int status = fixture_group(&f, 10, 100, 1);
         REQUIRE(status == HRT_OK || status == HRT_ELOGFULL);
-        while (hrt_log_tight(f.log) && hrt_log_oldest(f.log) < hrt_log_current(f.log)) {
+        while (hrt_log_room_now(f.log).tight && hrt_log_oldest(f.log) < hrt_log_current(f.log)) {
             REQUIRE(hrt_log_retire(f.log, hrt_log_tail(f.log), true) == HRT_OK);
         }
     }
