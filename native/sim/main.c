@@ -667,7 +667,7 @@ static uint64_t number(const char *text)
     char *end = NULL;
     errno = 0;
     uint64_t value = strtoull(text, &end, 0);
-    if (errno != 0 || end == text || *end != '\0') {
+    if (errno != 0 || end == text || *end != '\0' || strchr(text, '-') != NULL) {
         (void)fprintf(stderr, "hrt-sim: %s is not a number\n", text);
         explain(2);
     }

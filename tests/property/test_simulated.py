@@ -67,3 +67,13 @@ def test_model_agrees_with_the_simulated_runtime(seed: int, tmp_path: Path) -> N
     model, compared = replay(records)
     assert compared > 0
     assert model.hash() == digest
+
+
+@pytest.mark.parametrize("words", [("--seed", "abc"), ("--seed", ""), ("--seed", "-1"), ("more",)])
+def test_a_seed_that_is_no_number_is_refused(words: tuple[str, ...]) -> None:
+    """Without this, another seed would be run, and called sound."""
+    if not SIMULATOR.exists():
+        pytest.skip("the simulator is not built: make native")
+    done = subprocess.run([SIMULATOR, *words], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "usage: hrt-sim" in done.stderr
