@@ -3,6 +3,7 @@
 #include "check.h"
 #include "error.h"
 #include "handle.h"
+#include "record.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,10 +15,15 @@ enum {
 
 /* ---- one spec ---- */
 
+static uint64_t variable_length(const hrt_spec *spec, uint32_t payload_length)
+{
+    const uint64_t trace = spec->trace != NULL ? HRT_TRACE_SIZE : 0;
+    return trace + spec->key_length + spec->meta_length + payload_length;
+}
+
 static uint32_t entry_length(const hrt_spec *spec, uint32_t payload_length)
 {
-    const uint64_t bytes = sizeof(hrt_submit_enqueue) + (spec->trace != NULL ? HRT_TRACE_SIZE : 0) +
-                           spec->key_length + (uint64_t)spec->meta_length + payload_length;
+    const uint64_t bytes = sizeof(hrt_submit_enqueue) + variable_length(spec, payload_length);
     return (uint32_t)hrt_align_up(bytes, 8);
 }
 
@@ -72,6 +78,15 @@ static int check_payload(const hrt_client *client, const hrt_spec *spec, uint32_
                         "job %u of the batch needs %u bytes in the lane, half of its submit ring "
                         "is %u; attach with a larger submit_capacity",
                         index, length, hrt_submit_limit(client));
+    const uint64_t record =
+        sizeof(hrt_record) + sizeof(hrt_enqueue_body) + variable_length(spec, payload_length);
+    const size_t span = hrt_record_span((uint32_t)record);
+    const uint32_t limit = hrt_group_limit(client->page->segment_size);
+    if (span > limit)
+        return hrt_fail(HRT_ETOOLARGE,
+                        "job %u of the batch needs %zu bytes in the log, whose segments of %u "
+                        "bytes take at most %u at once; store it elsewhere and enqueue where it is",
+                        index, span, client->page->segment_size, limit);
     return HRT_OK;
 }
 

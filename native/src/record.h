@@ -22,6 +22,14 @@ static inline size_t hrt_record_span(uint32_t length)
     return ((size_t)length + HRT_RECORD_ALIGN - 1) & ~(size_t)(HRT_RECORD_ALIGN - 1);
 }
 
+/* The largest group, and so the largest record, of a log with segments of this size. */
+static inline uint32_t hrt_group_limit(uint32_t segment_size)
+{
+    const uint32_t half = (segment_size - HRT_SEGMENT_HEADER) / 2;
+    const uint32_t whole = half & ~(uint32_t)(HRT_RECORD_ALIGN - 1);
+    return whole < HRT_GROUP_MAX ? whole : HRT_GROUP_MAX;
+}
+
 /*
  * Whether `bytes` (at least `available` readable) hold a whole, unharmed record of this log at this
  * position. Untrusted input: reads nothing past `available`. Says nothing about epoch or sequence.

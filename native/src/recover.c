@@ -6,6 +6,7 @@
 #include "failpoint.h"
 #include "log_state.h"
 #include "orphans.h"
+#include "record.h"
 #include "scan.h"
 
 #include <errno.h>
@@ -96,9 +97,7 @@ static int make_tables(hrt_log *log, const hrt_catalog *catalog)
     log->segments_max = log->options.segments_max;
     log->mask = places - 1;
     log->segment_shift = (uint32_t)__builtin_ctz(log->segment_size);
-    uint32_t half = (log->segment_size - HRT_SEGMENT_HEADER) / 2;
-    half &= ~(uint32_t)(HRT_RECORD_ALIGN - 1);
-    log->group_max = half < HRT_GROUP_MAX ? half : HRT_GROUP_MAX;
+    log->group_max = hrt_group_limit(log->segment_size);
     log->slots = calloc(slots, sizeof(*log->slots));
     log->spares = calloc(slots, sizeof(*log->spares));
     log->order = calloc(places, sizeof(*log->order));

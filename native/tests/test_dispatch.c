@@ -412,6 +412,28 @@ static void jobs_far_ahead_do_not_hold_up_the_log(void)
     end(&h);
 }
 
+static int64_t enqueue_bytes(host *h, const uint8_t *payload, uint32_t length)
+{
+    return enqueue(h, (hrt_spec){.payload = payload, .payload_length = length});
+}
+
+/* So that nobody is told of a limit that there is not, or only after the fact. */
+static void clients_know_what_a_log_of_small_segments_takes(void)
+{
+    static const uint8_t payload[30720];
+    const uint32_t taken = 30000; /* the rest of a group says how far the lanes were taken */
+    const uint32_t over = 30720 - sizeof(hrt_record) - sizeof(hrt_enqueue_body) + 1;
+    host h;
+    prepare(&h, HRT_DURABILITY_MEMORY, 1 << 16, 16);
+    host_start(&h);
+    CHECK(enqueue_bytes(&h, payload, taken) > 0);
+    CHECK_EQ(enqueue_bytes(&h, payload, over), HRT_ETOOLARGE);
+    char sentence[200];
+    (void)hrt_last_error(sentence, sizeof(sentence));
+    CHECK(strstr(sentence, "take at most 30720 at once") != NULL);
+    end(&h);
+}
+
 int main(void)
 {
     TAP_LIST(TEST(a_delay_beyond_all_time_does_not_run_at_once),
@@ -424,5 +446,6 @@ int main(void)
              TEST(a_draining_worker_gives_back_what_was_under_way),
              TEST(jobs_of_a_worker_that_left_a_full_log_come_back),
              TEST(jobs_far_ahead_do_not_hold_up_the_log),
+             TEST(clients_know_what_a_log_of_small_segments_takes),
              TEST(closing_while_the_disk_is_at_work_is_safe));
 }

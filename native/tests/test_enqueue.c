@@ -106,6 +106,9 @@ static void bad_jobs_are_refused_whole_with_a_reason(void)
     const hrt_spec over_lane = {.payload = "", .payload_length = 40000};
     CHECK_EQ(refused(&end, client, &over_lane), HRT_ETOOLARGE);
     CHECK(peer_error_says("submit_capacity"));
+    const hrt_spec over_log = {.payload = "", .payload_length = 31000};
+    CHECK_EQ(refused(&end, client, &over_log), HRT_ETOOLARGE);
+    CHECK(peer_error_says("segments of 65536 bytes take at most 30720 at once"));
     const hrt_spec kind = {.kind = 9};
     CHECK_EQ(refused(&end, client, &kind), HRT_EKIND);
     CHECK(peer_error_says("kind 9"));
