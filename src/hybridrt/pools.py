@@ -50,6 +50,7 @@ class Pool:
         self._history = Restarts()
         self._tasks = Tasks()
         self._restarting = False
+        self._rolling = asyncio.Lock()
         self._thawed = self.state
         self._changed = asyncio.Event()
 
@@ -242,22 +243,39 @@ class Pool:
         await asyncio.gather(*(worker.kill(0) for worker in workers))
         await self._tasks.close()
 
-    async def roll(self, config: PoolConfig, start_timeout: float, drain_timeout: float) -> None:
-        """Replace workers one by one, each new one ready before an old one stops."""
-        self.config = config
-        self.wanted = config.workers
-        self._history.forgive()
-        old = list(self.workers.values())
-        self.state = "running"
-        for worker in old[: self.wanted]:
-            fresh = self._start_one()
-            if fresh is None or not await self._came_up(fresh, start_timeout):
-                log.error("the new worker does not come up, keeping the old", pool=config.name)
-                return
-            await self.stop(worker, drain_timeout)
-        for worker in old[self.wanted :]:
-            await self.stop(worker, drain_timeout)
-        self.start()
+    async def roll(
+        self, start_timeout: float, drain_timeout: float, config: PoolConfig | None = None
+    ) -> None:
+        """Replace workers one by one, each new one ready before an old one stops.
+
+        `config` replaces the one so far. A second roll begins when the first has ended.
+
+        Raises:
+            StartError: a new worker did not come up; the old ones that are left stay.
+        """
+        async with self._rolling:
+            if config is not None:
+                self.config, self.wanted = config, config.workers
+            self._history.forgive()
+            old = list(self.workers.values())
+            self.state = "running"
+            for worker in old[: self.wanted]:
+                await self._replace(worker, start_timeout, drain_timeout)
+            for worker in old[self.wanted :]:
+                await self.stop(worker, drain_timeout)
+            self.start()
+            await self.trim(drain_timeout)  # it may have been scaled meanwhile
+
+    async def _replace(
+        self, worker: WorkerProcess, start_timeout: float, drain_timeout: float
+    ) -> None:
+        fresh = self._start_one()
+        if fresh is None or not await self._came_up(fresh, start_timeout):
+            reason = self.explain("keeps its old workers: a new one does not come up")
+            if fresh is not None and not fresh.exited.is_set():
+                await self.stop(fresh, 0)
+            raise StartError(reason)
+        await self.stop(worker, drain_timeout)
 
     async def _came_up(self, worker: WorkerProcess, start_timeout: float) -> bool:
         up = asyncio.ensure_future(worker.registered.wait())

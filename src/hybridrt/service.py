@@ -114,8 +114,8 @@ class Service:
         event = {"event": "upgrade" if upgraded else "takeover", "cause": estate.cause}
         supervisor.publish("runtime", {**event, "pid": os.getpid(), "value": estate.duration_ns})
         if upgraded and supervisor.config.runtime.roll:
-            for name in list(supervisor.pools):
-                await supervisor.roll(name)
+            for pool in list(supervisor.pools.values()):
+                await supervisor.try_roll(pool)
 
     async def _feed_watchdog(self, interval: float) -> None:
         """Give the service manager a sign of life, but only if the dispatch loop gives one."""

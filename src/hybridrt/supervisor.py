@@ -566,10 +566,17 @@ class Supervisor(Producer):
         await scaling
 
     async def roll(self, name: str) -> None:
-        """Replace the workers of a pool one by one, each new one ready before an old one stops."""
+        """Replace the workers of a pool one by one; see Pool.roll."""
         pool, patience = self.find_pool(name), self.config.runtime
-        config = msgspec.structs.replace(pool.config, workers=pool.wanted)
-        await pool.roll(config, patience.start_timeout, patience.drain_timeout)
+        await pool.roll(patience.start_timeout, patience.drain_timeout)
+
+    async def try_roll(self, pool: Pool, config: PoolConfig | None = None) -> None:
+        """Roll one of several pools: one that cannot be is told of, and the others go on."""
+        patience = self.config.runtime
+        try:
+            await pool.roll(patience.start_timeout, patience.drain_timeout, config)
+        except StartError as error:
+            log.warning("a pool is not rolled", pool=pool.config.name, err=error.message)
 
     def load_again(self) -> Config:
         """Read the file again; raise ConfigError. What the command line said still holds."""
@@ -586,11 +593,18 @@ class Supervisor(Producer):
         for name, pool in wanted.items():
             if name not in self.pools:
                 self._add_pool(pool).start()
-            elif pool != self.pools[name].config:
-                await self.pools[name].roll(pool, config.runtime.start_timeout, drain_timeout)
+            else:
+                await self._reload_pool(self.pools[name], pool)
         self.settings_changed()
         log.info("configuration reloaded", origin=config.origin)
         return configfile.needs_restart(old, config)
+
+    async def _reload_pool(self, pool: Pool, config: PoolConfig) -> None:
+        """Go on as the file says: a pool that was scaled or given up begins anew, too."""
+        if config != pool.config:
+            await self.try_roll(pool, config)
+        elif config.workers != pool.wanted or pool.state == "failed":
+            await pool.scale(config.workers, self.config.runtime.drain_timeout)
 
     # ---- a standby, and the next supervisor ----------------------------------------------------
 

@@ -1,7 +1,9 @@
 """`hybridrt run` as a process: signals, reload, the death of the supervisor."""
 
 import json
+import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 import hybridrt
 from hybridrt import errors, service
 from hybridrt.client import ClientJob
+from hybridrt.errors import StartError
 from hybridrt.exits import Status
 
 DEADLINE_S = 20
@@ -64,6 +67,71 @@ def test_hup_applies_changed_queues_and_rolls_changed_pools(
     after = workers(instance)
     assert len(after) == 1
     assert after != before
+
+
+def failing_pool(instance: Any, flag: Path, how: str, **settings: Any) -> dict[str, Any]:
+    """Return the pool of the tests, whose new workers do not come up while a file is there."""
+    pool = instance.python_pool(**settings)
+    words = [f'test ! -e "$0" || {how}; exec "$@"', str(flag), *pool["command"]]
+    return {**pool, "command": ["sh", "-c", *words]}
+
+
+def spawned(instance: Any) -> dict[str, int]:
+    """Return the process ids of the spawned workers, by name."""
+    found = instance.call("worker.ls")["workers"]
+    return {one["worker"]: one["pid"] for one in found if one["spawned"]}
+
+
+@pytest.mark.parametrize("how", ["exit 3", "exec sleep 600"])
+def test_a_roll_whose_new_worker_does_not_come_up_says_so(
+    instance: Any, tmp_path: Path, how: str
+) -> None:
+    """Without this, the command said 'rolled'; and a worker that only hung stayed for good."""
+    flag = tmp_path / "flag"
+    instance.run(pool=[failing_pool(instance, flag, how)], runtime={"start_timeout": "2s"})
+    before = spawned(instance)
+    flag.touch()
+    with pytest.raises(StartError, match="keeps its old workers"):
+        instance.call("worker.roll", pool="python")
+    assert spawned(instance) == before
+    assert instance.call("pool.ls")["pools"][0]["running"] == 1
+    flag.unlink()
+    assert instance.call("worker.roll", pool="python")["running"] == 1
+    assert set(spawned(instance).values()).isdisjoint(before.values())
+
+
+def test_rolls_at_once_follow_each_other(instance: Any) -> None:
+    """Without this, both took the same workers for old, and one too many stayed."""
+    instance.run(pool=[instance.python_pool(workers=2)])
+    before = spawned(instance)
+    with ThreadPoolExecutor() as threads:
+        rolls = [threads.submit(instance.call, "worker.roll", pool="python") for _ in range(2)]
+        assert [roll.result()["wanted"] for roll in rolls] == [2, 2]
+    after = spawned(instance)
+    assert len(after) == 2
+    assert set(after.values()).isdisjoint(before.values())
+
+
+def test_a_reload_ends_a_scaling_and_a_crash_loop(
+    instance: Any, tmp_path: Path, await_condition: Any
+) -> None:
+    flag = tmp_path / "flag"
+    limits = {"crash_limit": 1, "crash_window": "10m", "restart_backoff": "1ms"}
+    instance.run(pool=[failing_pool(instance, flag, "exit 3", **limits)])
+
+    def pool() -> dict[str, Any]:
+        return dict(instance.call("pool.ls")["pools"][0])
+
+    instance.call("pool.scale", pool="python", workers=3)
+    instance.call("reload")
+    assert (pool()["wanted"], pool()["running"]) == (1, 1)
+    flag.touch()
+    for pid in spawned(instance).values():
+        os.kill(pid, signal.SIGKILL)
+    await_condition(lambda: pool()["state"] == "failed", "a crash loop")
+    flag.unlink()
+    instance.call("reload")
+    await_condition(lambda: pool()["ready"] == 1, "the worker is back")
 
 
 def test_a_word_of_the_command_line_holds_over_a_reload(instance: Any) -> None:
