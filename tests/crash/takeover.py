@@ -1,7 +1,7 @@
 """How long nothing is dispatched when a supervisor dies, or is upgraded, with many jobs pending.
 
 Usage: python -m tests.crash.takeover [--trials N] [--jobs M] [--upgrade] [--directory DIR]
-                                      [--json FILE]
+                                      [--snapshot-every SIZE] [--json FILE]
 
 Each trial kills the supervisor (or asks for an upgrade) while its standby is ready, and
 looks at two clocks: the time of the first LEASE record of the new epoch, and when the worker began
@@ -91,9 +91,10 @@ class LogFollower:
 class Field:
     """A supervisor with a standby, one worker and a long queue."""
 
-    def __init__(self, directory: Path, jobs: int) -> None:
+    def __init__(self, directory: Path, jobs: int, snapshot_every: str) -> None:
         """Start everything and fill the queue."""
         self.directory = directory
+        self._snapshot_every = snapshot_every
         self.begun_path = directory / "begun"
         self._kin = Kin()
         self._write_config()
@@ -115,8 +116,10 @@ class Field:
 
     def _write_config(self) -> None:
         command = [sys.executable, "-m", "tests.crash.clock", str(self.begun_path)]
+        every = self._snapshot_every
+        snapshots = f'snapshot = true\nsnapshot_every = "{every}"\n' if every else ""
         (self.directory / "hybridrt.toml").write_text(
-            f'[log]\ndirectory = "{self.directory}/log"\nmax_size = "8GiB"\n'
+            f'[log]\ndirectory = "{self.directory}/log"\nmax_size = "8GiB"\n{snapshots}'
             f'[runtime]\ndirectory = "{self.directory}/run"\nstandby = true\nroll = false\n'
             'log_format = "json"\n'
             '[[queue]]\nname = "long"\ndurability = "memory"\nmax_jobs = 0\nresult_ttl = 0\n'
@@ -163,6 +166,15 @@ class Field:
         """Return when each job began and its token."""
         raw = self.begun_path.read_bytes()
         return list(BEGUN.iter_unpack(raw[: len(raw) - len(raw) % BEGUN.size]))
+
+    def writes_snapshot(self) -> bool:
+        """Say whether somebody writes a snapshot just now; the files of those who died stay."""
+        for path in (self.directory / "log").glob("snapshot.*.new"):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                writer = psutil.Process(int(path.suffixes[0][1:]))
+                if writer.status() != psutil.STATUS_ZOMBIE:
+                    return True
+        return False
 
     def close(self) -> None:
         """Kill all processes of this campaign, by process."""
@@ -232,6 +244,7 @@ def measure(field: Field, log: LogFollower, *, upgrade: bool) -> dict[str, float
     """Do one trial; return milliseconds."""
     status = field.until(field.ready, "a standby is ready")
     log.read()
+    writing = field.writes_snapshot()
 
     def next_epoch() -> Epoch | None:
         return next((e for e in log.read() if e.number > status["epoch"]), None)
@@ -255,6 +268,7 @@ def measure(field: Field, log: LogFollower, *, upgrade: bool) -> dict[str, float
         "death_ms": successor["takeover"]["death_ns"] / 1e6,
         "load": os.getloadavg()[0],
         "jobs": successor["jobs"],
+        "writing": writing,
     }
 
 
@@ -266,23 +280,27 @@ TIMES = {  # of a trial: how the page of evidence calls them
 }
 
 
-def campaign(directory: Path, trials: int, jobs: int, *, upgrade: bool) -> dict[str, Any]:
-    """Run the trials; return what they gave."""
+def campaign(
+    directory: Path, trials: int, jobs: int, *, upgrade: bool, snapshot_every: str = ""
+) -> dict[str, Any]:
+    """Run the trials, with snapshots after so much log; return what they gave."""
     found: list[dict[str, float]] = []
     with (
-        contextlib.closing(Field(directory, jobs)) as field,
+        contextlib.closing(Field(directory, jobs, snapshot_every)) as field,
         contextlib.closing(LogFollower(directory / "log")) as log,
     ):
         for number in range(trials):
             found.append(measure(field, log, upgrade=upgrade))
             print(f"{number + 1}/{trials} {found[-1]}", file=sys.stderr, flush=True)
         rescues = field.call("stats")["runtime"]["rescues"]
+    amid = sum(trial["writing"] for trial in found)
     what, begin = ("upgrades", "upgrade") if upgrade else ("takeovers", "supervisor killed")
     return {
         "what": f"{what} under load, {jobs:,} jobs pending",
         "faults": {"upgrades" if upgrade else "supervisors killed": trials},
         "counts": {
             "rescues": rescues,
+            **({"killed amid a snapshot": amid} if snapshot_every else {}),
             "highest load average": round(max(trial["load"] for trial in found), 1),
         },
         "times_ms": {
@@ -301,11 +319,18 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=100_000)
     parser.add_argument("--upgrade", action="store_true")
     parser.add_argument("--directory", default=None, help="below which the log is made")
+    parser.add_argument("--snapshot-every", default="", metavar="SIZE", help="write snapshots")
     parser.add_argument("--json", type=Path, help="where to write the figures too")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that all is cleaned up
     with tempfile.TemporaryDirectory(prefix="hrt-", dir=options.directory) as name:
-        report = campaign(Path(name), options.trials, options.jobs, upgrade=options.upgrade)
+        report = campaign(
+            Path(name),
+            options.trials,
+            options.jobs,
+            upgrade=options.upgrade,
+            snapshot_every=options.snapshot_every,
+        )
     print(json.dumps(report))
     if options.json is not None:
         options.json.write_text(json.dumps(report))
