@@ -100,7 +100,7 @@
 #define mmap(place, size, access, flags, fd, offset) sim_mmap(place, size, flags, fd)
 #define munmap(memory, size) sim_munmap(memory, size)
 #define mremap(from, size, wanted, flags, place) sim_mremap(from, wanted, place)
-#define madvise(memory, size, advice) 0
+#define madvise(memory, size, advice) ((void)(memory), 0)
 
 /* What other processes see happens one store at a time: a death may come between any two. */
 #define hrt_store_release(field, value) (sim_point(), hrt_store_release(field, value))

@@ -500,14 +500,16 @@ typedef struct hrt_heritage {
     const hrt_lanes_entry *taken; /* of the last LANES record */
     const uint32_t *taken_count;
     hrt_stops *stops; /* is emptied */
-    int offshoot;     /* of the standby, killed and not collected; 0: none */
+    hrt_sentinel *sentinel;
+    int offshoot; /* of the standby, killed and not collected; 0: none */
 } hrt_heritage;
 
 /* Checks options, and puts in what is left to be decided. */
 int hrt_runtime_complete(const hrt_runtime_options *options, hrt_runtime_options *copy);
 /* An existing log keeps its segments; limits are of bytes, so they are counted anew, in these. */
 void hrt_runtime_use_segments(hrt_runtime_options *options, uint32_t size);
-/* Takes over page, state and lock, whatever the outcome; descriptors of lanes stay the caller's. */
+/* Takes over page, state, sentinel and lock, whatever the outcome; descriptors of lanes stay the
+ * caller's. */
 int hrt_runtime_inherit(const hrt_runtime_options *options, const hrt_heritage *from,
                         hrt_runtime **runtime_out);
 /* Frees all; the lanes stay open for whoever goes on with them. */
@@ -525,8 +527,11 @@ int hrt_adopt_lanes(hrt_runtime *runtime, const hrt_heritage *from);
 
 /* ---- sentinel ---- */
 
-int hrt_sentinel_new(hrt_runtime *runtime, hrt_sentinel **sentinel_out);
+/* Its thread waits. A new thread is a while in coming where many want to run. */
+int hrt_sentinel_new(hrt_sentinel **sentinel_out);
 void hrt_sentinel_free(hrt_sentinel *sentinel);
+/* Holds the page's writer_alive from now on, and watches for this runtime. */
+int hrt_sentinel_begin(hrt_sentinel *sentinel, hrt_runtime *runtime);
 /* Watches a lane from now on, and holds its runtime_alive word. Waits until that is so. */
 int hrt_sentinel_add(hrt_sentinel *sentinel, uint32_t number, hrt_lane *lane);
 void hrt_sentinel_remove(hrt_sentinel *sentinel, uint32_t number);

@@ -5,7 +5,8 @@
  * log's lock is one of them. With 300 MB and a busy machine that takes 10 to 200 ms, in which no
  * standby may write. As long as another process has the same memory there is nothing to free, and
  * the lock is free within a millisecond or so. The keeper has none of the files, blocks all
- * signals, and ends when its parent is wholly gone; the memory goes then.
+ * signals, and ends when its parent is wholly gone; the memory goes then. That is just when a
+ * standby takes over, so the keeper runs only where nobody else wants to.
  */
 #include <hybridrt/runtime.h>
 
@@ -27,7 +28,9 @@ enum { KEEPER_STACK_SIZE = 64 * 1024 };
 static int hold_memory(void *argument)
 {
     int parent = *(const int *)argument;
+    const struct sched_param idle = {0};
     syscall(SYS_prctl, PR_SET_NAME, "hrt-keeper", 0, 0, 0);
+    syscall(SYS_sched_setscheduler, 0, SCHED_IDLE, &idle);
     if (syscall(SYS_close_range, 0U, UINT_MAX, 0U) != 0) {
         return 1; /* with the files it would hold the very lock that has to go */
     }

@@ -10,6 +10,7 @@
 #include "error.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -17,6 +18,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#define NICENESS_TEXT "10"
 
 enum { NICENESS = 10 };
 
@@ -27,6 +30,21 @@ static bool close_others(int kept)
     return below && syscall(SYS_close_range, (unsigned)kept + 1, UINT_MAX, 0U) == 0;
 }
 
+/*
+ * A session of its own: where the kernel shares the processors out among sessions, what this
+ * process takes would be held against its parent's, which would have to wait when it is in haste.
+ */
+static void give_way(void)
+{
+    (void)setsid();
+    int share = open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC);
+    if (share >= 0) {
+        (void)!write(share, NICENESS_TEXT, sizeof(NICENESS_TEXT) - 1);
+        (void)close(share);
+    }
+    (void)setpriority(PRIO_PROCESS, 0, NICENESS);
+}
+
 static _Noreturn void live(int parent, int (*body)(const void *), const void *argument, int kept)
 {
     (void)prctl(PR_SET_NAME, "hrt-snapshot", 0, 0, 0);
@@ -35,7 +53,7 @@ static _Noreturn void live(int parent, int (*body)(const void *), const void *ar
     if (!alone || !close_others(kept)) {
         _exit(1);
     }
-    (void)setpriority(PRIO_PROCESS, 0, NICENESS);
+    give_way();
     _exit(body(argument) == HRT_OK ? 0 : 1);
 }
 

@@ -317,7 +317,8 @@ static int make_parts(hrt_runtime *runtime, const hrt_heritage *from)
     if (runtime->scheduler == NULL) {
         return HRT_ENOMEM;
     }
-    return hrt_sentinel_new(runtime, &runtime->sentinel);
+    status = runtime->sentinel == NULL ? hrt_sentinel_new(&runtime->sentinel) : HRT_OK;
+    return status == HRT_OK ? hrt_sentinel_begin(runtime->sentinel, runtime) : status;
 }
 
 void hrt_runtime_free(hrt_runtime *runtime)
@@ -385,6 +386,7 @@ static hrt_runtime *new_runtime(const hrt_runtime_options *options, const hrt_he
         runtime->page = from->page;
         runtime->page_fd = from->page_fd;
         runtime->state = from->state;
+        runtime->sentinel = from->sentinel;
         runtime->offshoot = from->offshoot;
     }
     return runtime;
@@ -414,6 +416,7 @@ int hrt_runtime_inherit(const hrt_runtime_options *options, const hrt_heritage *
     if (runtime == NULL) {
         hrt_state_free(from->state);
         hrt_counters_release(from->page, from->page_fd);
+        hrt_sentinel_free(from->sentinel);
         (void)close(from->log.lock);
         return HRT_ENOMEM;
     }

@@ -8,6 +8,7 @@
 
 #include "check.h"
 #include "error.h"
+#include "pages.h"
 #include "record.h"
 #include "segment.h"
 
@@ -15,6 +16,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define WINDOW_SIZE (2u * HRT_GROUP_MAX) /* what was copied should still be in the cache */
@@ -761,10 +763,10 @@ static int begin_reading(hrt_scan *scan)
 int hrt_scan_begin(int directory, bool live, hrt_scan **scan_out)
 {
     hrt_scan *scan = calloc(1, sizeof(*scan));
-    uint8_t *window = malloc(WINDOW_SIZE);
+    uint8_t *window = hrt_pages_new(WINDOW_SIZE);
     if (scan == NULL || window == NULL) {
         free(scan);
-        free(window);
+        hrt_pages_free(window, WINDOW_SIZE);
         return HRT_ENOMEM;
     }
     *scan = (hrt_scan){.directory = directory, .live = live, .fd = -1, .window = window};
@@ -843,6 +845,11 @@ const hrt_catalog *hrt_scan_catalog(const hrt_scan *scan)
     return &scan->catalog;
 }
 
+void hrt_scan_keep_own(hrt_scan *scan)
+{
+    (void)madvise(scan->window, WINDOW_SIZE, MADV_DONTFORK);
+}
+
 void hrt_scan_close(hrt_scan *scan)
 {
     if (scan == NULL) {
@@ -855,6 +862,6 @@ void hrt_scan_close(hrt_scan *scan)
         (void)close(scan->directory);
     }
     hrt_catalog_free(&scan->catalog);
-    free(scan->window);
+    hrt_pages_free(scan->window, WINDOW_SIZE);
     free(scan);
 }

@@ -35,6 +35,8 @@ typedef struct hrt_scan_start {
 
 /* Takes no ownership of `directory`. live: a writer may be at work, the tail is not judged. */
 int hrt_scan_begin(int directory, bool live, hrt_scan **scan_out);
+/* For who makes copies of this process: they get no part in what is read, and may not go on. */
+void hrt_scan_keep_own(hrt_scan *scan);
 /*
  * Beside a running writer who says how far its groups go: reads up to there and looks no further.
  * Before each call of hrt_scan_next that is to give what was written since.

@@ -19,12 +19,13 @@ enum sentinel_request {
     REQUEST_ADD = 1,
     REQUEST_REMOVE = 2,
     REQUEST_STOP = 3,
+    REQUEST_BEGIN = 4,
 };
 
 #define SENTINEL_SLEEP_NS ((int64_t)3600 * 1000000000)
 
 struct hrt_sentinel {
-    hrt_runtime *runtime;
+    hrt_runtime *runtime; /* NULL until it begins */
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t answered;
@@ -70,6 +71,9 @@ static bool answer_request(hrt_sentinel *sentinel)
     bool stop = false;
     (void)pthread_mutex_lock(&sentinel->lock);
     switch (sentinel->request) {
+    case REQUEST_BEGIN:
+        sentinel->status = hrt_hold_take(&sentinel->hold, &sentinel->runtime->page->writer_alive);
+        break;
     case REQUEST_ADD:
         sentinel->status = hrt_hold_take(&sentinel->hold, &sentinel->lane->runtime_alive);
         if (sentinel->status == HRT_OK) {
@@ -102,9 +106,6 @@ static void *watch_lanes(void *argument)
     hrt_sentinel *sentinel = argument;
     (void)pthread_mutex_lock(&sentinel->lock);
     sentinel->status = hrt_hold_init(&sentinel->hold, HRT_LANES_MAX + 1);
-    if (sentinel->status == HRT_OK) {
-        sentinel->status = hrt_hold_take(&sentinel->hold, &sentinel->runtime->page->writer_alive);
-    }
     sentinel->request = REQUEST_NONE;
     (void)pthread_cond_broadcast(&sentinel->answered);
     bool stop = sentinel->status != HRT_OK;
@@ -128,7 +129,7 @@ static void *watch_lanes(void *argument)
     return NULL;
 }
 
-/* Callers hold the dispatch lock, so there is one request at a time. */
+/* Callers hold the dispatch lock or are the only ones, so there is one request at a time. */
 static int ask(hrt_sentinel *sentinel, enum sentinel_request request, uint32_t number,
                hrt_lane *lane)
 {
@@ -147,13 +148,12 @@ static int ask(hrt_sentinel *sentinel, enum sentinel_request request, uint32_t n
     return status;
 }
 
-int hrt_sentinel_new(hrt_runtime *runtime, hrt_sentinel **sentinel_out)
+int hrt_sentinel_new(hrt_sentinel **sentinel_out)
 {
     hrt_sentinel *sentinel = calloc(1, sizeof(*sentinel));
     if (sentinel == NULL) {
         return HRT_ENOMEM;
     }
-    sentinel->runtime = runtime;
     (void)pthread_mutex_init(&sentinel->lock, NULL);
     (void)pthread_cond_init(&sentinel->answered, NULL);
     (void)pthread_mutex_lock(&sentinel->lock);
@@ -184,6 +184,12 @@ void hrt_sentinel_free(hrt_sentinel *sentinel)
     (void)pthread_cond_destroy(&sentinel->answered);
     (void)pthread_mutex_destroy(&sentinel->lock);
     free(sentinel);
+}
+
+int hrt_sentinel_begin(hrt_sentinel *sentinel, hrt_runtime *runtime)
+{
+    sentinel->runtime = runtime;
+    return ask(sentinel, REQUEST_BEGIN, 0, NULL);
 }
 
 int hrt_sentinel_add(hrt_sentinel *sentinel, uint32_t number, hrt_lane *lane)

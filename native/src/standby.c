@@ -47,6 +47,7 @@ struct hrt_standby {
     hrt_stops stops;
     uint32_t stopping; /* atomic; run sleeps on it */
     hrt_copier copier;
+    hrt_sentinel *sentinel; /* begins when it takes over */
 
     pthread_mutex_t lock; /* for what follows */
     hrt_standby_info info;
@@ -205,6 +206,7 @@ static int begin_reading(hrt_standby *standby)
     int status = standby->state == NULL ? HRT_ENOMEM
                                         : hrt_scan_begin(standby->directory, true, &standby->scan);
     if (status == HRT_OK) {
+        hrt_scan_keep_own(standby->scan);
         standby->whole_from = find_whole(standby);
         plan_snapshots(standby);
     }
@@ -353,8 +355,9 @@ static int map_page(hrt_standby *standby, int page_fd)
         about.st_size != (off_t)sizeof(hrt_page)) {
         return hrt_fail(HRT_EVERSION, "descriptor %d is no page of this version", page_fd);
     }
-    void *page =
-        mmap(NULL, sizeof(hrt_page), PROT_READ | PROT_WRITE, MAP_SHARED, standby->page_fd, 0);
+    /* All of it is written to by who takes over: the tables are filled before there is haste. */
+    void *page = mmap(NULL, sizeof(hrt_page), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
+                      standby->page_fd, 0);
     if (page == MAP_FAILED) {
         return hrt_fail(HRT_ESYSTEM, "cannot map the page for writing: %m");
     }
@@ -384,6 +387,7 @@ static int open_parts(hrt_standby *standby, const hrt_runtime_options *options, 
     status = map_page(standby, page_fd);
     if (status == HRT_OK) {
         hrt_runtime_use_segments(&standby->options, standby->page->segment_size);
+        status = hrt_sentinel_new(&standby->sentinel);
     }
     return status;
 }
@@ -413,6 +417,7 @@ void hrt_standby_close(hrt_standby *standby)
     }
     hrt_copier_drop(&standby->copier);
     hrt_offshoot_collect(standby->copier.dropped);
+    hrt_sentinel_free(standby->sentinel);
     for (uint32_t lane = 0; lane < standby->lane_count; lane++) {
         close_fds(standby->lanes[lane].fds);
     }
@@ -489,10 +494,12 @@ int hrt_standby_take_over(hrt_standby *standby, int64_t timeout_ns, hrt_runtime 
             .taken = standby->taken,
             .taken_count = &standby->taken_count, /* as it is when all was read */
             .stops = &standby->stops,
+            .sentinel = standby->sentinel,
             .offshoot = standby->copier.dropped, /* it may take a while to go */
         };
         standby->page = NULL;
         standby->page_fd = -1;
+        standby->sentinel = NULL;
         standby->copier.dropped = 0;
         status = hrt_runtime_inherit(&standby->options, &from, runtime_out);
         standby->state = NULL;

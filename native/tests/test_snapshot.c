@@ -458,12 +458,28 @@ static void any_bytes_are_refused_or_make_a_sound_state(void)
     scratch_remove();
 }
 
+static int say_whether_alone(const void *unused)
+{
+    (void)unused;
+    return getsid(0) == getpid() ? HRT_OK : HRT_ECORRUPT;
+}
+
+/* Where the kernel shares the processors out among sessions, it uses up nobody else's share. */
+static void the_copy_has_a_session_of_its_own(void)
+{
+    int pid = 0;
+    bool done = false;
+    REQUIRE_OK(hrt_offshoot_start(say_whether_alone, NULL, 0, &pid));
+    AWAIT(hrt_offshoot_ended(pid, &done));
+    CHECK(done);
+}
+
 int main(void)
 {
     TAP_LIST(TEST(a_restart_begins_from_the_snapshot), TEST(each_changed_byte_is_found),
              TEST(one_that_is_cut_is_refused), TEST(one_that_is_wrong_is_refused_with_the_reason),
              TEST(the_newest_good_one_is_used), TEST(damage_where_a_job_lives_is_found),
              TEST(a_snapshot_of_what_the_log_does_not_hold_is_not_believed),
-             TEST(one_is_shown_when_the_log_is_durable),
+             TEST(one_is_shown_when_the_log_is_durable), TEST(the_copy_has_a_session_of_its_own),
              TEST(any_bytes_are_refused_or_make_a_sound_state));
 }

@@ -339,7 +339,7 @@ def test_an_event_tells_of_the_takeover(plant: Plant) -> None:
 
 
 def test_a_supervisor_with_a_standby_has_a_keeper_of_its_memory(plant: Plant) -> None:
-    """It has none of its files and hears no signal, and goes with its supervisor."""
+    """It has none of its files, hears no signal, is in nobody's way, and goes with it."""
     plant.start()
 
     def keepers() -> list[psutil.Process]:
@@ -350,6 +350,7 @@ def test_a_supervisor_with_a_standby_has_a_keeper_of_its_memory(plant: Plant) ->
     (keeper,) = keepers()
     files = list(Path(f"/proc/{keeper.pid}/fd").iterdir())
     assert [str(file.readlink()) for file in files] == ["anon_inode:[pidfd]"]
+    assert os.sched_getscheduler(keeper.pid) == os.SCHED_IDLE
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         keeper.send_signal(number)
     plant.take_over()
