@@ -11,10 +11,18 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from hybridrt.errors import ForkError, ProofError, ProofKeyError, ProofMissingError
+from hybridrt.errors import (
+    AlreadyRunningError,
+    ForkError,
+    ProofError,
+    ProofKeyError,
+    ProofMissingError,
+)
+from hybridrt.files import write_durably
 from hybridrt.proof import keys, note
 from hybridrt.proof.audit import audit
 from hybridrt.proof.checkpoint import parse_head
@@ -237,6 +245,34 @@ def test_a_key_is_rotated_without_a_gap(proven: Proven) -> None:
     assert note.verified(checkpoint(proven), [new])[1] == [new]
     with pytest.raises(ProofKeyError):
         note.verified(checkpoint(proven), [old])
+
+
+def test_of_two_rotations_at_once_one_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without this both printed a new key, and only one of them was in the file."""
+    path = tmp_path / "key"
+    keys.make(path, "example.org/log")
+    begun = path.read_bytes()
+
+    def rotate_too(name: str) -> note.Signer:
+        monkeypatch.undo()
+        with pytest.raises(AlreadyRunningError, match="somebody else changes"):
+            keys.begin_rotation(path)
+        return note.Signer.generate(name)
+
+    monkeypatch.setattr(
+        keys, "Signer", SimpleNamespace(generate=rotate_too, parse=note.Signer.parse)
+    )
+    new = keys.begin_rotation(path)
+    assert [signer.verifier for signer in keys.load(path)][1:] == [new]
+
+    def replace_first(*_: object) -> None:
+        write_durably(path, begun, 0o600)
+
+    monkeypatch.setattr("fcntl.flock", replace_first)
+    with pytest.raises(AlreadyRunningError, match="somebody else changes"):
+        keys.finish_rotation(path)
 
 
 def _sign_again(proven: Proven) -> None:

@@ -1,10 +1,18 @@
 """Key files: private keys one a line, for one name. Two lines mean that a rotation is under way."""
 
+import fcntl
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from hybridrt.errors import HybridrtError, PermissionDeniedError, ProofKeyError
+from hybridrt.errors import (
+    AlreadyRunningError,
+    HybridrtError,
+    PermissionDeniedError,
+    ProofKeyError,
+)
 from hybridrt.files import PRIVATE, write_durably
 from hybridrt.proof.note import ED25519, Signer, Verifier
 
@@ -68,21 +76,49 @@ def _unreadable(path: Path, error: OSError | UnicodeDecodeError) -> HybridrtErro
 
 def begin_rotation(path: Path) -> Verifier:
     """Add a new key: from the next checkpoint on, old and new both sign."""
-    signers = load(path)
-    if len(signers) > 1:
-        raise ProofKeyError("a rotation is under way", "end it with 'checkpoint rotate --finish'")
-    fresh = Signer.generate(signers[0].name)
-    _write(path, [*signers, fresh])
+    with _alone(path):
+        signers = load(path)
+        if len(signers) > 1:
+            raise ProofKeyError(
+                "a rotation is under way", "end it with 'checkpoint rotate --finish'"
+            )
+        fresh = Signer.generate(signers[0].name)
+        _write(path, [*signers, fresh])
     return fresh.verifier
 
 
 def finish_rotation(path: Path) -> Verifier:
     """Drop the old key: from the next checkpoint on, the new one signs alone."""
-    signers = load(path)
-    if len(signers) == 1:
-        raise ProofKeyError("no rotation is under way", "begin one with 'checkpoint rotate'")
-    _write(path, signers[1:])
+    with _alone(path):
+        signers = load(path)
+        if len(signers) == 1:
+            raise ProofKeyError("no rotation is under way", "begin one with 'checkpoint rotate'")
+        _write(path, signers[1:])
     return signers[1].verifier
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold a key file that is about to be replaced: a key that was printed has to be in it."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    with os.fdopen(fd) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise _taken(path) from error
+        if not os.path.samestat(os.fstat(fd), path.stat()):
+            raise _taken(path)
+        yield
+
+
+def _taken(path: Path) -> AlreadyRunningError:
+    return AlreadyRunningError(
+        f"somebody else changes {path}; nothing was done",
+        "see 'checkpoint key' for the keys that it holds by then",
+    )
 
 
 def _write(path: Path, signers: list[Signer]) -> None:
