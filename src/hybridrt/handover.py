@@ -125,6 +125,7 @@ class Bye(Message, frozen=True, kw_only=True):
     """The supervisor ends on purpose, or wants no standby: leave."""
 
     reason: str
+    again: tuple[str, ...] = ()  # the command that follows the next supervisor; empty: none is due
 
 
 class Release(Message, frozen=True, kw_only=True):

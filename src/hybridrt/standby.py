@@ -36,8 +36,12 @@ log = get_logger("standby")
 CONNECT_SECONDS = 10.0  # for the supervisor to answer a hello
 PINGS = 4  # in hang_timeout; so many unanswered ones in a row mean that the supervisor hangs
 WARM_MODULES = ("hybridrt.control", "numpy", "psutil", "uvloop", "zmq.asyncio")
+AGAIN_SECONDS = 60.0  # for an upgrade to come to its end, and whoever goes on to let us in
+AGAIN_PAUSE_SECONDS = 0.2
 CATCH_UP_SECONDS = 0.02  # between looks at how far behind the log it is
 MILLISECONDS = 1000
+
+Met = tuple[socket.socket, handover.Welcome, list[int]]
 
 
 class Follower:
@@ -63,6 +67,7 @@ class Follower:
         self._candidate_fd = -1  # a process that an upgrade started, to go on in our place
         self._connected = True
         self._dismissed = ""
+        self.again: tuple[str, ...] = ()  # the command that follows the next supervisor
         self._next_ping = time.monotonic()
         self._pings = 0  # sent
         self._pong = 0  # the last one that was answered
@@ -202,7 +207,7 @@ class Follower:
             self._forget_candidate()
             (self._candidate_fd,) = fds
         elif isinstance(message, handover.Bye):
-            self._dismissed = message.reason
+            self._dismissed, self.again = message.reason, message.again
 
     def _take_lane(self, lane: handover.Lane, fds: list[int]) -> None:
         grant = Grant(**{field.name: getattr(lane, field.name) for field in fields(Grant)})
@@ -332,12 +337,11 @@ def warm() -> None:
     gc.freeze()
 
 
-def run(path: Path, *, upgrade: bool = False) -> int:
+def run(path: Path, *, upgrade: bool = False, again: bool = False) -> int:
     """Be a standby until the supervisor ends, then the supervisor; return the exit status."""
     configure("info", "auto")
     try:
-        connection = connect(path)
-        estate = follow(connection, upgrade=upgrade)
+        estate = follow(*meet(path, upgrade=upgrade, patience=AGAIN_SECONDS if again else 0.0))
     except (HybridrtError, OSError) as error:
         log.critical("cannot follow", err=str(error), hint=getattr(error, "hint", None))
         return exit_status(error.code) if isinstance(error, HybridrtError) else Status.FAILED
@@ -346,18 +350,52 @@ def run(path: Path, *, upgrade: bool = False) -> int:
     return run_loop(estate.config, estate.words, estate)
 
 
-def follow(connection: socket.socket, *, upgrade: bool) -> Estate | None:
+def meet(path: Path, *, upgrade: bool, patience: float) -> Met:
+    """Return a connection to who lets us in; `patience` is for an upgrade to come to its end."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return _meet_once(path, upgrade=upgrade)
+        except (ClosedError, UnreachableError) as error:
+            if time.monotonic() >= deadline:
+                raise
+            log.debug("nobody lets us in yet", err=error.message)
+        time.sleep(AGAIN_PAUSE_SECONDS)
+
+
+def _meet_once(path: Path, *, upgrade: bool) -> Met:
+    connection = connect(path)
+    try:
+        return connection, *introduce(connection, upgrade=upgrade)
+    except OSError as error:  # ClosedError is one too: we were told why
+        connection.close()
+        if isinstance(error, ClosedError):
+            raise
+        raise ClosedError(f"the supervisor takes no standby: {error}") from error
+    except HybridrtError as error:
+        _tell_why(connection, error)
+        connection.close()
+        raise
+
+
+def follow(connection: socket.socket, welcome: handover.Welcome, fds: list[int]) -> Estate | None:
     """Follow the supervisor at the other end; it is told why when that is not possible."""
     try:
-        welcome, fds = introduce(connection, upgrade=upgrade)
         os.chdir(welcome.directory)
         follower = Follower(connection, welcome, fds)
         runtime = follower.config.runtime
         configure(runtime.log_level, runtime.log_format)
         warm()
         connection.settimeout(None)
-        return follower.run()
+        estate = follower.run()
     except HybridrtError as error:
-        with contextlib.suppress(OSError):  # it may be gone by now
-            handover.send(connection, handover.encode(handover.refusal(error)))
+        _tell_why(connection, error)
         raise
+    if estate is None and follower.again:
+        os.execv(follower.again[0], follower.again)  # noqa: S606 - the same process, of the next version
+    return estate
+
+
+def _tell_why(connection: socket.socket, error: HybridrtError) -> None:
+    with contextlib.suppress(OSError):  # it may be gone by now
+        handover.send(connection, handover.encode(handover.refusal(error)))

@@ -7,6 +7,7 @@ A standby connects to `standby.sock` in the runtime directory. It is started by 
 import asyncio
 import os
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +73,8 @@ class Succession:
     async def dismiss(self, reason: str) -> None:
         """Send the standby away and wait until it is gone: nobody takes over any more."""
         await self._keep_no_more()
-        await asyncio.gather(*(self._dismiss(heir, reason) for heir in list(self._heirs)))
+        bye = handover.Bye(reason=reason)
+        await asyncio.gather(*(self._dismiss(heir, bye) for heir in list(self._heirs)))
 
     async def expect(self, successor: Offspring) -> None:
         """Let this process in, and nobody else. The present standby stays until it is ready.
@@ -84,11 +86,18 @@ class Succession:
         if self.standby is not None and successor.pidfd >= 0:
             self.standby.tell(handover.Candidate(pid=successor.pid), [successor.pidfd])
 
-    async def make_way(self) -> None:
-        """Send the standby away for the successor, which can go on in its place by now."""
+    async def make_way(self, again: Sequence[str]) -> None:
+        """Send the standby away for the successor, which can go on in its place by now.
+
+        One that was started by hand follows the successor, as the command `again`; else that one
+        starts a standby of its own.
+        """
         others = [heir for heir in self._heirs if not heir.upgrade]
-        reason = "the next supervisor is ready"
-        await asyncio.gather(*(self._dismiss(heir, reason) for heir in others))
+        by_hand = not self._supervisor.config.runtime.standby
+        bye = handover.Bye(
+            reason="the next supervisor is ready", again=tuple(again) if by_hand else ()
+        )
+        await asyncio.gather(*(self._dismiss(heir, bye) for heir in others))
 
     async def _keep_no_more(self) -> None:
         if self._keeping is not None:
@@ -96,16 +105,26 @@ class Succession:
             await asyncio.wait((self._keeping,))
             self._keeping = None
 
-    async def _dismiss(self, heir: Heir, reason: str) -> None:
+    async def _dismiss(self, heir: Heir, bye: handover.Bye) -> None:
         if heir.pidfd < 0:
             return
         process = Offspring(heir.pid, os.dup(heir.pidfd))
-        heir.tell(handover.Bye(reason=reason))
-        if not await process.wait(DISMISS_SECONDS):
+        heir.tell(bye)
+        leaving = self._hung_up(heir) if bye.again else process.wait(None)
+        try:
+            async with asyncio.timeout(DISMISS_SECONDS):
+                await leaving
+        except TimeoutError:
             log.warning("the standby does not leave, killing it", pid=heir.pid)
             await process.kill()
+        process.close()
         self._remove(heir)
         heir.close()
+
+    async def _hung_up(self, heir: Heir) -> None:
+        """Wait until a standby has closed all that it had of us; its process may go on."""
+        while heir.pidfd >= 0:
+            await self.next_change()
 
     async def close(self, *, handed_over: bool = False) -> None:
         """Stop listening; a standby was dismissed before, or is the supervisor by now."""

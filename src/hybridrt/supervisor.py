@@ -724,7 +724,7 @@ class Supervisor(Producer):
             raise BusyError(f"the supervisor is {self.state}", "try again")
         self.state = "upgrading"
         self._upgraded.clear()
-        command = [*self.standby_command(python), "--upgrade"]
+        command = self.standby_command(python)
         log.info("upgrading", command=command)
         try:
             outcome = await upgrade(self, self._succession, command)

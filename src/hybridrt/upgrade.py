@@ -30,12 +30,12 @@ LOCK_SECONDS = 5.0  # for the log's lock to be free, once its owner is gone
 async def upgrade(
     supervisor: "Supervisor", succession: "Succession", command: list[str]
 ) -> dict[str, Any]:
-    """Hand over to the supervisor that `command` starts; raise UpgradeError when it stays here."""
-    successor = Offspring.start(command)
+    """Hand over to a standby that `command` starts; raise UpgradeError when it stays here."""
+    successor = Offspring.start([*command, "--upgrade"])
     try:
         await succession.expect(successor)
         await _ready(supervisor, succession, successor)
-        await succession.make_way()
+        await succession.make_way([*command, "--again"])
         await _ready(supervisor, succession, successor)  # it may have gone meanwhile
         pause_ns = await _hand_over(supervisor, succession, successor)
         if supervisor.stop_wanted.is_set():

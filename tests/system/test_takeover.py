@@ -512,6 +512,25 @@ def test_an_upgrade_under_load_loses_nothing(plant: Plant, tmp_path: Path, roll:
     plant.await_standby()
 
 
+def test_a_standby_by_hand_follows_the_next_supervisor(plant: Plant) -> None:
+    """As the same process, so that whoever started it finds it; and it can take over then."""
+    plant.start(pool=APPEND_POOLS[:1], runtime={"standby": False, "roll": False})
+    directory = str(plant.instance.directory)
+    command = [sys.executable, "-m", "hybridrt.cli", "standby", "--runtime-dir", directory]
+    by_hand = plant.instance.spawn(*command)
+    assert plant.await_standby() == by_hand.pid
+    before, old = plant.workers(), plant.supervisor()
+    for _ in range(2):
+        done = upgrade(plant)
+        assert done.returncode == 0, done.stderr + plant.instance.output()
+        assert plant.supervisor() != old
+        old = plant.supervisor()
+        assert plant.await_standby() == by_hand.pid
+    os.kill(old, signal.SIGKILL)
+    plant.await_supervisor(by_hand.pid)
+    assert plant.workers() == before
+
+
 SLOW_TO_LISTEN = """
 import time; from hybridrt import standby
 look = standby.Follower._look_again

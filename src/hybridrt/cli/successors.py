@@ -21,17 +21,18 @@ UPGRADE_PATIENCE_S = 120.0  # for the new supervisor to start and to catch up wi
 @config_option("The configuration file, for its directory.")
 @runtime_dir_option
 @click.option("--upgrade", is_flag=True, hidden=True)
-def standby(config_path: Path | None, runtime_dir: Path | None, upgrade: bool) -> int:
+@click.option("--again", is_flag=True, hidden=True)
+def standby(config_path: Path | None, runtime_dir: Path | None, upgrade: bool, again: bool) -> int:
     """Follow a supervisor, and go on in its place when it dies or hangs.
 
     Workers keep running and do not notice; producers see a pause of milliseconds. Leaves when the
-    supervisor ends on purpose.
+    supervisor ends on purpose; after an upgrade it follows the new one.
     """
     from hybridrt.handover import SOCKET_NAME
     from hybridrt.standby import run
 
     directory = runtime_directory(runtime_dir, config_path)
-    return run(directory.absolute() / SOCKET_NAME, upgrade=upgrade)
+    return run(directory.absolute() / SOCKET_NAME, upgrade=upgrade, again=again)
 
 
 @click.command()
