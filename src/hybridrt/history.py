@@ -342,7 +342,7 @@ class Story:
         extra = [f"key {said['key']}"] if "key" in said else []
         extra += ["to be run later"] if "due_ns" in said else []
         extra += [f"as a follow-up of job {said['parent']}"] if "parent" in said else []
-        extra.append(f"{said['payload_length']} bytes")
+        extra.append(f"{said['payload_length']} B of payload")
         yield f"enqueued into {said['queue']} as {said['kind']}: {', '.join(extra)}"
 
     def _kept(self, said: dict[str, Any]) -> Iterator[str]:
@@ -372,4 +372,4 @@ class Story:
 
     def _saved(self, said: dict[str, Any]) -> Iterator[str]:
         if said["job"] == self._job:
-            yield f"its handler saved {said['length']} bytes for the next attempt"
+            yield f"its handler saved {said['length']} B for the next attempt"

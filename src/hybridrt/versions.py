@@ -28,9 +28,12 @@ JOBS_A_HASH = 200  # a hash walks over all jobs: with more of them it is asked f
 # Uses nothing but what every version since the first has; a scheduler is asked if it can be.
 OTHER = """
 import struct, sys, zlib
-import hybridrt
-from hybridrt import native
-from hybridrt.logreader import Replay
+try:
+    import hybridrt
+    from hybridrt import native
+    from hybridrt.logreader import Replay
+except ImportError as error:
+    sys.exit(f"{sys.executable}: {error}")
 replay, fault = Replay(), ""
 try:
     from hybridrt.logreader import Hindsight
@@ -127,7 +130,7 @@ class Other:
         assert self._process.stdout is not None
         line = self._process.stdout.readline().decode()
         if not line:
-            raise VersionError("the other version does not answer", "see what it printed above")
+            raise VersionError("the other version does not answer", "what it printed stands above")
         return line.strip()
 
 

@@ -292,6 +292,16 @@ def test_a_version_that_is_not_there_is_not_called_equal(
     assert same["place"] == str(Path(hybridrt.__file__).parent)
 
 
+def test_a_program_without_hybridrt_is_named(past: dict[str, Any], tmp_path: Path) -> None:
+    program = tmp_path / "python"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -S -E "$@"\n')
+    program.chmod(0o755)
+    done = cli("log", "replay", past["log"], "--python", program)
+    assert done.returncode == Status.BAD_DATA
+    assert "No module named" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_moment_that_is_not_known_is_no_empty_state(past: dict[str, Any], tmp_path: Path) -> None:
     shutil.copytree(past["archive"], tmp_path / "archive")
     store = open_store(tmp_path / "archive")

@@ -41,7 +41,10 @@ class JobFirst(click.Group):
 
 @click.group(cls=JobFirst)
 def receipt() -> None:
-    """Write and verify receipts: `receipt JOB` proves a job to somebody who was not there."""
+    """Write and verify receipts: `receipt JOB` proves a job to somebody who was not there.
+
+    `receipt JOB` is short for `receipt make JOB`, and takes what that takes.
+    """
 
 
 @receipt.command("make")
