@@ -143,6 +143,7 @@ def restore(store: Store, directory: Path, moment: Moment) -> dict[str, Any]:
     It is made beside its place, under its own lock, and gets its name only once it is sound.
     """
     _check_empty(directory)
+    _check_alone(directory)
     chosen = plan(store, moment)
     uuid = uuids.uuid4().bytes
     place = directory.resolve()
@@ -168,6 +169,16 @@ def restore(store: Store, directory: Path, moment: Moment) -> dict[str, Any]:
         "time_ns": chosen.last["time_ns"],
         **contents,
     }
+
+
+def _check_alone(directory: Path) -> None:
+    """Raise where it would go with another log, or with its copies, when those are removed."""
+    for parent in directory.resolve().parents:
+        if any(next(parent.glob(pattern), None) for pattern in ("*.seg", "*.seg.zst")):
+            raise InvalidArgumentError(
+                f"{directory} lies in {parent}, among the segments of a log; nothing was changed",
+                "name a place outside of it",
+            )
 
 
 def _check_empty(directory: Path) -> None:

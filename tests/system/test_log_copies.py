@@ -503,6 +503,19 @@ def test_a_source_with_a_hole_is_refused_by_number(copies: Path, tmp_path: Path)
     assert not (tmp_path / "log").exists()
 
 
+@pytest.mark.parametrize("kind", ["log", "copies"])
+def test_a_log_is_not_restored_into_another_one(copies: Path, tmp_path: Path, kind: str) -> None:
+    """It would go when that one is removed; and a repair of that one would find it there."""
+    shutil.copytree(copies / "backup", tmp_path / "backup")
+    store = open_store(tmp_path / "backup")
+    answer("log", "restore", store.path, tmp_path / "log")
+    inside = (tmp_path / "log" if kind == "log" else store.path) / "below"
+    before = sorted(path.name for path in inside.parent.iterdir())
+    done = cli("log", "restore", store.path, inside / "new")
+    assert (done.returncode, "among the segments of a log" in done.stderr) == (Status.USAGE, True)
+    assert sorted(path.name for path in inside.parent.iterdir()) == before
+
+
 def test_a_hole_within_a_source_is_refused_by_sequence(copies: Path, tmp_path: Path) -> None:
     """Also one that the numbers of the segments do not show, and a moment that lies in it."""
     shutil.copytree(copies / "backup", tmp_path / "backup")
