@@ -574,3 +574,12 @@ void hrt_log_hold(hrt_log *log, uint64_t segment)
     (void)pthread_cond_broadcast(&log->changed);
     (void)pthread_mutex_unlock(&log->mutex);
 }
+
+bool hrt_log_held(const hrt_log *log, uint64_t segment)
+{
+    hrt_log *shared = (hrt_log *)(uintptr_t)log; /* only its mutex changes */
+    (void)pthread_mutex_lock(&shared->mutex);
+    bool held = log->hold <= segment;
+    (void)pthread_mutex_unlock(&shared->mutex);
+    return held;
+}

@@ -171,6 +171,8 @@ void hrt_log_let_go(hrt_log *log, uint64_t number);
 bool hrt_log_bound(const hrt_log *log, uint64_t number);
 /* Numbers from `segment` on are not recycled for now; they count as in use. Any thread. */
 void hrt_log_hold(hrt_log *log, uint64_t segment);
+/* Whether to retire the segment gives nothing back because it is held. */
+bool hrt_log_held(const hrt_log *log, uint64_t segment);
 
 /* fdatasync statistics, for the counters: writes into the page. NULL: none. */
 void hrt_log_counters(hrt_log *log, hrt_runtime_counters *counters);

@@ -95,7 +95,18 @@ static int check_settings(const hrt_queue_settings *settings)
     return HRT_OK;
 }
 
-/* On a full log it makes room: before the dispatch loop runs nobody else does. */
+/* Old segments that somebody holds make no room, whatever is copied. */
+static int make_room(hrt_runtime *runtime)
+{
+    bool held = hrt_log_held(runtime->log, hrt_log_oldest(runtime->log));
+    return held ? hrt_room_refusal(runtime) : hrt_retire_one(runtime);
+}
+
+/*
+ * On a full log it makes room: before the dispatch loop runs nobody else does. Where there is none,
+ * a declaration goes on all the same: there are few, and an archive that is behind would keep a
+ * supervisor from starting.
+ */
 static int order(hrt_runtime *runtime, uint32_t verb, uint32_t queue, const void *data,
                  uint32_t length)
 {
@@ -103,7 +114,10 @@ static int order(hrt_runtime *runtime, uint32_t verb, uint32_t queue, const void
     int room = HRT_OK;
     while (status == HRT_ELOGFULL && room == HRT_OK) {
         status = hrt_group_control(runtime, verb, queue, data, length, HRT_LOG_OLD_WORK);
-        room = status == HRT_ELOGFULL ? hrt_retire_one(runtime) : HRT_OK;
+        room = status == HRT_ELOGFULL ? make_room(runtime) : HRT_OK;
+    }
+    if (room == HRT_ELOGFULL && verb == HRT_CONTROL_QUEUE) {
+        return hrt_group_control(runtime, verb, queue, data, length, HRT_LOG_END);
     }
     return room == HRT_OK ? status : room;
 }

@@ -417,6 +417,38 @@ static void a_limit_holds_for_segments_of_another_size(void)
     end(&f);
 }
 
+/* Fills a log whose old segments are all held, until no operator's action finds room any more. */
+static void fill_held(fixture *f)
+{
+    int status = HRT_OK;
+    for (int paused = 1; status == HRT_OK; paused = !paused) {
+        status = hrt_runtime_pause(f->host.runtime, f->host.queue, paused);
+    }
+    CHECK_EQ(status, HRT_ELOGFULL);
+}
+
+/* Declares the queue with other settings than before. */
+static int declare_anew(fixture *f)
+{
+    static uint32_t weight = 1;
+    hrt_queue_settings settings = settings_of("default", HRT_DURABILITY_SYNC);
+    weight = weight % 1000 + 1;
+    settings.weight = weight;
+    return hrt_runtime_queue(f->host.runtime, &settings, &f->host.queue);
+}
+
+/* An archive that is behind holds segments: that keeps nobody from starting with new settings. */
+static void a_full_log_that_is_held_takes_new_settings(void)
+{
+    fixture f;
+    host_make(&f.host);
+    open_with(&f, false, 65536, 8);
+    hrt_runtime_hold(f.host.runtime, 0);
+    fill_held(&f);
+    CHECK_EQ(declare_anew(&f), HRT_OK);
+    end(&f);
+}
+
 /* Runs `count` jobs of 200 kB through the worker while it holds on to others. */
 static void churn(fixture *f, hrt_client *worker, int count)
 {
@@ -519,6 +551,7 @@ int main(void)
              TEST(a_delayed_job_comes_when_it_is_due), TEST(many_jobs_lap_the_log),
              TEST(a_backlog_of_large_jobs_is_not_copied_round_and_round),
              TEST(a_limit_holds_for_segments_of_another_size),
+             TEST(a_full_log_that_is_held_takes_new_settings),
              TEST(a_running_job_keeps_its_payload), TEST(the_page_is_written_by_the_runtime_alone),
              TEST(a_failing_sync_ends_the_run_and_acknowledges_nothing));
 }
