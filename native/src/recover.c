@@ -24,6 +24,7 @@ enum default_option {
     SEGMENTS_MAX = 256,
     SEGMENTS_RESERVE = 2,
     ASYNC_NS = 10000000,
+    TO_BEGIN = 2,       /* files to spare: the next one, and what it may cost to begin */
     REST_MAX = 4194304, /* bytes behind the durable position that are written again at no cost */
 };
 
@@ -127,6 +128,19 @@ static void remove_blank(const hrt_log *log, uint32_t slot)
     (void)unlinkat(log->directory, name, 0);
 }
 
+/*
+ * Whoever begins an epoch declares everything once more, before it can give up a segment; and
+ * segments that were given up come back, for what a header says of the head is as old as its
+ * number. So a log that was left with no file to spare may have one more than its limit says.
+ */
+static void leave_room_to_begin(hrt_log *log)
+{
+    uint64_t used = log->current - log->head + 1;
+    if (log->files < used + TO_BEGIN && log->segments_max < log->files + 1) {
+        log->segments_max = log->files + 1;
+    }
+}
+
 /* Sorts the files into the run of numbers around the tail, and the spares. */
 static void adopt_files(hrt_log *log, const hrt_catalog *catalog, uint64_t tail_number)
 {
@@ -154,6 +168,7 @@ static void adopt_files(hrt_log *log, const hrt_catalog *catalog, uint64_t tail_
     log->head = catalog->head;
     log->current = tail_number;
     log->sure = log->ready > tail_number ? tail_number + 1 : log->ready;
+    leave_room_to_begin(log);
 }
 
 /* The first file of a log is made here and now; its header makes the directory a log. */

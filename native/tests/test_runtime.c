@@ -449,6 +449,30 @@ static void a_full_log_that_is_held_takes_new_settings(void)
     end(&f);
 }
 
+/* What a life that ended left of its last segment may not hold all that the next one declares. */
+static void a_log_without_a_file_to_spare_is_begun(void)
+{
+    fixture f;
+    host_make(&f.host);
+    open_with(&f, false, 65536, 8);
+    hrt_runtime_hold(f.host.runtime, 0);
+    fill_held(&f);
+    while (declare_anew(&f) == HRT_OK) {
+    }
+    stop(&f);
+    open_with(&f, true, 65536, 8);
+    const hrt_runtime_counters *counters = &hrt_runtime_page(f.host.runtime)->runtime;
+    CHECK_EQ(hrt_load_relaxed(&counters->segments), 9); /* one more than the limit says */
+    hrt_spec spec = {.kind = f.host.kind, .queue = f.host.queue};
+    int64_t id = 0;
+    int status = HRT_ELOGFULL;
+    while (status == HRT_ELOGFULL) { /* until old segments were given up */
+        status = hrt_enqueue_wait(f.host.local, &spec, 1, 10 * SECOND_NS, &id);
+    }
+    CHECK_EQ(status, HRT_OK);
+    end(&f);
+}
+
 /* Runs `count` jobs of 200 kB through the worker while it holds on to others. */
 static void churn(fixture *f, hrt_client *worker, int count)
 {
@@ -552,6 +576,7 @@ int main(void)
              TEST(a_backlog_of_large_jobs_is_not_copied_round_and_round),
              TEST(a_limit_holds_for_segments_of_another_size),
              TEST(a_full_log_that_is_held_takes_new_settings),
-             TEST(a_running_job_keeps_its_payload), TEST(the_page_is_written_by_the_runtime_alone),
+             TEST(a_log_without_a_file_to_spare_is_begun), TEST(a_running_job_keeps_its_payload),
+             TEST(the_page_is_written_by_the_runtime_alone),
              TEST(a_failing_sync_ends_the_run_and_acknowledges_nothing));
 }
