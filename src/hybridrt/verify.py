@@ -115,7 +115,7 @@ def _verify_store(store: Store) -> dict[str, Any]:
             store.read(number)
         except DamagedLogError as error:
             places.append({"what": "record", "segment": number, "text": error.message})
-    run = last_run(numbers)
+    run = _last_whole(store, last_run(numbers))
     try:
         for record in segment_records(store, run):
             tally.add(record)
@@ -129,6 +129,25 @@ def _verify_store(store: Store) -> dict[str, Any]:
         [] if run == numbers else [f"segments {run[0]} to {run[-1]} hang together; older do not"]
     )
     return _answer(report, tally, places=places, notes=notes)
+
+
+def _last_whole(store: Store, run: list[int]) -> list[int]:
+    """Return the end of a run before which a segment was kept in part, as by an earlier backup.
+
+    The next backup to the same place found that segment gone: all that lived there was copied
+    forward by then. One that cannot be read stays in the run, for it is damage.
+    """
+    begin = len(run) - 1
+    while begin > 0 and not _is_part(store, run[begin - 1]):
+        begin -= 1
+    return run[max(begin, 0) :]
+
+
+def _is_part(store: Store, number: int) -> bool:
+    try:
+        return not store.info(number).full
+    except DamagedLogError:
+        return False
 
 
 def last_run(numbers: list[int]) -> list[int]:

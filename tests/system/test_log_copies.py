@@ -299,6 +299,35 @@ def test_a_backup_into_an_archive_leaves_no_hole(
     assert answer("log", "verify", archive)["ok"]
 
 
+def test_a_later_backup_is_sound_where_the_log_has_lapped_an_earlier_one(
+    instance: Any, tmp_path: Path, await_condition: Any
+) -> None:
+    """The segment that the first one kept in part is gone from the log by then."""
+    archive, backup = tmp_path / "archive", tmp_path / "backup"
+    process = run(
+        instance,
+        pool=[instance.python_pool()],
+        archive={"directory": str(archive)},
+        queue=[{"name": "default", "result_ttl": 0, "durability": "memory"}],
+    )
+    with hybridrt.connect(instance.directory) as client:
+        for _ in range(500):
+            await_condition(lambda: put(client), "the log has room")
+    await_condition(lambda: instance.call("status")["jobs"] == 0, "the jobs are done")
+    stop(process)
+    made = answer("log", "backup", instance.log_directory, backup)
+    older, store = open_store(archive), open_store(backup)
+    assert isinstance(store, Archive)
+    part = made["first"] - 1
+    store.put(older.read(part)[1][:20_000], must_be_full=False)
+    assert store.numbers()[0] == part
+    assert not store.info(part).full
+    verdict = answer("log", "verify", backup)
+    assert (verdict["verdict"], verdict["state_hash"]) == ("clean", made["state_hash"])
+    restored = answer("log", "restore", backup, tmp_path / "restored")
+    assert restored["sequence"] == made["sequence"]
+
+
 def test_a_copy_is_never_replaced_by_a_lesser_one(copies: Path, tmp_path: Path) -> None:
     shutil.copytree(copies / "archive", tmp_path / "archive")
     store = open_store(tmp_path / "archive")
