@@ -462,14 +462,17 @@ static uint64_t lasting_asides(const hrt_log *log)
     return hrt_log_asides(log) - (replaced ? hrt_log_relics(log) : 0);
 }
 
-/* Mutex held. */
+/*
+ * What is retired and held comes back once its holder is done: to copy more jobs meanwhile would
+ * only fill the log faster than a holder that is behind can read it. Mutex held.
+ */
 static bool is_tight(const hrt_log *log)
 {
     /* Files that are still to be made leave time to those who read the old ones. While some are
      * held, retiring more gives nothing back: the log grows as far as it may. */
     bool wanted = log->files < log->options.segments_min || log->hold < log->head;
     bool growing = wanted && hrt_flusher_may_grow(log);
-    uint64_t taken = hrt_log_used(log) + lasting_asides(log);
+    uint64_t taken = log->current - log->head + 1 + lasting_asides(log);
     return !growing && taken + 2 + log->kept[HRT_LOG_NEW_WORK] > log->files;
 }
 

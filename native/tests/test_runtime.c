@@ -449,6 +449,36 @@ static void a_full_log_that_is_held_takes_new_settings(void)
     end(&f);
 }
 
+/* Who reads the log too slowly is not given more to read: copies of what lives make no room. */
+static void a_holder_that_is_behind_is_not_outrun_by_copies(void)
+{
+    enum { JOBS = 30, ROUNDS = 4, FILES = 16, BEHIND = 13, PASSES = 2000 };
+    const uint32_t segment = 65536;
+    static char payload[2800]; /* all of them take more than a segment */
+    fixture f;
+    memset(payload, 'x', sizeof(payload) - 1);
+    host_make(&f.host);
+    open_with(&f, true, segment, FILES);
+    for (int i = 0; i < JOBS; i++) {
+        CHECK(enqueue(&f, payload, NULL) > 0);
+    }
+    hrt_runtime_hold(f.host.runtime, 0);
+    while (declare_anew(&f) == HRT_OK) {
+    }
+    hrt_client *worker = host_attach_worker(&f.host, 1, 1);
+    const hrt_runtime_counters *counters = &hrt_runtime_page(f.host.runtime)->runtime;
+    hrt_spec spec = {.kind = f.host.kind, .queue = f.host.queue};
+    int64_t id = 0;
+    for (int i = 0; i < PASSES; i++) { /* there is no room to give the worker a job */
+        hrt_runtime_hold(f.host.runtime, hrt_load_relaxed(&counters->log_tail) / segment - BEHIND);
+        int status = hrt_enqueue_wait(f.host.local, &spec, 1, 10 * SECOND_NS, &id);
+        CHECK_EQ(status, HRT_ELOGFULL);
+    }
+    CHECK(hrt_load_relaxed(&counters->kept) <= ROUNDS * JOBS);
+    hrt_detach(worker);
+    end(&f);
+}
+
 /* What a life that ended left of its last segment may not hold all that the next one declares. */
 static void a_log_without_a_file_to_spare_is_begun(void)
 {
@@ -576,6 +606,7 @@ int main(void)
              TEST(a_backlog_of_large_jobs_is_not_copied_round_and_round),
              TEST(a_limit_holds_for_segments_of_another_size),
              TEST(a_full_log_that_is_held_takes_new_settings),
+             TEST(a_holder_that_is_behind_is_not_outrun_by_copies),
              TEST(a_log_without_a_file_to_spare_is_begun), TEST(a_running_job_keeps_its_payload),
              TEST(the_page_is_written_by_the_runtime_alone),
              TEST(a_failing_sync_ends_the_run_and_acknowledges_nothing));
