@@ -30,7 +30,7 @@ from tests.crash.verdict import judge
 from tests.crash.world import ENDING, LANGUAGES, StuckError, World
 
 VICTIMS = {"producer": 2, "go": 3, "rust": 3, "c": 1, "supervisor": 2}
-STANDBY_VICTIMS = {**VICTIMS, "supervisor": 3, "standby": 2, "supervisor and standby": 1}
+STANDBY_VICTIMS = {**VICTIMS, "supervisor": 3, "standby": 2, "supervisor and standby": 2}
 SUCCESSION = STANDBY_VICTIMS.keys() - VICTIMS.keys() | {"supervisor"}
 PACES = (0, 1, 10, 50, 150, 300)  # jobs settled between one kill and the next
 EARLY_SHARE = 0.25  # of the supervisors are killed again while they recover
@@ -55,6 +55,7 @@ class Outcome:
     kills: Counter[str] = field(default_factory=Counter)
     acknowledged: int = 0
     takeovers: int = 0
+    resumed: int = 0  # restarts from a snapshot
     rescues: int = 0
     history: History = field(default_factory=History)
     seconds: float = 0.0
@@ -79,6 +80,7 @@ class Outcome:
             f"copied forward: {history.kept} jobs",
             f"state hash: {history.replay_hash:016x}, {history.replay_jobs} jobs left",
             f"state hashes compared on the way: {history.hashes}",
+            f"restarts from a snapshot: {self.resumed}",
             f"rescues: {self.rescues}",
             f"time: {self.seconds:.1f} s",
             *(f"FAULT {fault}" for fault in history.faults),
@@ -101,6 +103,7 @@ class Outcome:
                 "acknowledged": self.acknowledged,
                 "records": history.records,
                 "state hashes compared": history.hashes,
+                **({"restarts from a snapshot": self.resumed} if self.plan.standby else {}),
             },
             "violations": history.fault_count,
             "seconds": round(self.seconds, 1),
@@ -186,9 +189,7 @@ class Campaign:
             world.kill_standby()
         else:
             world.kill_supervisor()
-            world.start_supervisor()
-            world.attach()
-            world.await_orphans()
+            world.restart()
 
     def _kill_supervisor(self) -> None:
         """Kill it, and sometimes its successor too, while that reads the log."""
@@ -241,6 +242,7 @@ def compare_ending(outcome: Outcome, world: World) -> None:
         history.fault("the log does not end with a checkpoint of the whole state")
     if isinstance(world, Dynasty):
         outcome.takeovers = world.takeovers
+        outcome.resumed = world.resumed
         world.supervisors += world.takeovers
     else:
         compare_memory(history, json.loads((world.directory / ENDING).read_text()))

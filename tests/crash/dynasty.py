@@ -1,6 +1,7 @@
 """A world whose supervisor has a standby: kills are followed by takeovers, not by restarts.
 
-Only when both are killed at once does a new supervisor start on the log.
+Only when both are killed at once does a new supervisor start on the log. Half of those so started
+have their standbys write snapshots, and begin from one.
 """
 
 import contextlib
@@ -17,6 +18,8 @@ from hybridrt.errors import HybridrtError
 from tests.crash.kin import RUN, Kin
 from tests.crash.world import DEADLINE_S, LANGUAGES, ROOT, StuckError, World, alive
 
+SNAPSHOTS = 'snapshot = true\nsnapshot_every = "64KiB"\n'
+BEGAN_FROM_ONE = 1  # snapshot, in what the recovery found
 LEASE = "5s"  # when both were killed the lanes wait so long: less than the producer for an answer
 
 
@@ -27,15 +30,25 @@ class Dynasty(World):
         """Describe it."""
         super().__init__(directory, durability, seed, recycle=recycle)
         self.takeovers = 0
+        self.resumed = 0  # supervisors that began from a snapshot
         self._kin = Kin()
 
     def _config(self) -> str:
         runtime = f'[runtime]\nstandby = true\nlease = "{LEASE}"\nlog_format = "json"\n'
-        return super()._config().replace("[runtime]\n", runtime)
+        log = f"[log]\n{SNAPSHOTS if self._snapshots() else ''}"
+        return super()._config().replace("[runtime]\n", runtime).replace("[log]\n", log)
+
+    def _snapshots(self) -> bool:
+        """Say whether this supervisor has snapshots: two do, two do not, in turns.
+
+        So some begin where the one before left a snapshot, and some from an older one.
+        """
+        return (self.supervisors - 1) // 2 % 2 == 0
 
     def start_supervisor(self) -> None:
         """Start a supervisor that starts its standby."""
         self.supervisors += 1
+        self._config_path.write_text(self._config())
         with (self.directory / "output").open("ab") as output:
             self.supervisor = subprocess.Popen(
                 [sys.executable, "-c", RUN, str(self._config_path)],
@@ -80,6 +93,13 @@ class Dynasty(World):
                     self._known[process.pid] = process
                     found.append(process)
         return found
+
+    def restart(self) -> None:
+        """Start a supervisor where all are dead, and see what it began from."""
+        self.start_supervisor()
+        self.attach()
+        self.resumed += self.active()["recovery"]["snapshot"] == BEGAN_FROM_ONE
+        self.await_orphans()
 
     def kill_active(self) -> None:
         """Kill the supervisor while its standby is ready, and wait until that one supervises."""

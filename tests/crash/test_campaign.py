@@ -14,6 +14,7 @@ from tests.crash.campaign import Plan, make_directory, run_campaign
 LONG = bool(os.environ.get("LONG"))
 KILLS = int(os.environ.get("KILLS", "5000" if LONG else "500"))
 SEED = os.environ.get("SEED", secrets.token_hex(4))
+ENOUGH = 100  # kills, for some of the restarts to begin from a snapshot
 PLANS = [
     Plan(KILLS, SEED),
     Plan(KILLS // 4, SEED, durability="memory"),
@@ -36,3 +37,4 @@ def test_killed_processes_lose_no_job_and_settle_none_twice(plan: Plan) -> None:
     assert outcome.history.faults == []
     assert outcome.kills.total() >= plan.kills
     assert outcome.acknowledged > plan.kills
+    assert outcome.resumed > 0 or not plan.standby or plan.kills < ENOUGH

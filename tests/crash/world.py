@@ -26,7 +26,10 @@ PAUSE_S = 0.002
 LARGE_SEGMENTS = 'segment_size = "1MiB"'
 SMALL_SEGMENTS = 'segment_size = "256KiB"\nhistory = "4MiB"'  # kept for the one who reads along
 ENDING = "ending.json"
-STRANGE = re.compile(r'"worker \S+ (was killed by (?!SIGKILL)|exited with status [1-9])')
+STRANGE = re.compile(  # a snapshot is too old once the log has used segments behind it again
+    r'"worker \S+ (was killed by (?!SIGKILL)|exited with status [1-9])'
+    r'|"a snapshot was refused(?!.*: the log has given up what followed it)'
+)
 
 
 class StuckError(Exception):
