@@ -31,7 +31,7 @@ typedef struct stage {
     uint64_t took_over_ns;
     uint64_t epoch_sequence; /* tokens above it are of the newest runtime */
     uint64_t token;          /* of the job that the worker had last */
-    uint64_t fetched_ns;     /* and since when */
+    uint64_t fetched_ns;     /* when it had its first of that runtime */
     uint32_t active;         /* number of the runner that has taken over */
     uint32_t ready;          /* and of the one that follows closely */
     uint32_t failed;
@@ -75,7 +75,8 @@ static int work(const takeover *t)
         status = hrt_fetch(client, &job, 1, STEP_TIMEOUT_NS, &count);
         if (status != HRT_OK)
             break;
-        STORE(t->stage->fetched_ns, bench_now_ns());
+        if (LOAD(t->stage->token) <= LOAD(t->stage->epoch_sequence))
+            STORE(t->stage->fetched_ns, bench_now_ns());
         STORE(t->stage->token, job.token);
         rest(JOB_NS);
         const hrt_settlement end = {.job = job.id, .token = job.token, .outcome = HRT_OUTCOME_OK};
