@@ -44,8 +44,8 @@ class Cases:
         value = data[offset] ^ self.dice.randrange(1, 256)
         return data[:offset] + bytes([value]) + data[offset + 1 :]
 
-    def twin(self, original: Path, name: Path, data: bytes) -> Path:
-        """Make a directory like `original` but for one file."""
+    def twin(self, original: Path, name: Path, data: bytes | None) -> Path:
+        """Make a directory like `original` but for one file; None: without it."""
         twin = self.home / f"{len(self.lines)}"
         for path in original.rglob("*"):
             place = twin / path.relative_to(original)
@@ -53,7 +53,8 @@ class Cases:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.symlink_to(path)
         (twin / name).unlink()
-        (twin / name).write_bytes(data)
+        if data is not None:
+            (twin / name).write_bytes(data)
         return twin
 
 
@@ -93,6 +94,16 @@ def tamper_records(cases: Cases, proven: Proven, count: int) -> None:
         log = cases.twin(proven.log, Path(name), changed)
         case = {"keys": [proven.vkey], "directory": str(proven.directory), "log": str(log)}
         cases.add("record", accepted=False, **case)
+
+
+def drop_segments(cases: Cases, proven: Proven) -> None:
+    """Leave one segment out: the oldest may have been used again, any other one is missing."""
+    names = list(dict.fromkeys(name for name, _, _ in signed_bytes(proven)))
+    assert len(names) > 2
+    for place, name in enumerate(names):
+        log = cases.twin(proven.log, Path(name), None)
+        case = {"keys": [proven.vkey], "directory": str(proven.directory), "log": str(log)}
+        cases.add("segment", accepted=place == 0, **case)
 
 
 def tamper_files(cases: Cases, proven: Proven, count: int) -> None:

@@ -3,6 +3,7 @@
 SEED repeats a run, TAMPERS makes it larger.
 """
 
+import json
 import os
 import random
 import secrets
@@ -14,9 +15,17 @@ from pathlib import Path
 
 import pytest
 
+from hybridrt.proof.audit import audit
+from hybridrt.proof.tiles import Folder
 from tests.proof import proven_log
 from tests.proof.proven_log import Proven
-from tests.proof.tampering import Cases, tamper_files, tamper_receipts, tamper_records
+from tests.proof.tampering import (
+    Cases,
+    drop_segments,
+    tamper_files,
+    tamper_receipts,
+    tamper_records,
+)
 from tests.proof.verifiers import VERIFIERS, verdicts
 
 TAMPERS = int(os.environ.get("TAMPERS", "1200"))
@@ -38,6 +47,7 @@ def cases(proven: Proven, tmp_path_factory: pytest.TempPathFactory) -> Cases:
     tamper_records(made, proven, TAMPERS // 3)
     tamper_files(made, proven, TAMPERS // 3)
     tamper_receipts(made, proven, every=max(1, 16 * 1200 // TAMPERS))
+    drop_segments(made, proven)
     made.add("whole", accepted=True, **whole)
     made.write()
     return made
@@ -55,7 +65,7 @@ def test_every_changed_byte_is_rejected_and_nothing_else(language: str, cases: C
     assert wrong == []
     tampered = Counter(cases.kinds[n] for n, accepted in cases.expected.items() if not accepted)
     assert tampered.total() >= min(TAMPERS, 1000)
-    assert set(tampered) == {"record", "checkpoint", "0", "1", "entries", "receipt"}
+    assert set(tampered) == {"record", "checkpoint", "0", "1", "entries", "receipt", "segment"}
 
 
 @pytest.mark.parametrize("language", ["go", "rust"])
@@ -82,6 +92,25 @@ def test_the_command_says_what_holds_by_its_status(
     assert run(*key, "--key", proven.witness().verifier, receipt).returncode == 1
     assert run(*key, "--log", proven.log, receipt).returncode == 1
     assert run(receipt).returncode == run(*key).returncode == run("--key").returncode == 2
+
+
+@pytest.mark.parametrize("language", ["go", "rust"])
+def test_records_that_the_log_has_no_more_are_counted(
+    language: str, proven: Proven, cases: Cases
+) -> None:
+    """As in Python, which is asked too: a log uses its segments again."""
+    oldest = next(
+        json.loads(line)["log"]
+        for line in cases.lines
+        if cases.kinds[json.loads(line)["id"]] == "segment"
+    )
+    checked = audit(Folder(proven.directory), [proven.verifier], Path(oldest))
+    assert checked.gone > 0
+    words = ["--key", proven.vkey, "--log", oldest, str(proven.directory)]
+    run = subprocess.run(
+        [VERIFIERS[language][0], *words], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert f"records, {checked.gone} of them no longer in the log, root" in run.stdout, run.stderr
 
 
 def test_rejections_are_for_the_right_reason(cases: Cases) -> None:

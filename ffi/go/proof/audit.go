@@ -42,34 +42,44 @@ func (h hashes) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 }
 
 // VerifyDirectory checks a whole proof: the tree is built anew from the entries and compared with
-// all that was published in directory. With log, the directory of a log at rest, every record is
-// compared with its entry too; "" leaves that out. Every one of keys has to have signed.
-func VerifyDirectory(directory, log string, keys []string) (Checkpoint, error) {
+// all that was published in directory. With log, the directory of a log at rest, every record that
+// it still has is compared with its entry too; "" leaves that out. Every one of keys has to have
+// signed.
+func VerifyDirectory(directory, log string, keys []string) (Audit, error) {
 	text, err := os.ReadFile(filepath.Join(directory, "checkpoint"))
 	if err != nil {
-		return Checkpoint{}, err
+		return Audit{}, err
 	}
 	signed, err := openCheckpoint(text, keys)
 	if err != nil {
-		return Checkpoint{}, err
+		return Audit{}, err
 	}
 	tiles := tlog.NewTiles(tileHeight, 0, signed.Size)
 	entries, err := readEntries(directory, tiles)
 	if err != nil {
-		return Checkpoint{}, err
+		return Audit{}, err
 	}
-	if err := compareLog(log, entries); err != nil {
-		return Checkpoint{}, err
+	found, err := compareLog(log, entries)
+	if err != nil {
+		return Audit{}, err
 	}
 	tree, err := grow(entries)
 	if err != nil {
-		return Checkpoint{}, err
+		return Audit{}, err
 	}
 	root, err := tlog.TreeHash(int64(len(entries)), tree)
 	if err != nil || int64(len(entries)) != signed.Size || root != signed.Root {
-		return Checkpoint{}, errors.New("the entries do not lead to the root of the checkpoint")
+		return Audit{}, errors.New("the entries do not lead to the root of the checkpoint")
 	}
-	return signed, compareTiles(directory, tiles, tree)
+	found.Checkpoint = signed
+	return found, compareTiles(directory, tiles, tree)
+}
+
+// An Audit is what a whole proof comes to. Size counts the records that are Lost and Gone too.
+type Audit struct {
+	Checkpoint
+	Lost int64 // records that were lost before they could be read; their leaves say so
+	Gone int64 // records whose segment is not in the log any more; 0 without a log
 }
 
 func grow(entries [][]byte) (hashes, error) {
@@ -112,20 +122,29 @@ func readEntries(directory string, tiles []tlog.Tile) ([][]byte, error) {
 	return entries, nil
 }
 
-func compareLog(directory string, entries [][]byte) error {
-	if directory == "" {
-		return nil
-	}
-	log, err := readLog(directory)
-	if err != nil {
-		return err
-	}
-	for _, entry := range entries {
-		if err := log.compare(entry); err != nil {
-			return err
+func compareLog(directory string, entries [][]byte) (Audit, error) {
+	var found Audit
+	var log *segmentLog
+	if directory != "" {
+		var err error
+		if log, err = readLog(directory); err != nil {
+			return found, err
 		}
 	}
-	return nil
+	for _, entry := range entries {
+		if entry[typeOffset] == typeLost {
+			found.Lost++
+		} else if log != nil {
+			there, err := log.compare(entry)
+			if err != nil {
+				return found, err
+			}
+			if !there {
+				found.Gone++
+			}
+		}
+	}
+	return found, nil
 }
 
 func compareTiles(directory string, tiles []tlog.Tile, tree hashes) error {

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 )
@@ -17,7 +18,9 @@ const (
 	entrySize    = 96
 	entryVersion = 1
 	typeOffset   = 44
+	typeLost     = 0 // of an entry whose record was lost before it could be read
 	typePad      = 7
+	spare        = math.MaxUint64 // number of a segment file that is not in use
 )
 
 // entryOf is what stands at a leaf: the record's header, the version in place of its checksum, and
@@ -57,8 +60,9 @@ func sequenceOf(entry []byte) uint64 { return binary.LittleEndian.Uint64(entry[8
 
 // A segmentLog has the bytes of the segment files of a log at rest, by their number.
 type segmentLog struct {
-	size uint64
-	data map[uint64][]byte
+	size   uint64
+	oldest uint64
+	data   map[uint64][]byte
 }
 
 func readLog(directory string) (*segmentLog, error) {
@@ -66,17 +70,20 @@ func readLog(directory string) (*segmentLog, error) {
 	if err != nil {
 		return nil, err
 	}
-	log := &segmentLog{data: map[uint64][]byte{}}
+	log := &segmentLog{oldest: spare, data: map[uint64][]byte{}}
 	for _, path := range paths {
 		data, err := os.ReadFile(path)
 		if err != nil {
 			return nil, err
 		}
 		if len(data) < headerSize {
-			return nil, fmt.Errorf("%s is cut short", path)
+			continue // not begun
 		}
-		log.size = uint64(binary.LittleEndian.Uint32(data[12:]))
-		log.data[binary.LittleEndian.Uint64(data[16:])] = data
+		if number := binary.LittleEndian.Uint64(data[16:]); number != spare {
+			log.size = uint64(binary.LittleEndian.Uint32(data[12:]))
+			log.oldest = min(log.oldest, number)
+			log.data[number] = data
+		}
 	}
 	if log.size == 0 {
 		return nil, errors.New("there is no log")
@@ -84,17 +91,21 @@ func readLog(directory string) (*segmentLog, error) {
 	return log, nil
 }
 
-// compare finds the record of an entry in the log.
-func (log *segmentLog) compare(entry []byte) error {
+// compare finds the record of an entry in the log; false: its segment was used again since.
+func (log *segmentLog) compare(entry []byte) (bool, error) {
 	length := uint64(binary.LittleEndian.Uint32(entry))
 	position := binary.LittleEndian.Uint64(entry[16:])
 	if entry[typeOffset] == typePad {
 		length = headerSize
 	}
-	data := log.data[position/log.size]
+	number := position / log.size
+	if number < log.oldest {
+		return false, nil
+	}
+	data := log.data[number]
 	offset := position % log.size
 	if offset+length > uint64(len(data)) {
-		return fmt.Errorf("record %d is missing from the log", sequenceOf(entry))
+		return false, fmt.Errorf("record %d is missing from the log", sequenceOf(entry))
 	}
-	return fits(entry, data[offset:offset+length])
+	return true, fits(entry, data[offset:offset+length])
 }

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use tlog_tiles::{Error as TreeError, Hash, HashReader, Tile, stored_hashes, tree_hash};
 
-use crate::record::{ENTRY_SIZE, SegmentLog, check_entry, sequence_of};
-use crate::{Checkpoint, Fault, head};
+use crate::record::{ENTRY_SIZE, SegmentLog, check_entry, is_lost, sequence_of};
+use crate::{Audit, Fault, head};
 
 const TILE_HEIGHT: u8 = 8;
 const LENGTH_BYTES: usize = 2;
@@ -32,8 +32,8 @@ fn tile_path(tile: &Tile) -> String {
 }
 
 /// Checks a whole proof: the tree is built anew from the entries and compared with all that was
-/// published in `directory`. With `log`, the directory of a log at rest, every record is compared
-/// with its entry too.
+/// published in `directory`. With `log`, the directory of a log at rest, every record that it still
+/// has is compared with its entry too.
 ///
 /// # Errors
 ///
@@ -42,14 +42,17 @@ pub fn verify_directory(
     directory: &Path,
     log: Option<&Path>,
     keys: &[String],
-) -> Result<Checkpoint, Fault> {
+) -> Result<Audit, Fault> {
     let signed = head::open(&std::fs::read(directory.join("checkpoint"))?, keys)?;
     let tiles = Tile::new_tiles(TILE_HEIGHT, 0, signed.size);
     let entries = read_entries(directory, &tiles)?;
-    if let Some(log) = log {
-        let log = SegmentLog::read(log)?;
-        for entry in &entries {
-            log.compare(entry)?;
+    let log = log.map(SegmentLog::read).transpose()?;
+    let (mut lost, mut gone) = (0, 0);
+    for entry in &entries {
+        if is_lost(entry) {
+            lost += 1;
+        } else if let Some(log) = &log {
+            gone += u64::from(!log.compare(entry)?);
         }
     }
     let size = u64::try_from(entries.len())?;
@@ -62,7 +65,7 @@ pub fn verify_directory(
         return Err("the entries do not lead to the root of the checkpoint".into());
     }
     compare_tiles(directory, &tiles, &tree)?;
-    Ok(signed)
+    Ok(Audit { signed, lost, gone })
 }
 
 fn read_entries(directory: &Path, tiles: &[Tile]) -> Result<Vec<Vec<u8>>, Fault> {

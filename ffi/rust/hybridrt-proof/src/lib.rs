@@ -34,3 +34,14 @@ pub struct Checkpoint {
     /// The head of the tree over them.
     pub root: [u8; 32],
 }
+
+/// What a whole proof comes to. The records that are lost and gone count in its size too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// What was signed.
+    pub signed: Checkpoint,
+    /// Records that were lost before they could be read; their leaves say so.
+    pub lost: u64,
+    /// Records whose segment is not in the log any more; 0 without a log.
+    pub gone: u64,
+}

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use hybridrt_proof::{Checkpoint, Fault, verify_directory, verify_receipt};
+use hybridrt_proof::{Audit, Fault, verify_directory, verify_receipt};
 use serde::{Deserialize, Serialize};
 
 const USAGE: &str = "usage: hybridrt-verify --key VKEY [--log DIR | --record FILE] PLACE";
@@ -41,10 +41,12 @@ struct Verdict {
 }
 
 impl Request {
-    fn check(&self) -> Result<Checkpoint, Fault> {
+    fn check(&self) -> Result<Audit, Fault> {
         if let Some(receipt) = &self.receipt {
             let record = self.record.as_ref().map(fs::read).transpose()?;
-            return verify_receipt(&fs::read(receipt)?, record.as_deref(), &self.keys);
+            let signed = verify_receipt(&fs::read(receipt)?, record.as_deref(), &self.keys)?;
+            let (lost, gone) = (0, 0);
+            return Ok(Audit { signed, lost, gone });
         }
         let directory = self.directory.as_ref().ok_or("there is nothing to check")?;
         verify_directory(directory, self.log.as_deref(), &self.keys)
@@ -77,15 +79,29 @@ fn judge_one(mut request: Request, place: PathBuf) -> Result<(), Fault> {
     } else {
         request.receipt = Some(place);
     }
-    let signed = request
+    let found = request
         .check()
         .map_err(|fault| format!("{shown}: {fault}"))?;
-    let root = BASE64_STANDARD.encode(signed.root);
+    let root = BASE64_STANDARD.encode(found.signed.root);
     println!(
-        "ok: {}, {} records, root {root}",
-        signed.origin, signed.size
+        "ok: {}, {} records{}, root {root}",
+        found.signed.origin,
+        found.signed.size,
+        without(&found)
     );
     Ok(())
+}
+
+/// Which records nobody could look at.
+fn without(found: &Audit) -> String {
+    let mut text = String::new();
+    if found.gone > 0 {
+        text += &format!(", {} of them no longer in the log", found.gone);
+    }
+    if found.lost > 0 {
+        text += &format!(", {} lost before they were signed", found.lost);
+    }
+    text
 }
 
 /// What the command line asks for; nothing if it is no good.

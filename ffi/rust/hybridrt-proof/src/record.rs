@@ -11,7 +11,9 @@ pub const ENTRY_SIZE: usize = 96;
 const HEADER_SIZE: usize = 64;
 const ENTRY_VERSION: u32 = 1;
 const TYPE_OFFSET: usize = 44;
+const TYPE_LOST: u8 = 0;
 const TYPE_PAD: u8 = 7;
+const SPARE: u64 = u64::MAX; // number of a segment file that is not in use
 
 fn u32_at(bytes: &[u8], offset: usize) -> u32 {
     u32::from_le_bytes(bytes[offset..offset + 4].try_into().expect("four bytes"))
@@ -64,9 +66,15 @@ pub fn sequence_of(entry: &[u8]) -> u64 {
     u64_at(entry, 8)
 }
 
+/// Whether the record of an entry was lost before it could be read.
+pub fn is_lost(entry: &[u8]) -> bool {
+    entry[TYPE_OFFSET] == TYPE_LOST
+}
+
 /// The segment files of a log at rest, by their number.
 pub struct SegmentLog {
     size: u64,
+    oldest: u64,
     data: HashMap<u64, Vec<u8>>,
 }
 
@@ -74,6 +82,7 @@ impl SegmentLog {
     pub fn read(directory: &Path) -> Result<Self, Fault> {
         let mut log = Self {
             size: 0,
+            oldest: SPARE,
             data: HashMap::new(),
         };
         for file in std::fs::read_dir(directory)? {
@@ -83,10 +92,14 @@ impl SegmentLog {
             }
             let data = std::fs::read(&path)?;
             if data.len() < HEADER_SIZE {
-                return Err(format!("{} is cut short", path.display()).into());
+                continue; // not begun
             }
-            log.size = u32_at(&data, 12).into();
-            log.data.insert(u64_at(&data, 16), data);
+            let number = u64_at(&data, 16);
+            if number != SPARE {
+                log.size = u32_at(&data, 12).into();
+                log.oldest = log.oldest.min(number);
+                log.data.insert(number, data);
+            }
         }
         if log.size == 0 {
             Err("there is no log".into())
@@ -95,8 +108,8 @@ impl SegmentLog {
         }
     }
 
-    /// Finds the record of an entry and compares them.
-    pub fn compare(&self, entry: &[u8]) -> Result<(), Fault> {
+    /// Finds the record of an entry and compares them; false: its segment was used again since.
+    pub fn compare(&self, entry: &[u8]) -> Result<bool, Fault> {
         let is_pad = entry[TYPE_OFFSET] == TYPE_PAD;
         let length = if is_pad {
             HEADER_SIZE
@@ -104,12 +117,17 @@ impl SegmentLog {
             usize::try_from(u32_at(entry, 0))?
         };
         let position = u64_at(entry, 16);
+        let number = position / self.size;
+        if number < self.oldest {
+            return Ok(false);
+        }
         let offset = usize::try_from(position % self.size)?;
         let record = self
             .data
-            .get(&(position / self.size))
+            .get(&number)
             .and_then(|data| data.get(offset..offset + length))
             .ok_or_else(|| format!("record {} is missing from the log", sequence_of(entry)))?;
-        fits(entry, record)
+        fits(entry, record)?;
+        Ok(true)
     }
 }

@@ -38,21 +38,22 @@ type verdict struct {
 	Reason   string `json:"reason"`
 }
 
-func (r request) check() (proof.Checkpoint, error) {
+func (r request) check() (proof.Audit, error) {
 	if r.Receipt == "" {
 		return proof.VerifyDirectory(r.Directory, r.Log, r.Keys)
 	}
 	text, err := os.ReadFile(r.Receipt)
 	if err != nil {
-		return proof.Checkpoint{}, err
+		return proof.Audit{}, err
 	}
 	var record []byte
 	if r.Record != "" {
 		if record, err = os.ReadFile(r.Record); err != nil {
-			return proof.Checkpoint{}, err
+			return proof.Audit{}, err
 		}
 	}
-	return proof.VerifyReceipt(text, record, r.Keys)
+	signed, err := proof.VerifyReceipt(text, record, r.Keys)
+	return proof.Audit{Checkpoint: signed}, err
 }
 
 func judgeAll(path string) error {
@@ -98,8 +99,20 @@ func judgeOne(r request, place string) error {
 		return fmt.Errorf("%s: %w", place, err)
 	}
 	root := base64.StdEncoding.EncodeToString(signed.Root[:])
-	fmt.Printf("ok: %s, %d records, root %s\n", signed.Origin, signed.Size, root)
+	fmt.Printf("ok: %s, %d records%s, root %s\n", signed.Origin, signed.Size, without(signed), root)
 	return nil
+}
+
+// without says which records nobody could look at.
+func without(found proof.Audit) string {
+	var text string
+	if found.Gone > 0 {
+		text += fmt.Sprintf(", %d of them no longer in the log", found.Gone)
+	}
+	if found.Lost > 0 {
+		text += fmt.Sprintf(", %d lost before they were signed", found.Lost)
+	}
+	return text
 }
 
 func main() {
