@@ -35,6 +35,7 @@ from hybridrt.records import TYPE_OFFSET, RecordType
 from hybridrt.segments import MARK_OFFSET
 from tests.proof import proven_log
 from tests.proof.proven_log import EVERYTHING, Proven, prove
+from tests.proof.verifiers import VERIFIERS
 
 STEP = "1" if os.environ.get("LONG") else "11"
 ROOT = Path(__file__).parent.parent.parent
@@ -183,6 +184,11 @@ def test_records_that_are_gone_become_leaves_that_say_so_when_accepted(proven: P
     checked = audit(Folder(proven.directory), [proven.verifier], proven.log)
     assert checked.lost > 0
     assert checked.records + checked.lost + checked.gone == checked.head.size
+    for language in ("go", "rust"):
+        words = ["--key", proven.vkey, "--log", proven.log, proven.directory]
+        program = VERIFIERS[language][0]
+        said = subprocess.run([program, *words], capture_output=True, text=True, check=False)
+        assert f", {checked.lost} lost before they were signed, root" in said.stdout, said.stderr
     found = Tiles(Folder(proven.directory), checked.head.size).entry(100)
     assert found[44] == LOST
     prove(proven.options())  # and it goes on as usual
