@@ -56,7 +56,7 @@ PYTHON_MODULES = {
     "log": "archive backup damage diskspace fillers history holds records repair restore scrub"
     " segments store verify versions",
     "client": "client jobs mailbox outcomes producer worker",
-    "supervisor": "attach control dispatching notary output pools processes restarts service"
+    "supervisor": "attach control dispatching notary output pools processes restarts rundir service"
     " supervisor upkeep verbs",
     "succession": "estate handover heir offspring standby succession upgrade",
     "proof": "proof",

@@ -20,7 +20,7 @@ from typing import Any
 
 from hybridrt import handover, native
 from hybridrt.config import Config
-from hybridrt.dispatching import DispatchThread
+from hybridrt.dispatching import DispatchThread, runtime_options
 from hybridrt.errors import ClosedError, HybridrtError, UnreachableError
 from hybridrt.estate import Estate
 from hybridrt.exits import Status, exit_status
@@ -29,7 +29,6 @@ from hybridrt.heir import close_all
 from hybridrt.logs import configure, get_logger
 from hybridrt.native import Grant, Standby
 from hybridrt.service import run_loop
-from hybridrt.supervisor import runtime_options
 
 log = get_logger("standby")
 

@@ -8,12 +8,9 @@ Example:
 
 import asyncio
 import contextlib
-import errno
-import fcntl
 import os
 import signal
 import socket
-import stat
 import sys
 import time
 from collections.abc import Callable
@@ -24,41 +21,37 @@ import msgspec
 
 from hybridrt import configfile
 from hybridrt.attach import Listener, listen
-from hybridrt.config import SEGMENTS_MIN, Config, PoolConfig, QueueConfig
+from hybridrt.config import Config, PoolConfig
 from hybridrt.diskspace import lack_of_space
-from hybridrt.dispatching import DispatchThread
+from hybridrt.dispatching import DispatchThread, declare, runtime_options
 from hybridrt.errors import (
-    AlreadyRunningError,
     BusyError,
     ClosedError,
-    ConfigError,
-    DiskFullError,
     HybridrtError,
     JobNotFoundError,
-    PermissionDeniedError,
     StartError,
     StorageError,
-    SystemCallError,
     UnknownPoolError,
     UnknownQueueError,
     UnknownWorkerError,
 )
 from hybridrt.estate import Estate
-from hybridrt.handover import PEER, SOCKET_NAME, Settings
+from hybridrt.handover import PEER, Settings
 from hybridrt.heir import close_all
 from hybridrt.holds import Holds
 from hybridrt.jobs import JobInfo
 from hybridrt.logs import get_logger
-from hybridrt.names import Durability, EventType, Order
+from hybridrt.names import EventType
 from hybridrt.native import Event, Grant, Runtime, RuntimeOptions, error_of
 from hybridrt.notary import Notary
 from hybridrt.place import Place
 from hybridrt.pools import Pool
 from hybridrt.processes import WorkerProcess, holder_of
 from hybridrt.producer import Producer
+from hybridrt.rundir import RunDirectory, make_directory
 from hybridrt.succession import Succession
 from hybridrt.tasks import Tasks
-from hybridrt.units import format_size, to_milliseconds, to_nanoseconds
+from hybridrt.units import format_size
 from hybridrt.upkeep import Upkeep
 
 log = get_logger("supervisor")
@@ -67,61 +60,6 @@ T = TypeVar("T")
 Grants = list[tuple[Grant, list[int]]]
 
 EVENTFD_BYTES = 8
-SOCKET_PATH_BYTES_MAX = 107  # of a sockaddr_un
-KEY_BYTES = 255
-
-
-def queue_settings(queue: QueueConfig) -> dict[str, Any]:
-    """Return the fields of hrt_queue_settings for a queue of the configuration."""
-    return {
-        "name": queue.name,
-        "weight": queue.weight,
-        "max_jobs": queue.max_jobs,
-        "retain_max": queue.retain,
-        "retry_base_ms": to_milliseconds(queue.retry_base),
-        "retry_cap_ms": to_milliseconds(queue.retry_cap),
-        "max_running": queue.max_running,
-        "durability": Durability[queue.durability.upper()],
-        "order": Order[queue.order.upper()],
-        "max_attempts": queue.max_attempts,
-        "timeout_ms": to_milliseconds(queue.timeout),
-        "result_ttl_ms": to_milliseconds(queue.result_ttl),
-        "max_crashes": queue.max_crashes,
-    }
-
-
-def make_directory(place: str, path: Path) -> None:
-    """Make a directory that the configuration names at `place`, for this user alone."""
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise ConfigError([f"{place}: {path} is not a directory, or lies below a file"]) from error
-    except PermissionError as error:
-        raise PermissionDeniedError(
-            f"{place}: cannot make {path}: {error.strerror}",
-            "name a directory that this user may write to",
-        ) from error
-    except OSError as error:
-        kind = DiskFullError if error.errno == errno.ENOSPC else SystemCallError
-        raise kind(f"{place}: cannot make {path}: {error.strerror}") from error
-
-
-def runtime_options(config: Config) -> RuntimeOptions:
-    """Return the options of the C library that a configuration stands for."""
-    settings = config.log
-    return RuntimeOptions(
-        directory=str(configfile.log_directory(config).absolute()),
-        segment_bytes=settings.segment_size,
-        segments_min=settings.history // settings.segment_size + SEGMENTS_MIN,
-        segments_max=settings.max_size // settings.segment_size,
-        async_ns=to_nanoseconds(settings.async_interval),
-        checkpoint_ns=to_nanoseconds(settings.checkpoint_interval),
-        checkpoint_records=settings.checkpoint_records,
-        snapshot=settings.snapshot,
-        snapshot_bytes=settings.snapshot_every,
-        lease_ns=to_nanoseconds(config.runtime.lease),
-        cancel_grace_ns=to_nanoseconds(config.runtime.cancel_grace),
-    )
 
 
 class Supervisor(Producer):
@@ -135,7 +73,7 @@ class Supervisor(Producer):
         super().__init__()
         self.config = config
         self.words: dict[str, str] = {}  # of [runtime], said on the command line
-        self.directory = configfile.runtime_directory(config).absolute()
+        self._rundir = RunDirectory(configfile.runtime_directory(config).absolute())
         self.log_directory = configfile.log_directory(config).absolute()
         self.pools: dict[str, Pool] = {}
         self.state = "new"
@@ -148,7 +86,7 @@ class Supervisor(Producer):
         self._thread: DispatchThread | None = None
         self.upkeep: Upkeep | None = None
         self._calls: set[asyncio.Future[Any]] = set()  # into C, from threads of the pool
-        self._succession = Succession(self, self.standby_path)
+        self._succession = Succession(self, self._rundir.standby)
         self.takeover: dict[str, Any] | None = None  # how it became the supervisor
         self.listening: socket.socket | None = None  # kept by a service manager over a restart
         self.keep_socket = False  # it is kept by one: its path stays
@@ -158,7 +96,6 @@ class Supervisor(Producer):
         self._control: Any = None
         self._notary: Notary | None = None
         self._tasks = Tasks()
-        self._lock_fd = -1
         self._lacking_space = ""
         self._log_place: Place | None = None
         self._log_is_lost = False
@@ -204,11 +141,12 @@ class Supervisor(Producer):
     async def _begin(self) -> socket.socket:
         """Open the log and begin to dispatch; return the socket of the lanes."""
         configfile.check_places(self.config, {})  # it may come from a program instead of a file
-        self._lock_directory()
+        make_directory("log.directory", self.log_directory)
+        self._rundir.claim()
         self._runtime = runtime = await asyncio.to_thread(Runtime.open, self.options())
         self._watch_over(runtime)
         self._report_recovery(runtime)
-        self._declare(runtime)
+        declare(runtime, self.config)
         self._thread = DispatchThread(runtime)
         self._thread.start()
         if self.listening is not None:
@@ -234,64 +172,29 @@ class Supervisor(Producer):
         self.upkeep = Upkeep(self.config, place, runtime, self.holds, self.publish)
         self.upkeep.start()
 
-    def _declare(self, runtime: Runtime) -> None:
-        for queue in self.config.queues:
-            runtime.queue(queue_settings(queue))
-        for kind in self.config.kind_names():
-            runtime.kind(kind)
-
     def options(self) -> RuntimeOptions:
         """Return how the C library runs this log."""
         return runtime_options(self.config)
 
-    def _lock_directory(self) -> None:
-        """Make the runtime directory ours, and refuse to share it."""
-        make_directory("log.directory", self.log_directory)
-        make_directory("runtime.directory", self.directory)
-        status = self.directory.stat()
-        if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o077:
-            raise PermissionDeniedError(
-                f"{self.directory} must belong to this user with mode 0700",
-                f"chmod 700 {self.directory}, or name another one in [runtime] directory",
-            )
-        if len(os.fsencode(self.control_path)) > SOCKET_PATH_BYTES_MAX:
-            limit = f"the path of a socket in it has at most {SOCKET_PATH_BYTES_MAX} bytes"
-            raise ConfigError(
-                [f"runtime.directory: {self.directory} is too long: {limit}"],
-                "name a shorter one, such as a directory in /run or /tmp",
-            )
-        fd = os.open(self.directory / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(fd)
-            raise AlreadyRunningError(
-                f"another supervisor uses {self.directory}",
-                "stop it with 'hybridrt shutdown', or use another [runtime] directory",
-            ) from error
-        self._lock_fd = fd
-        for path in (self.standby_path, self.control_path, self.events_path):
-            path.unlink(missing_ok=True)  # left behind by a supervisor that was killed
+    @property
+    def directory(self) -> Path:
+        """Return the runtime directory."""
+        return self._rundir.path
 
     @property
     def attach_path(self) -> Path:
         """Return the socket where lanes are handed out."""
-        return self.directory / "attach.sock"
+        return self._rundir.attach
 
     @property
     def control_path(self) -> Path:
         """Return the socket of the control requests."""
-        return self.directory / "control.sock"
+        return self._rundir.control
 
     @property
     def events_path(self) -> Path:
         """Return the socket of the events."""
-        return self.directory / "events.sock"
-
-    @property
-    def standby_path(self) -> Path:
-        """Return the socket where a standby connects."""
-        return self.directory / SOCKET_NAME
+        return self._rundir.events
 
     @property
     def runtime(self) -> Runtime:
@@ -585,7 +488,7 @@ class Supervisor(Producer):
     async def reload(self, config: Config) -> list[str]:
         """Apply a changed configuration; return what needs a restart to take effect."""
         old, self.config = self.config, config
-        self._declare(self.runtime)
+        declare(self.runtime, self.config)
         drain_timeout = config.runtime.drain_timeout
         wanted = {pool.name: pool for pool in config.pools}
         for name in [name for name in self.pools if name not in wanted]:
@@ -611,7 +514,7 @@ class Supervisor(Producer):
     def _inherit(self, estate: Estate) -> socket.socket:
         """Go on with what a standby took over; return the socket of the lanes."""
         self._runtime, self._thread = estate.runtime, estate.dispatch
-        self._lock_fd = estate.lock_fd
+        self._rundir.inherit(estate.lock_fd)
         self.takeover = {
             "cause": estate.cause,
             "duration_ns": estate.duration_ns,
@@ -620,8 +523,7 @@ class Supervisor(Producer):
         }
         log.warning("took over", **self.takeover)
         self._watch_over(estate.runtime)
-        self.standby_path.unlink(missing_ok=True)
-        self._declare(estate.runtime)
+        declare(estate.runtime, self.config)
         estate.listening.setblocking(False)
         return estate.listening
 
@@ -699,7 +601,7 @@ class Supervisor(Producer):
     def shared_fds(self) -> tuple[int, int]:
         """Return the lock of the directory and the attach socket; they stay ours."""
         assert self._listener is not None
-        return self._lock_fd, self._listener.fileno()
+        return self._rundir.lock_fd, self._listener.fileno()
 
     async def call(self, function: Callable[..., T], *arguments: Any) -> T:
         """Call into C from another thread; the runtime is not closed before it returns."""
@@ -850,8 +752,7 @@ class Supervisor(Producer):
         await self._close_runtime()
         if self._notary is not None:
             await asyncio.to_thread(self._notary.join)
-        if self._lock_fd >= 0:
-            os.close(self._lock_fd)
+        self._rundir.close()
 
     async def _close_runtime(self) -> None:
         if self._runtime is not None:
