@@ -118,11 +118,6 @@ class Findings:
     end: int = HEADER_BYTES  # offset there after the last whole group
     tail: Edge | None = None  # the last record before it
 
-    @property
-    def sound(self) -> bool:
-        """Say whether there is nothing to repair."""
-        return not (self.headers or self.spare_headers or self.aside or self.gaps)
-
 
 def edge(fields: tuple[int, ...]) -> Edge:
     """Keep of a record's header what its neighbours have to fit to."""

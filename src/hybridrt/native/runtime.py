@@ -202,7 +202,7 @@ class Runtime:
 
     def jobs(self, wanted: Filter, maximum: int) -> tuple[list[dict[str, Any]], int]:
         """Return living jobs in order of id, and the `after` of the next call (0: the end)."""
-        fields = (wanted.after, wanted.states, wanted.queue, wanted.kind, 0, wanted.key_hash)
+        fields = (wanted.after, wanted.states, wanted.queue, wanted.kind)
         infos = ffi.new("hrt_job_info[]", maximum)
         count = ffi.new("uint32_t *")
         following = ffi.new("uint64_t *")

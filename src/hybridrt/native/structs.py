@@ -249,7 +249,6 @@ class Filter:
     states: int = 0
     queue: int = -1
     kind: int = -1
-    key_hash: int = 0
 
 
 @dataclass(frozen=True, slots=True)
