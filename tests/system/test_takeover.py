@@ -243,7 +243,7 @@ def test_a_worker_that_dies_with_the_supervisor_is_replaced(plant: Plant) -> Non
         os.kill(pid, signal.SIGKILL)
         os.kill(plant.first.pid, signal.SIGKILL)  # type: ignore[union-attr]
         plant.await_supervisor(successor)
-        assert plant.workers()[name][0] != pid
+        plant.until(lambda: plant.workers().get(name, (pid, 0))[0] != pid, "it is replaced")
         for job in jobs:
             job.result(DEADLINE_S)
 
