@@ -95,11 +95,12 @@ static int check_settings(const hrt_queue_settings *settings)
     return HRT_OK;
 }
 
-/* Old segments that somebody holds make no room, whatever is copied. */
-static int make_room(hrt_runtime *runtime)
+/* Old segments that somebody holds make no room, nor does it help to copy all of the log twice. */
+static int make_room(hrt_runtime *runtime, uint64_t last)
 {
-    bool held = hrt_log_held(runtime->log, hrt_log_oldest(runtime->log));
-    return held ? hrt_room_refusal(runtime) : hrt_retire_one(runtime);
+    uint64_t oldest = hrt_log_oldest(runtime->log);
+    bool vain = oldest >= last || hrt_log_held(runtime->log, oldest);
+    return vain ? hrt_room_refusal(runtime) : hrt_retire_one(runtime);
 }
 
 /*
@@ -110,16 +111,17 @@ static int make_room(hrt_runtime *runtime)
 static int order(hrt_runtime *runtime, uint32_t verb, uint32_t queue, const void *data,
                  uint32_t length)
 {
+    const uint64_t last = hrt_log_current(runtime->log);
     int status = HRT_ELOGFULL;
     int room = HRT_OK;
     while (status == HRT_ELOGFULL && room == HRT_OK) {
         status = hrt_group_control(runtime, verb, queue, data, length, HRT_LOG_OLD_WORK);
-        room = status == HRT_ELOGFULL ? make_room(runtime) : HRT_OK;
+        room = status == HRT_ELOGFULL ? make_room(runtime, last) : HRT_OK;
     }
     if (room == HRT_ELOGFULL && verb == HRT_CONTROL_QUEUE) {
         return hrt_group_control(runtime, verb, queue, data, length, HRT_LOG_END);
     }
-    return room == HRT_OK ? status : room;
+    return room == HRT_OK ? status : hrt_fail(room, "%s", hrt_strerror(room));
 }
 
 static int declare_queue(hrt_runtime *runtime, const hrt_queue_settings *wanted,

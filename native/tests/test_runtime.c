@@ -449,6 +449,29 @@ static void a_full_log_that_is_held_takes_new_settings(void)
     end(&f);
 }
 
+/* A limit that was lowered below what lives: copying all of it once shows that it makes no room. */
+static void a_log_over_its_limit_takes_new_settings(void)
+{
+    static char small[401];
+    static char large[30001];
+    fixture f;
+    memset(small, 'x', sizeof(small) - 1);
+    memset(large, 'x', sizeof(large) - 1);
+    host_make(&f.host);
+    open_with(&f, true, 65536, 32);
+    const hrt_runtime_counters *counters = &hrt_runtime_page(f.host.runtime)->runtime;
+    while (hrt_load_relaxed(&counters->segments) < 26) {
+        CHECK(enqueue(&f, small, NULL) > 0);
+    }
+    CHECK(enqueue(&f, large, NULL) > 0); /* copies of all leave gaps of this size */
+    stop(&f);
+    open_with(&f, false, 65536, 5);
+    for (int i = 0; i < 400; i++) { /* into the next segment, and the one behind it */
+        CHECK_EQ(declare_anew(&f), HRT_OK);
+    }
+    end(&f);
+}
+
 /* Who reads the log too slowly is not given more to read: copies of what lives make no room. */
 static void a_holder_that_is_behind_is_not_outrun_by_copies(void)
 {
@@ -606,6 +629,7 @@ int main(void)
              TEST(a_backlog_of_large_jobs_is_not_copied_round_and_round),
              TEST(a_limit_holds_for_segments_of_another_size),
              TEST(a_full_log_that_is_held_takes_new_settings),
+             TEST(a_log_over_its_limit_takes_new_settings),
              TEST(a_holder_that_is_behind_is_not_outrun_by_copies),
              TEST(a_log_without_a_file_to_spare_is_begun), TEST(a_running_job_keeps_its_payload),
              TEST(the_page_is_written_by_the_runtime_alone),
