@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -17,6 +18,7 @@ from hybridrt.errors import (
     ControlError,
     DiskFullError,
     HybridrtError,
+    JobNotFoundError,
     JobStateError,
     LogFullError,
     UnknownKindError,
@@ -227,7 +229,10 @@ def _filter(
 def _list(supervisor: "Supervisor", wanted: messages.JobFilter, state: str | None) -> Reply:
     chosen = _filter(supervisor, wanted, state)
     infos, following = supervisor.runtime.jobs(chosen, wanted.limit)
-    jobs = [msgspec.to_builtins(supervisor.job_info(info)) for info in infos]
+    jobs: list[Reply] = []
+    for info in infos:
+        with contextlib.suppress(JobNotFoundError):  # it has ended since it was listed
+            jobs.append(msgspec.to_builtins(supervisor.job_info(info)))
     return {"jobs": jobs, "next": following}
 
 
