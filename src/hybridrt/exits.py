@@ -58,6 +58,7 @@ STATUS_OF_CODE = {
     "HRT_ECLOSED": Status.UNREACHABLE,
     "HRT_EIO": Status.IO,
     "BUSY": Status.TRY_AGAIN,
+    "HRT_EGONE": Status.TRY_AGAIN,
     "HRT_EFULL": Status.TRY_AGAIN,
     "HRT_ELOGFULL": Status.TRY_AGAIN,
     "HRT_ENOSPC": Status.TRY_AGAIN,

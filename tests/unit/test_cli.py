@@ -186,6 +186,10 @@ def test_every_error_code_with_a_status_exists() -> None:
     assert set(printing.STATUS_OF_CODE) <= set(BY_CODE) | {"USAGE"}
 
 
+def test_a_reader_that_was_overtaken_by_the_writer_may_try_again() -> None:
+    assert printing.exit_status("HRT_EGONE") is printing.Status.TRY_AGAIN
+
+
 def test_the_exit_status_of_an_unknown_code_is_1() -> None:
     assert printing.exit_status("SOMETHING_NEW") is printing.Status.FAILED
 
