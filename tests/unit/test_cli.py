@@ -309,3 +309,11 @@ def test_what_workers_say_does_not_steer_a_terminal() -> None:
         "       at line 1\\u202e",
         "id     7",
     ]
+
+
+def test_a_witness_pauses_between_two_looks(tmp_path: Path) -> None:
+    """Without this it asked the log again as fast as it could."""
+    words = ("--key", "a+b+c", "--signer", str(tmp_path / "k"), "--state", str(tmp_path / "w"))
+    result = run("witness", str(tmp_path), *words, "--every", "0.5s")
+    assert result.exit_code == printing.Status.USAGE
+    assert "--every takes 1s or more" in result.output

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from hybridrt.cli.choices import duration
-from hybridrt.cli.printing import Status, note
+from hybridrt.cli.printing import Status, UsageError, note
 from hybridrt.cli.proofs import FILE, FOLDER, keys_option, verifiers
 from hybridrt.cli.session import Session, session_options
+
+EVERY_MIN_S = 1.0  # a log signs no more often by default, and is not to be asked without a pause
 
 if TYPE_CHECKING:
     from hybridrt.proof.witness import Witnessed
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 @keys_option
 @click.option("--signer", type=FILE, required=True, help="The witness's own private key.")
 @click.option("--state", type=FOLDER, required=True, help="Where it remembers what it saw.")
-@click.option("--every", type=duration, help="Look again and again; else once.")
+@click.option("--every", type=duration, help="Look again and again, 1s or more apart; else once.")
 @session_options
 def witness(
     session: Session,
@@ -43,6 +45,8 @@ def witness(
     from hybridrt.proof.tiles import open_source
     from hybridrt.proof.witness import Witness
 
+    if every is not None and every < EVERY_MIN_S:
+        raise UsageError(f"--every takes {EVERY_MIN_S:.0f}s or more")
     source, trusted = open_source(place), verifiers(keys)
     watcher = Witness(state, key_files.load(signer, COSIGNATURE)[0])
     while True:

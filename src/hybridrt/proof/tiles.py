@@ -92,7 +92,10 @@ class Site:
                 raise ProofMissingError(f"{address} is missing") from error
             raise UnreachableError(f"{address}: {error}") from error
         except OSError as error:
-            raise UnreachableError(f"{address}: {error}") from error
+            reason = getattr(error, "reason", error)  # urllib wraps what the system said
+            raise UnreachableError(
+                f"{address}: {getattr(reason, 'strerror', None) or reason}"
+            ) from error
 
 
 def open_source(place: str) -> Source:
