@@ -21,7 +21,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from tests.attacks import bit_rot, clock_jumps, devices, faults, kills, power_cut
+from tests.attacks import bit_rot, clock_jumps, devices, faults, journeys, kills, power_cut
 from tests.attacks.report import MissingError, Report, ViolationError
 
 Attack = Callable[[Path, bool], Report]
@@ -38,6 +38,7 @@ ATTACKS: dict[str, Attack] = {
     "no-space": faults.fail_each_allocation,
     "full-disk": faults.fill_disk,
     "clock-jumps": clock_jumps.jump_clocks,
+    "journeys": journeys.make_journeys,
     "bit-rot": bit_rot.turn_every_bit,
     "bit-rot-large": bit_rot.turn_random_bits,
 }
