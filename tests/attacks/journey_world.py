@@ -135,7 +135,8 @@ class JourneyWorld:
                 return status
             if not self.family():
                 self._check_supervisor()
-                self.start()
+                if self._supervisor is None:  # a process that just begins may show no environment
+                    self.start()
             return None
 
         found: dict[str, Any] = self.until(answers, "a supervisor runs")

@@ -104,7 +104,7 @@ class Journey:
             (("job", "ls", "--state", "ready", "--json"), AWAY),
             (("queue", "ls"), AWAY),
             (("worker", "ls"), AWAY),
-            (("worker", "roll", "python"), ABSENT),
+            (("worker", "roll", "python"), (*ABSENT, Status.FAILED)),  # amid a stop
             (("pool", "scale", "go", "2"), ABSENT),
             (("enqueue", "conf.echo", "by hand", "--queue", "block"), ABSENT),
             (("reload",), ABSENT),
