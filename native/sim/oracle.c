@@ -62,6 +62,7 @@ static struct {
     uint64_t durable_count; /* lines known to be on the disk, all of them up to here */
     model_job *jobs;        /* by id, which is a sequence */
     bool restarted;
+    bool torn; /* harm took the end of the log, and what jobs were copied to with it */
     uint64_t cuts;
     uint64_t least; /* lines that a restart has to find */
     uint32_t epoch;
@@ -105,6 +106,7 @@ void oracle_begin(sim_outcome *outcome)
     oracle.count = 0;
     oracle.durable_count = 0;
     oracle.restarted = true;
+    oracle.torn = false;
     oracle.least = 0;
     oracle.epoch = 0;
     oracle.end = SIM_SEGMENT + HRT_SEGMENT_HEADER;
@@ -572,6 +574,7 @@ static void begin_life(const hrt_record *record)
     SIM_CHECK(found >= oracle.least,
               "a new writer has found %llu records, %llu were there for certain", number(found),
               number(oracle.least));
+    oracle.outcome->unprovable |= oracle.torn;
     if (found <= oracle.count) {
         SIM_CHECK(whole_groups(found) == found, "a new writer has kept a part of a group");
         cut_history(found);
@@ -754,17 +757,28 @@ static bool heads_are_whole(void)
     return true;
 }
 
+/* The first harmed line that nothing on the disk tells from a torn tail. Count: none. */
+static uint64_t first_unproven(void)
+{
+    uint64_t i = oracle.harmed;
+    while (i < oracle.least && (!is_harmed(&oracle.lines[i]) || is_proven(i))) {
+        i++;
+    }
+    return i < oracle.least ? i : oracle.count;
+}
+
 void oracle_harmed(void)
 {
     oracle.harmed = first_harmed();
     oracle.proven = oracle.harmed < oracle.least && is_proven(oracle.harmed);
-    if (oracle.harmed < oracle.least && !oracle.proven) {
-        /* Nothing on the disk tells this from a torn tail. Copies of older jobs may lie behind it.
-         */
-        oracle.least = whole_groups(oracle.harmed);
-        if (oracle.head > 1) {
-            oracle.outcome->unprovable = true;
-        }
+    uint64_t torn = first_unproven();
+    oracle.torn = false;
+    if (torn < oracle.least) {
+        oracle.least = whole_groups(torn);
+        /* Copies of older jobs may lie behind it. Who begins behind what is proven finds a torn
+         * tail there; who reads all does not come so far. */
+        oracle.torn = oracle.head > 1;
+        oracle.outcome->unprovable |= oracle.torn && !oracle.proven;
     }
 }
 
@@ -786,6 +800,7 @@ void oracle_judge_open(int status, const char *sentence, uint64_t read_from)
         return; /* something else went wrong before */
     }
     oracle.outcome->damages_named++;
+    oracle.torn = false; /* a backup is put in its place */
     unsigned long long named = 0;
     const char *at = strstr(sentence, "record at position ");
     bool in_record = at != NULL && sscanf(at, "record at position %llu", &named) == 1;
@@ -830,7 +845,7 @@ static bool replay_to(uint64_t count)
 
 void oracle_work(void)
 {
-    if (!oracle.compare) {
+    if (!oracle.compare || oracle.outcome->unprovable) {
         return;
     }
     oracle.compare = false;
