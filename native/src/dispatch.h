@@ -104,6 +104,7 @@ typedef struct hrt_seat {
     hrt_delivery *overflow; /* deliveries that found the ring full, FIFO */
     uint32_t overflow_count, overflow_capacity;
     bool stalled; /* a settle waits in the ring until the log has room */
+    bool over;    /* its client is gone, and says no more */
     bool flooded; /* the overflow has reached its limit: the client does not read */
     hrt_pin *pins;
     uint32_t pin_count, pin_capacity;

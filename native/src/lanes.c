@@ -295,6 +295,7 @@ void hrt_lanes_fault(hrt_runtime *runtime, uint32_t lane, const char *text)
 /* What a process published before it died or left still counts. */
 static void take_the_rest(hrt_runtime *runtime, uint32_t lane)
 {
+    runtime->seats[lane].over = true;
     while (runtime->seats[lane].phase == HRT_LANE_LIVE && hrt_submission_take(runtime, lane)) {
     }
 }

@@ -233,13 +233,19 @@ static bool is_unread(const hrt_runtime *runtime, const hrt_submit_settle *submi
            !hrt_audience_waits(runtime->audience, submit->job);
 }
 
+/* The last words of a client are taken now or never. */
+static bool waits_for_room(const hrt_runtime *runtime, uint32_t lane)
+{
+    return !runtime->seats[lane].over && !hrt_room_stuck(runtime);
+}
+
 /*
  * Room for a settle, its data and its follow-ups. In a full log the data goes: at once what nobody
  * reads, else when nothing makes room for it. What is left of the settle always has room, but
  * follow-ups wait.
  */
-static int reserve_settle(hrt_runtime *runtime, const hrt_submit_settle *submit, size_t room,
-                          bool *whole_out)
+static int reserve_settle(hrt_runtime *runtime, uint32_t lane, const hrt_submit_settle *submit,
+                          size_t room, bool *whole_out)
 {
     size_t own = hrt_record_span(sizeof(hrt_record) + sizeof(hrt_settle_entry)) + room;
     size_t data = hrt_record_span(submit->data_length) + HRT_RECORD_ALIGN;
@@ -254,7 +260,7 @@ static int reserve_settle(hrt_runtime *runtime, const hrt_submit_settle *submit,
         return status;
     }
     if (status == HRT_ELOGFULL && !bare &&
-        (is_unread(runtime, submit) || hrt_room_stuck(runtime))) {
+        (is_unread(runtime, submit) || !waits_for_room(runtime, lane))) {
         *whole_out = false;
         status = hrt_group_reserve(runtime, own + HRT_RECORD_ALIGN, HRT_LOG_END);
     }
@@ -284,8 +290,8 @@ static bool take_settle(hrt_runtime *runtime, uint32_t lane, const hrt_submit_se
         return true;
     }
     bool whole = false;
-    int status = reserve_settle(runtime, submit, room, &whole);
-    bool gives_way = submit->follow_count > 0 && hrt_room_stuck(runtime);
+    int status = reserve_settle(runtime, lane, submit, room, &whole);
+    bool gives_way = submit->follow_count > 0 && !waits_for_room(runtime, lane);
     if (status == HRT_ELOGFULL && !gives_way) {
         unit->left = 0;
         seat->stalled = true; /* it stays in the ring until there is room */

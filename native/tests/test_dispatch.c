@@ -387,6 +387,47 @@ static void jobs_of_a_worker_that_left_a_full_log_come_back(void)
     end(&h);
 }
 
+/* Nothing is used again, and what is small finds no room either. */
+static void stop_up_log(host *h)
+{
+    static char payload[4096];
+    int status = HRT_OK;
+    hrt_runtime_hold(h->runtime, 0);
+    while (enqueue(h, (hrt_spec){.payload = payload, .payload_length = sizeof(payload)}) > 0) {
+    }
+    for (int paused = 1; status == HRT_OK; paused = !paused) {
+        status = hrt_runtime_pause(h->runtime, h->queue, paused);
+    }
+    CHECK_EQ(status, HRT_ELOGFULL);
+}
+
+/* Its result would wait for room; that its job is done is written down. */
+static void what_a_worker_said_before_it_left_a_full_log_holds(void)
+{
+    static char result[RESULT_SIZE];
+    host h;
+    prepare(&h, HRT_DURABILITY_MEMORY, 65536, 6);
+    host_start(&h);
+    hrt_client *worker = host_attach_worker(&h, 1, 0);
+    int64_t held = enqueue(&h, (hrt_spec){.result_ttl_ms = 3600000});
+    hrt_job job;
+    uint32_t count = 0;
+    CHECK_EQ(hrt_fetch(worker, &job, 1, 5 * SECOND_NS, &count), HRT_OK);
+    CHECK_EQ(job.id, held);
+    stop_up_log(&h);
+    const hrt_settlement done = {.job = job.id,
+                                 .token = job.token,
+                                 .outcome = HRT_OUTCOME_OK,
+                                 .data = result,
+                                 .data_length = sizeof(result)};
+    CHECK_EQ(hrt_settle(worker, &done, 1), HRT_OK);
+    hrt_detach(worker);
+    await_lanes(&h, 1);
+    hrt_job_info info;
+    AWAIT(hrt_runtime_job(h.runtime, (uint64_t)held, &info) == HRT_ENOTFOUND); /* no result */
+    end(&h);
+}
+
 /* Jobs far ahead fill the oldest segments; what comes and goes behind them must not fill the log.
  */
 static void jobs_far_ahead_do_not_hold_up_the_log(void)
@@ -445,6 +486,7 @@ int main(void)
              TEST(who_waits_for_room_is_woken_however_little_was_in_the_way),
              TEST(a_draining_worker_gives_back_what_was_under_way),
              TEST(jobs_of_a_worker_that_left_a_full_log_come_back),
+             TEST(what_a_worker_said_before_it_left_a_full_log_holds),
              TEST(jobs_far_ahead_do_not_hold_up_the_log),
              TEST(clients_know_what_a_log_of_small_segments_takes),
              TEST(closing_while_the_disk_is_at_work_is_safe));
