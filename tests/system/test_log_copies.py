@@ -90,16 +90,7 @@ def test_no_segment_is_used_again_before_it_is_archived(
 ) -> None:
     """Far more is written than the log holds: in the end the archive has all of it."""
     archive = tmp_path / "archive"
-    process = run(
-        instance,
-        pool=[instance.python_pool()],
-        archive={"directory": str(archive)},
-        queue=[{"name": "default", "result_ttl": 0, "durability": "memory"}],
-    )
-    with hybridrt.connect(instance.directory) as client:
-        for _ in range(900):
-            await_condition(lambda: put(client), "the log has room")
-    await_condition(lambda: instance.call("status")["jobs"] == 0, "the jobs are done")
+    process = run_through(instance, 900, archive, await_condition)
     instance.call("log.sync")
     await_condition(lambda: instance.call("status")["upkeep"]["archive"]["behind"] == 0, "archived")
     upkeep = instance.call("status")["upkeep"]
@@ -113,6 +104,23 @@ def test_no_segment_is_used_again_before_it_is_archived(
     assert [store.info(n).first_sequence for n in numbers[1:]] == [
         store.info(n).last_sequence + 1 for n in numbers[:-1]
     ]
+
+
+def run_through(
+    instance: Any, count: int, archive: Path, await_condition: Any
+) -> "subprocess.Popen[bytes]":
+    """Start a supervisor with an archive, and run so many jobs through its log."""
+    process = run(
+        instance,
+        pool=[instance.python_pool()],
+        archive={"directory": str(archive)},
+        queue=[{"name": "default", "result_ttl": 0, "durability": "memory"}],
+    )
+    with hybridrt.connect(instance.directory) as client:
+        for _ in range(count):
+            await_condition(lambda: put(client), "the log has room")
+    await_condition(lambda: instance.call("status")["jobs"] == 0, "the jobs are done")
+    return process
 
 
 def put(client: hybridrt.Client) -> bool:
@@ -304,16 +312,7 @@ def test_a_later_backup_is_sound_where_the_log_has_lapped_an_earlier_one(
 ) -> None:
     """The segment that the first one kept in part is gone from the log by then."""
     archive, backup = tmp_path / "archive", tmp_path / "backup"
-    process = run(
-        instance,
-        pool=[instance.python_pool()],
-        archive={"directory": str(archive)},
-        queue=[{"name": "default", "result_ttl": 0, "durability": "memory"}],
-    )
-    with hybridrt.connect(instance.directory) as client:
-        for _ in range(500):
-            await_condition(lambda: put(client), "the log has room")
-    await_condition(lambda: instance.call("status")["jobs"] == 0, "the jobs are done")
+    process = run_through(instance, 500, archive, await_condition)
     stop(process)
     made = answer("log", "backup", instance.log_directory, backup)
     older, store = open_store(archive), open_store(backup)

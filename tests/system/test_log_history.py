@@ -188,6 +188,14 @@ def test_the_archive_and_the_log_alone_come_to_the_same_state(past: dict[str, An
     assert whole == alone
 
 
+def held_against(log: Path, library: Path) -> dict[str, Any]:
+    """Replay with another version that does not agree; return what is said of it."""
+    done = cli("log", "replay", log, "--library", library, "--json")
+    assert done.returncode == Status.FAILED, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
 def test_another_version_is_held_against_the_history(past: dict[str, Any], tmp_path: Path) -> None:
     (same,) = lines("log", "replay", past["log"], "--python", sys.executable)
     assert same["equal"]
@@ -197,9 +205,7 @@ def test_another_version_is_held_against_the_history(past: dict[str, Any], tmp_p
         "data = ffi.from_buffer(record)",
         "data = ffi.from_buffer(record)\n        if record[44] == 3: return []  # forgets settles",
     )
-    done = cli("log", "replay", past["log"], "--library", tmp_path, "--json")
-    assert done.returncode == Status.FAILED, done.stderr
-    found = json.loads(done.stdout)
+    found = held_against(past["log"], tmp_path)
     assert not found["equal"]
     assert "settle" in {record["type"] for record in found["difference"]["records"]}
     first = next(
@@ -257,9 +263,7 @@ def test_the_scheduler_of_another_version_is_held_against_the_history(
         "for place in range(count[0])]",
         "for place in range(record[44] == 2, count[0])]  # leaves the first job of a lease out",
     )
-    done = cli("log", "replay", past["log"], "--library", library, "--json")
-    assert done.returncode == Status.FAILED, done.stderr
-    found = json.loads(done.stdout)
+    found = held_against(past["log"], library)
     leases = sum(record["type"] == "lease" for record in lines("log", "cat", past["log"]))
     assert (found["difference"], found["otherwise"]) == (None, leases)
     told = found["decision"]
