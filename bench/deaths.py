@@ -6,7 +6,6 @@ Prints one JSON object: what the page of evidence holds.
 """
 
 import argparse
-import json
 import os
 import signal
 import subprocess
@@ -29,7 +28,7 @@ from hybridrt.cli.load import (
     private_instance,
 )
 from hybridrt.units import format_size, parse_size
-from tests.attacks.report import percentiles
+from tests.attacks.report import percentiles, tell
 
 
 @contextmanager
@@ -123,10 +122,7 @@ def main() -> None:
     with Deaths(options.resident) as deaths:
         for _ in range(options.trials):
             deaths.trial()
-    text = json.dumps(report(deaths))
-    print(text)
-    if options.json is not None:
-        options.json.write_text(text)
+    tell(report(deaths), options.json)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """What an attack comes to: faults, what was explored, violations."""
 
+import json
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 Counts = dict[str, Any]
@@ -43,6 +45,14 @@ class Report:
         return (
             f"{self.what}: {self.violations} violations; {numbers}{times}{seed}; {self.seconds} s"
         )
+
+
+def tell(report: Counts, path: Path | None) -> None:
+    """Print a report as one JSON object, and store it if somebody wants it in a file."""
+    text = json.dumps(report)
+    print(text)
+    if path is not None:
+        path.write_text(text)
 
 
 def add_up(parts: list[Counts]) -> Counts:

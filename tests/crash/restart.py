@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from hybridrt.programs import packaged_program
-from tests.attacks.report import percentiles
+from tests.attacks.report import percentiles, tell
 
 
 def restarts(directory: Path, jobs: int, size: int) -> Iterator[dict[str, Any]]:
@@ -54,10 +54,7 @@ def main() -> None:
     parser.add_argument("--directory", default=None, help="below which the log is made")
     parser.add_argument("--json", type=Path, help="where to write the figures too")
     options = parser.parse_args()
-    text = json.dumps(campaign(options.directory, options.jobs, options.size, options.times))
-    print(text)
-    if options.json is not None:
-        options.json.write_text(text)
+    tell(campaign(options.directory, options.jobs, options.size, options.times), options.json)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from hybridrt.client import Client, Control
 from hybridrt.errors import HybridrtError
 from hybridrt.logreader import Scan
 from hybridrt.records import HEADER, HEADER_NAMES, RecordType
-from tests.attacks.report import percentiles
+from tests.attacks.report import percentiles, tell
 from tests.crash.clock import BEGUN
 from tests.crash.kin import RUN, Kin
 
@@ -331,9 +331,7 @@ def main() -> int:
             upgrade=options.upgrade,
             snapshot_every=options.snapshot_every,
         )
-    print(json.dumps(report))
-    if options.json is not None:
-        options.json.write_text(json.dumps(report))
+    tell(report, options.json)
     return 0
 
 
